@@ -1,0 +1,52 @@
+"""Go's goroutine scheduler for Python: goroutines, channels, select, C threads that call in.
+
+`_runtime` is the engine; this package gathers the everyday names, and the modules beside it
+(`runtime`, `cgo`, `time`, `debug`, `testing`) the rest.
+"""
+
+from gopark import cgo as cgo
+from gopark import debug as debug
+from gopark import runtime as runtime
+from gopark import testing as testing
+from gopark import time as time
+from gopark._runtime.chan import Chan as Chan
+from gopark._runtime.errors import ClosedChannelError as ClosedChannelError
+from gopark._runtime.errors import DeadlockError as DeadlockError
+from gopark._runtime.errors import FatalError as FatalError
+from gopark._runtime.errors import NotOnGError as NotOnGError
+from gopark._runtime.errors import ProgramEnded as ProgramEnded
+from gopark._runtime.lockedm import block as block
+from gopark._runtime.newproc import go as go
+from gopark._runtime.panic import goexit as goexit
+from gopark._runtime.rt0 import run as run
+from gopark._runtime.selectgo import recv as recv
+from gopark._runtime.selectgo import select as select
+from gopark._runtime.selectgo import send as send
+from gopark._runtime.timesleep import gosched as gosched
+from gopark._util import set_public_module
+
+__all__ = (
+    "Chan",
+    "ClosedChannelError",
+    "DeadlockError",
+    "FatalError",
+    "NotOnGError",
+    "ProgramEnded",
+    "block",
+    "cgo",
+    "debug",
+    "go",
+    "goexit",
+    "gosched",
+    "recv",
+    "run",
+    "runtime",
+    "select",
+    "send",
+    "testing",
+    "time",
+)
+
+__version__ = "0.1.0"
+
+set_public_module(__name__, globals())

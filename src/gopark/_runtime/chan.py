@@ -1,0 +1,478 @@
+"""Channels: values handed from goroutine to goroutine.
+
+Invariants, true whenever `Chan._lock` is free:
+  C1  closed               => no G waits on either side
+  C2  buffer holds a value => no receiver waits
+  C3  buffer has room      => no sender waits
+  C4  both sides wait      => the waiters are selects, and one of them is on both sides
+
+Wait queues hold the G itself for a plain operation (its value is in `g.elem`) and a Sudog
+for a case of a select. First come, first served; a value goes from sender to receiver
+directly, never through the buffer, when one waits for it.
+
+Who owns a wake-up: the one who took the entry off the queue and, for a Sudog, won the
+select's token (`Sudog.claim`: `list.pop` is atomic, so one case wins). A Sudog whose select
+was won elsewhere is skipped; the select takes its other Sudogs off itself, in O(1): at an
+end of the queue at once, in the middle by marking them, and the marked ones are swept out
+when they are the majority.
+
+Locks: `_lock`, rank CHAN; a select takes several, by ascending id. A G is made ready after
+the lock is released.
+Source: Go 1.27 runtime/chan.go. Tests: tests/runtime/test_chan.py, test_chan_model.py
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final, Generic, TypeVar
+
+from gopark._runtime.errors import ClosedChannelError, NotOnGError
+from gopark._runtime.lockedm import block, notparked
+from gopark._runtime.lockrank import Rank, mklock
+from gopark._runtime.proc import ready
+from gopark._runtime.runtime2 import G, Waiter, park_point, tls
+
+__all__ = ("SEND_CLOSED", "Chan", "Entry", "Sudog", "WaitQ", "wake")
+
+T = TypeVar("T")
+
+SEND_CLOSED: Final = "send on closed channel"
+_CLOSE_CLOSED: Final = "close of closed channel"
+_SWEEP: Final = 32  # a queue shorter than this is not worth sweeping
+
+
+class Sudog:
+    """A G's place in one channel's queue on behalf of one case of a select."""
+
+    __slots__ = ("case", "elem", "g", "marked", "queued", "success", "token")
+
+    is_select: Final = True
+
+    def __init__(self, g: G, case: int, elem: Any, token: list[Sudog | None]) -> None:
+        self.g = g
+        self.case = case
+        self.elem = elem
+        self.token = token  # one item, for all cases of the select; who pops it, wins
+        self.success = False
+        self.queued = True  # guarded by the channel's lock, like `marked`
+        self.marked = False  # left in the middle of a queue, to be skipped or swept
+
+    def claim(self) -> bool:
+        try:
+            self.token.pop()
+        except IndexError:
+            return False
+        self.g.elem = self  # tells the select which case won
+        return True
+
+    def forget(self) -> None:
+        """A losing case that stays queued, marked, must not keep a goroutine or a value."""
+        if self.queued and self.marked:
+            self.elem = None
+            self.g = None  # type: ignore[assignment]
+
+
+Entry = G | Sudog
+
+
+class WaitQ:
+    """One side's waiters. Everything is called with the channel's lock held."""
+
+    __slots__ = ("nmarked", "q")
+
+    def __init__(self) -> None:
+        self.q: deque[Entry] = deque()
+        self.nmarked = 0
+
+    def dequeue(self) -> Entry | None:
+        """The first waiter that is still to be had; the caller owns its wake-up."""
+        q = self.q
+        while q:
+            entry = q.popleft()
+            if not entry.is_select:
+                return entry
+            assert isinstance(entry, Sudog)
+            entry.queued = False
+            if entry.marked:
+                self.nmarked -= 1
+            elif entry.claim():
+                return entry
+        return None
+
+    def leave(self, entry: Sudog) -> None:
+        """Take out a select's losing case."""
+        if not entry.queued:
+            return
+        q = self.q
+        if q[-1] is entry:
+            q.pop()
+        elif q[0] is entry:
+            q.popleft()
+        else:
+            entry.marked = True
+            self.nmarked += 1
+            if self.nmarked * 2 > len(q) > _SWEEP:
+                self._sweep()
+
+    def _sweep(self) -> None:
+        kept = [e for e in self.q if not (e.is_select and e.marked)]  # type: ignore[union-attr]
+        self.q.clear()
+        self.q.extend(kept)
+        self.nmarked = 0
+
+    def remove(self, g: G) -> bool:
+        """Take out a plain waiter, wherever it is. O(n): only at an interrupt and at the end."""
+        try:
+            self.q.remove(g)
+        except ValueError:
+            return False
+        return True
+
+    def drain(self) -> list[Entry]:
+        """All waiters that are still to be had, first come first."""
+        taken: list[Entry] = []
+        while (entry := self.dequeue()) is not None:
+            taken.append(entry)
+        return taken
+
+
+def wake(entry: Entry) -> None:
+    """Make the G behind an entry runnable; no lock held."""
+    ready(entry.g if entry.is_select else entry)  # type: ignore[union-attr, arg-type]
+
+
+class Chan(Waiter, Generic[T]):
+    """A channel: `await ch.send(v)` and `v = await ch.recv()` meet.
+
+    Args:
+        capacity: How many values it holds without a receiver. 0: sender and receiver meet.
+    Raises:
+        ValueError: `capacity` is negative.
+        TypeError: `capacity` is not an integer.
+    Example:
+        >>> async def main():
+        ...     ch = gopark.Chan[int](2)
+        ...     await ch.send(1)
+        ...     await ch.send(2)
+        ...     ch.close()
+        ...     print([v async for v in ch])
+        >>> gopark.run(main)
+        [1, 2]
+
+    Go: `make(chan T, capacity)`.
+    """
+
+    __slots__ = ("__weakref__", "_buf", "_closed", "_lock", "_recvq", "_release", "_sendq", "cap")
+
+    cap: int
+
+    def __init__(self, capacity: int = 0) -> None:
+        if not isinstance(capacity, int) or isinstance(capacity, bool):
+            raise TypeError(f"makechan: capacity must be an integer, got {capacity!r}")
+        if capacity < 0:
+            raise ValueError(f"makechan: size out of range: {capacity}")
+        self.cap = capacity
+        self._lock = mklock(Rank.CHAN)
+        self._release = self._lock.release
+        self._buf: deque[T] = deque()
+        self._recvq = WaitQ()
+        self._sendq = WaitQ()
+        self._closed = False
+
+    def __len__(self) -> int:
+        """The number of values in the buffer. Go: len(ch)."""
+        return len(self._buf)
+
+    def __bool__(self) -> bool:
+        return True  # an empty channel is still a channel
+
+    def __repr__(self) -> str:
+        closed = " closed" if self._closed else ""
+        return f"<Chan {len(self._buf)}/{self.cap}{closed} at {id(self):#x}>"
+
+    # --- send ----------------------------------------------------------------------------
+
+    async def send(self, value: T) -> None:
+        """Send a value; wait until a receiver or the buffer takes it.
+
+        Args:
+            value: Anything, None included.
+        Raises:
+            ClosedChannelError: the channel is closed, or was while this waited.
+        Example:
+            >>> async def main():
+            ...     ch = gopark.Chan(1)
+            ...     await ch.send("a")
+            ...     print(len(ch))
+            >>> gopark.run(main)
+            1
+
+        Go: `ch <- value`.
+        """
+        self._lock.acquire()
+        if self._closed:
+            self._release()
+            raise ClosedChannelError(SEND_CLOSED)
+        recvq = self._recvq
+        if recvq.q and (entry := recvq.dequeue()) is not None:
+            entry.elem = value
+            entry.success = True
+            self._release()
+            ready(entry.g if entry.is_select else entry)  # type: ignore[union-attr, arg-type]
+            return
+        if len(self._buf) < self.cap:
+            self._buf.append(value)
+            self._release()
+            return
+        g = self._enqueue(self._sendq, "send", "chan send")
+        g.elem = value
+        g.success = False
+        try:
+            await park_point
+        except BaseException as exc:
+            notparked(self, exc)
+            raise
+        finally:
+            g.elem = None
+        if not g.success:
+            raise ClosedChannelError(SEND_CLOSED)
+
+    def try_send(self, value: T) -> bool:
+        """Send if that needs no waiting; False if it would. For plain and async code.
+
+        Raises:
+            ClosedChannelError: the channel is closed.
+        Example:
+            >>> ch = gopark.Chan(1)
+            >>> ch.try_send("a"), ch.try_send("b")
+            (True, False)
+
+        Go: select with one send and a default.
+        """
+        self._lock.acquire()
+        try:
+            sent, entry = self.sendlocked(value)
+        finally:
+            self._release()
+        if entry is not None:
+            wake(entry)
+        return sent
+
+    def sendlocked(self, value: T) -> tuple[bool, Entry | None]:
+        """Send now if possible, and whom to wake for it. Caller holds the lock."""
+        if self._closed:
+            raise ClosedChannelError(SEND_CLOSED)
+        if self._recvq.q and (entry := self._recvq.dequeue()) is not None:
+            entry.elem = value
+            entry.success = True
+            return True, entry
+        if len(self._buf) < self.cap:
+            self._buf.append(value)
+            return True, None
+        return False, None
+
+    # --- receive -------------------------------------------------------------------------
+
+    async def recv(self) -> T | None:
+        """Receive a value, waiting for one; None at once when the channel is closed and empty.
+
+        Where None may be a value, `recv_ok` tells the two apart.
+
+        Example:
+            >>> async def main():
+            ...     ch = gopark.Chan(1)
+            ...     await ch.send("a")
+            ...     ch.close()
+            ...     print(await ch.recv(), await ch.recv())
+            >>> gopark.run(main)
+            a None
+
+        Go: `v := <-ch`.
+        """
+        self._lock.acquire()
+        buf = self._buf
+        if buf:
+            value = buf.popleft()
+            entry = self._refill() if self._sendq.q else None
+            self._release()
+            if entry is not None:
+                wake(entry)
+            return value
+        sendq = self._sendq
+        if sendq.q and (entry := sendq.dequeue()) is not None:
+            value = entry.elem
+            entry.success = True
+            self._release()
+            wake(entry)
+            return value
+        if self._closed:
+            self._release()
+            return None
+        g = self._enqueue(self._recvq, "recv", "chan receive")
+        try:
+            await park_point
+        except BaseException as exc:
+            notparked(self, exc)
+            raise
+        received: T | None = g.elem
+        g.elem = None
+        return received
+
+    async def recv_ok(self) -> tuple[T | None, bool]:
+        """Receive a value and whether it is one: `(None, False)` when closed and empty.
+
+        Example:
+            >>> async def main():
+            ...     ch = gopark.Chan(1)
+            ...     ch.close()
+            ...     print(await ch.recv_ok())
+            >>> gopark.run(main)
+            (None, False)
+
+        Go: `v, ok := <-ch`.
+        """
+        self._lock.acquire()
+        taken = self._take()
+        if taken is not None:
+            return taken
+        g = self._enqueue(self._recvq, "recv", "chan receive")
+        try:
+            await park_point
+        except BaseException as exc:
+            notparked(self, exc)
+            raise
+        value: T | None = g.elem
+        g.elem = None
+        return value, g.success
+
+    def try_recv(self) -> tuple[T | None, bool, bool]:
+        """Receive if that needs no waiting: `(value, ok, received)`. For plain and async code.
+
+        `received` is False where a receive would wait. On a closed, empty channel it is
+        True, with `(None, False)` as for `recv_ok`.
+
+        Example:
+            >>> ch = gopark.Chan(1)
+            >>> ch.try_recv()
+            (None, False, False)
+
+        Go: select with one receive and a default.
+        """
+        self._lock.acquire()
+        taken = self._take()
+        if taken is None:
+            self._release()
+            return None, False, False
+        return *taken, True
+
+    def _take(self) -> tuple[T | None, bool] | None:
+        """A value, or the end, if there is one; None, with the lock kept, if one must wait."""
+        taken, entry = self.recvlocked()
+        if taken is not None:
+            self._release()
+            if entry is not None:
+                wake(entry)
+        return taken
+
+    def recvlocked(self) -> tuple[tuple[T | None, bool] | None, Entry | None]:
+        """Receive now if possible, and whom to wake for it. Caller holds the lock."""
+        entry = None
+        if self._buf:
+            value = self._buf.popleft()
+            if self._sendq.q:
+                entry = self._refill()
+        elif self._sendq.q and (entry := self._sendq.dequeue()) is not None:
+            value = entry.elem
+            entry.success = True
+        elif self._closed:
+            return (None, False), None
+        else:
+            return None, None
+        return (value, True), entry
+
+    def _refill(self) -> Entry | None:
+        """A value was taken from the full buffer: the first sender's goes in. Lock held."""
+        entry = self._sendq.dequeue()
+        if entry is not None:
+            self._buf.append(entry.elem)
+            entry.success = True
+        return entry
+
+    # --- close, iterate ------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close: receivers get what is left and then the end, senders an error.
+
+        Raises:
+            ClosedChannelError: it is closed already.
+        Example:
+            >>> gopark.Chan().close()
+
+        Go: `close(ch)`.
+        """
+        self._lock.acquire()
+        if self._closed:
+            self._release()
+            raise ClosedChannelError(_CLOSE_CLOSED)
+        self._closed = True
+        receivers = self._recvq.drain()
+        for entry in receivers:
+            entry.elem = None
+            entry.success = False
+        waiters = receivers + self._sendq.drain()
+        self._release()
+        for entry in waiters:
+            wake(entry)
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return _AsyncIter(self)
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            value, ok = block(self.recv_ok())
+            if not ok:
+                return
+            yield value  # type: ignore[misc]
+
+    # --- leaving from outside ------------------------------------------------------------
+
+    def unwait(self, g: G) -> bool:
+        with self._lock:
+            if self._recvq.remove(g) or self._sendq.remove(g):
+                g.waiting = None
+                return True
+            return False
+
+    def _enqueue(self, queue: WaitQ, what: str, reason: str) -> G:
+        """Put the calling G on a wait queue; the lock stays taken until the G has parked."""
+        m = tls.m
+        if m is None or (g := m.curg) is None:
+            self._release()
+            raise NotOnGError(
+                f"{what} on {self!r} has to wait, and this thread runs no goroutine: in plain "
+                f"code use gopark.block(ch.{what}(...)), under another event loop try_{what}"
+            )
+        queue.q.append(g)
+        g.waiting = self
+        g.waitreason = reason
+        m.waitunlockf = self._release
+        return g
+
+
+class _AsyncIter(Generic[T]):
+    """`async for v in ch`. Go: `for v := range ch`."""
+
+    __slots__ = ("_ch",)
+
+    def __init__(self, ch: Chan[T]) -> None:
+        self._ch = ch
+
+    def __aiter__(self) -> _AsyncIter[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        value, ok = await self._ch.recv_ok()
+        if not ok:
+            raise StopAsyncIteration
+        return value  # type: ignore[return-value]

@@ -1,0 +1,121 @@
+"""When is a program dead? Only when nothing can wake anyone.
+
+That is: every P is idle and every queue empty, no M is in C, no timer is set, no callback
+from C runs; and no help can come from outside: no live `cgo.callback` or `export` object,
+and no Python thread but gopark's own. A program that has started a C library and waits for
+its first callback is not dead, and to end it would be the worst a runtime can do.
+`strict_deadlock()` says "no outside help will come" and leaves the last two questions out.
+
+A program with no main (the runtime started at first use) is never dead: the thread that
+used it is a Python thread of its own.
+
+If only Python threads stand in the way, they may end without a word, so an idle M asks
+again, at growing intervals of 0.05 to 5 seconds (`Sched.recheck`). The end of the last
+callback object asks at once (`recheck`).
+
+Locks: `checkdead` is called with Sched.lock held.
+Source: Go 1.27 runtime/proc.go, checkdead. Tests: tests/runtime/test_deadlock.py
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from gopark._runtime.errors import DeadlockError
+from gopark._runtime.panic import fatal
+from gopark._runtime.proc import current, hooks
+from gopark._runtime.runtime2 import GWAITING, G, M, Sched, allgs
+from gopark._runtime.traceback import gtraceback
+
+__all__ = ("outside", "strict_deadlock")
+
+_ASLEEP: Final = "all goroutines are asleep - deadlock!"
+_NONE: Final = "no goroutines (main called runtime.Goexit) - deadlock!"
+
+_strict = False
+
+
+class _Outside:
+    """Set by extram.py and cgocall.py: what could come in from C."""
+
+    nlive: Callable[[], int]  # live callback and export objects
+    recheck: Callable[[], None]  # ask again: help from outside has become less
+    extras: Callable[[], list[M]]  # extra Ms bound to a thread
+
+
+outside: Final = _Outside()
+
+
+def strict_deadlock(on: bool = True) -> None:
+    """Say that no help will come from outside, so that every deadlock is found.
+
+    Without it, a live `cgo.callback` or a Python thread that gopark did not start counts
+    as something that may still wake a goroutine.
+
+    Args:
+        on: False takes it back.
+    Example:
+        >>> gopark.debug.strict_deadlock()
+        >>> gopark.debug.strict_deadlock(False)
+
+    Go: none; Go's detector is silent in every program that uses cgo.
+    """
+    global _strict
+    _strict = on
+
+
+def checkdead(sched: Sched) -> str | None:
+    """What to say if the program is dead. Caller holds Sched.lock."""
+    sched.recheck, last = -1.0, sched.recheck
+    if (
+        sched.npidle < len(sched.allp)
+        or sched.nsyscall
+        or sched.runq
+        or sched.main is None
+        or sched.ended
+        or sched.timers
+    ):
+        return None
+    if any(m.curg is not None and m.curg.status != GWAITING for m in outside.extras()):
+        return None
+    if not _strict:
+        if outside.nlive():
+            return None
+        if _pythonthreads(sched):
+            sched.recheck = 0.05 if last <= 0 else min(last * 2, 5.0)
+            return None
+    return _NONE if sched.main_goexited and not allgs else _ASLEEP
+
+
+def _pythonthreads(sched: Sched) -> bool:
+    """There is a thread that runs Python and is not ours."""
+    ours = {m.ident for m in sched.allm}
+    return any(ident not in ours for ident in sys._current_frames())
+
+
+def recheck() -> None:
+    """Have an idle M ask again. May be called by the collector: takes no lock."""
+    sched = current()
+    if sched is None or sched.main is None or sched.npidle < len(sched.allp):
+        return
+    for m in sched.allm:
+        m.park.wakeup()  # one with nothing to do looks around and sleeps again
+
+
+def deadlock(sched: Sched, what: str) -> None:
+    """Report it with the stack of every goroutine and end the program."""
+    stacks = "" if what == _NONE else "\n" + "\n".join(_stacks())
+    fatal(sched, DeadlockError(f"fatal error: {what}"), f"fatal error: {what}\n{stacks}")
+
+
+def _stacks() -> list[str]:
+    gs: list[G] = sorted(allgs.copy(), key=lambda g: g.goid)
+    threads = sys._current_frames()
+    return [text for g in gs if (text := gtraceback(g, threads=threads))]
+
+
+hooks.checkdead = checkdead
+hooks.deadlock = deadlock
+outside.recheck = recheck

@@ -1,0 +1,69 @@
+"""The errors of the runtime, each with whose fault it is.
+
+A user's mistake that the caller can mend (send on a closed channel, `go` of a
+coroutine object) is an ordinary exception. The end of the whole program is a
+`SystemExit` with status 2, as in Go. Three classes are `BaseException`s because
+they unwind a goroutine and are nobody's error: `Goexit`, `ProgramEnded`.
+
+Source: Go 1.27 runtime/error.go, panic.go. Tests: tests/runtime/test_errors.py
+"""
+
+from __future__ import annotations
+
+__all__ = (
+    "ClosedChannelError",
+    "DeadlockError",
+    "FatalError",
+    "Goexit",
+    "NotOnGError",
+    "ProgramEnded",
+    "Throw",
+)
+
+
+class FatalError(SystemExit):
+    """The program has ended with Go's exit status 2; its report is already on stderr.
+
+    `run` raises it when a goroutine other than main let an exception escape (that
+    exception is the `__cause__`) or when the runtime found that it cannot go on.
+
+    Go: runtime.fatalpanic, runtime.fatal.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(2)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class DeadlockError(FatalError):
+    """Every goroutine waits and nothing can wake one. Go: runtime.checkdead."""
+
+
+class ClosedChannelError(RuntimeError):
+    """A send on, or a second close of, a channel that is closed. Go: runtime.plainError."""
+
+
+class NotOnGError(RuntimeError):
+    """A gopark awaitable was awaited where no goroutine runs, as under another event loop."""
+
+
+class Goexit(BaseException):
+    """Unwinds the goroutine that called `goexit`; its finally blocks run."""
+
+
+class ProgramEnded(BaseException):
+    """Wakes a goroutine that sits on a thread after main has returned, so the thread is freed.
+
+    Raised out of the wait in `block`, in a plain goroutine and in a callback from C. It is
+    a `BaseException` so that `except Exception` does not keep the thread for ever.
+    """
+
+    def __init__(self, message: str = "the gopark program has ended: its main returned") -> None:
+        super().__init__(message)
+
+
+class Throw(BaseException):
+    """The runtime found its own state broken: a bug in gopark, never caught. Go: runtime.throw."""

@@ -1,0 +1,196 @@
+"""Extra Ms: how a thread that gopark did not make becomes able to run a goroutine.
+
+The list holds Ms without a thread, each with its G, which is dead. A foreign thread takes
+one (`needm`), keeps it until the thread exits (`bindm`), and gives it back (`dropm`). Always
+one more than needed: who takes the last makes the next before it goes on, so the list is
+never seen empty.
+
+Between two callbacks a bound M's G is dead: it is in no list of goroutines, and it holds
+nothing of the last callback. (Go since 1.21 counts it until the thread exits.)
+
+How the exit of a thread is noticed:
+  a thread made by C         glibc's __cxa_thread_atexit_impl, whose destructor runs while the
+                             Python thread state can still be used. A pthread key's does not:
+                             CPython's own key may be cleared by then, and the process crashes.
+  a thread made by Python    its `threading.local` values are dropped
+  no such hook               it is not: the M is given back after each callback
+
+Pinning. ctypes makes a Python thread state when C calls in and destroys it on return, which
+is most of the cost of a callback. One more PyGILState_Ensure in the first callback keeps the
+state; the destructor gives it back. cffi keeps states by itself; one count more does no harm.
+
+Context variables. A bound C thread has a `Context` entered for good. What a callback sets
+there must not be seen by the next, so a context that is no longer empty is replaced.
+
+Locks: `_lock`, rank EXTRAM, guards `_extra` and `_bound`.
+Source: Go 1.27 runtime/proc.go (needm, newextram, bindm, dropm). Tests: tests/runtime/test_extram.py
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from collections.abc import Callable
+from contextvars import Context
+from types import FrameType
+from typing import Any, Final
+
+from gopark._runtime.deadlock import outside
+from gopark._runtime.lockrank import Rank, mklock
+from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, casgstatus, goids, tls
+
+__all__ = ("dropm", "extralen", "inuse", "needm", "resetctx", "threadexit")
+
+_lock = mklock(Rank.EXTRAM)
+_extra: list[M] = []
+_bound: set[M] = set()
+
+_py: Final = ctypes.pythonapi
+_tstate: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", _py))
+_ctxenter: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(("PyContext_Enter", _py))
+_ctxexit: Final = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object)(("PyContext_Exit", _py))
+_GILSTATE_LOCKED: Final = 0
+
+
+def extralen() -> int:
+    """How many extra Ms wait for a thread."""
+    return len(_extra)
+
+
+def inuse() -> list[M]:
+    """The extra Ms that are bound to a thread now."""
+    with _lock:
+        return list(_bound)
+
+
+def one_new_extram() -> None:
+    """Make an extra M with its dead G. Caller holds `_lock`. Go: oneNewExtraM."""
+    m = M(None)
+    g = G(next(goids))
+    g.lockedcnt = 1  # it stays with its thread as long as it lives
+    g.waitreason = ""
+    g.waitsince = 0.0
+    casgstatus(g, GIDLE, GDEAD)
+    m.g = g
+    _extra.append(m)
+
+
+def needm(caller: FrameType | None) -> M:
+    """Bind an extra M to the calling thread. `caller` is the frame that C entered, if C did."""
+    with _lock:
+        if not _extra:
+            one_new_extram()  # the first of the process
+        m = _extra.pop()
+        if not _extra:
+            one_new_extram()
+        _bound.add(m)
+    m.ident = threading.get_ident()
+    assert m.g is not None
+    m.g.m = m
+    tls.m = m
+    if caller is not None and caller.f_back is None:
+        bindm(m)  # no Python below the callback: a thread made by C
+    elif isinstance(threading.current_thread(), threading._DummyThread):
+        _forgetdummy()
+        m.pinned = None  # Python below, but not Python's thread: given back after the call
+    else:
+        m.pinned = tls.__dict__["_owner"] = _Owner(m)
+    return m
+
+
+def bindm(m: M) -> None:
+    """Keep the M and the Python thread state until the C thread exits. Go: bindm."""
+    if _cxa_thread_atexit is None:
+        return
+    m.pinned = _tstate()
+    _py.PyGILState_Ensure()
+    m.ctx = Context()
+    _ctxenter(m.ctx)
+    _cxa_thread_atexit(threadexit, m.mid, _dso)
+
+
+def dropm(m: M) -> None:
+    """Give an extra M back. Runs on the thread it was bound to. Go: dropm."""
+    tls.m = None
+    m.ident = 0
+    m.sched = None
+    m.pinned = m.ctx = m.exc = None
+    with _lock:
+        _bound.discard(m)
+        _extra.append(m)
+
+
+def resetctx(m: M) -> None:
+    """A callback has set context variables: the next one starts without them."""
+    _ctxexit(m.ctx)
+    m.ctx = Context()
+    _ctxenter(m.ctx)
+
+
+class _Owner:
+    """Kept in a `threading.local` of a Python thread: gives the M back when that ends."""
+
+    __slots__ = ("m",)
+
+    def __init__(self, m: M) -> None:
+        self.m = m
+
+    def __del__(self) -> None:
+        if self.m.pinned is not None and tls is not None:
+            dropm(self.m)
+
+
+# --- the exit of a C thread --------------------------------------------------------------
+
+
+def _exithook() -> tuple[Any, int]:
+    """glibc's registration of per-thread destructors, and an address inside libc."""
+    try:
+        libc = ctypes.CDLL(None)
+        hook = libc.__cxa_thread_atexit_impl
+        inside = ctypes.cast(libc.free, ctypes.c_void_p).value
+    except (OSError, AttributeError, TypeError):
+        return None, 0
+    hook.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    hook.restype = ctypes.c_int
+    return hook, inside or 0
+
+
+_cxa_thread_atexit, _dso = _exithook()
+
+
+def _threadexit(mid: int) -> None:
+    """The thread is about to end; its thread state still works."""
+    m = tls.m
+    if m is None or m.mid != mid:
+        return  # the child of a fork, whose Ms are its own
+    pinned = m.pinned
+    _forgetdummy()
+    dropm(m)
+    if pinned == _tstate():
+        _py.PyGILState_Release(_GILSTATE_LOCKED)
+
+
+threadexit: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_threadexit)
+
+
+def _forgetdummy() -> None:
+    """Python up to 3.12 keeps a _DummyThread for a C thread that is long gone."""
+    active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+    ident = threading.get_ident()
+    if isinstance(active.get(ident), threading._DummyThread):
+        active.pop(ident, None)
+
+
+def forget() -> None:
+    """In the child of a fork: no thread is bound, and the lock may have been held."""
+    global _lock
+    _lock = mklock(Rank.EXTRAM)
+    for m in _bound:
+        m.pinned = None
+    _bound.clear()
+    _extra.clear()
+
+
+outside.extras = inuse

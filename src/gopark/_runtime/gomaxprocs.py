@@ -1,0 +1,135 @@
+"""How many Ps there are: `gomaxprocs`, `num_cpu`, and the default.
+
+The default is 1 where the GIL lets only one thread run Python anyway, else the CPUs that
+this process may use (affinity and cgroup quota counted); `GOMAXPROCS` in the environment
+wins. A change takes effect at once: new Ps are idle ones, and of a P that goes away the
+queue moves to the global one while its M, Ps being advisory, goes on to its next
+scheduling point.
+
+Source: Go 1.27 runtime/proc.go (procresize), debug.go. Tests: tests/runtime/test_gomaxprocs.py
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from gopark._runtime import proc
+from gopark._runtime.proc import pidleput, wakep
+from gopark._runtime.runtime2 import P, Sched
+
+__all__ = ("gomaxprocs", "num_cpu")
+
+_MAX = 1 << 10
+
+
+def num_cpu() -> int:
+    """The number of CPUs that this process may run on.
+
+    Example:
+        >>> gopark.runtime.num_cpu() >= 1
+        True
+
+    Go: runtime.NumCPU.
+    """
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
+
+
+def gomaxprocs(n: int = 0) -> int:
+    """How many threads may run goroutines at the same time; sets it if `n` is positive.
+
+    Args:
+        n: The new number; zero or less changes nothing.
+    Returns:
+        The number before the call.
+    Raises:
+        TypeError: `n` is not an integer.
+        ValueError: `n` is more than 1024.
+    Example:
+        >>> before = gopark.runtime.gomaxprocs(2)
+        >>> gopark.runtime.gomaxprocs(before)
+        2
+
+    Go: runtime.GOMAXPROCS.
+    """
+    if not isinstance(n, int) or isinstance(n, bool):
+        raise TypeError(f"gomaxprocs: n must be an integer, got {n!r}")
+    if n > _MAX:
+        raise ValueError(f"gomaxprocs: n must be at most {_MAX}, got {n}")
+    before = proc.gomaxprocs()
+    if n > 0 and n != before:
+        proc.setgomaxprocs(n)
+        sched = proc.current()
+        if sched is not None:
+            procresize(sched, n)
+    return before
+
+
+def procresize(sched: Sched, n: int) -> None:
+    """Give a running program `n` Ps."""
+    with sched.lock:
+        old = len(sched.allp)
+        for pid in range(old, n):
+            p = P(pid, sched)
+            sched.allp.append(p)
+            pidleput(sched, p)
+        gone = sched.allp[n:]
+        del sched.allp[n:]
+        for p in gone:
+            if p in sched.pidle:
+                sched.pidle.remove(p)
+                sched.npidle -= 1
+            elif p.m is not None:
+                p.m.p = None
+        sched.gomaxprocs = n
+    for p in gone:
+        _drain(sched, p)
+    if sched.runq:
+        wakep(sched)
+
+
+def _drain(sched: Sched, p: P) -> None:
+    """Move what a P that is no more has queued to the global queue."""
+    for take in (p.runnext.pop, p.runq.popleft):
+        try:
+            while True:
+                sched.runq.append(take())
+        except IndexError:
+            pass
+
+
+def default() -> int:
+    """GOMAXPROCS where nobody has said otherwise."""
+    text = os.environ.get("GOMAXPROCS", "")
+    if text.isdigit() and 0 < int(text) <= _MAX:
+        return int(text)
+    gil = getattr(sys, "_is_gil_enabled", None)
+    if gil is None or gil():
+        return 1
+    quota = _cgroup_quota()
+    return max(1, min(num_cpu(), quota)) if quota else num_cpu()
+
+
+def _cgroup_quota() -> int:
+    """The CPU quota of this process's control group, rounded up; 0 if there is none."""
+    for path, whole in (("/sys/fs/cgroup/cpu.max", True), ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", False)):
+        try:
+            with open(path) as file:
+                words = file.read().split()
+            if whole:
+                quota, period = words
+            else:
+                quota = words[0]
+                with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
+                    period = file.read().strip()
+            if quota != "max" and int(quota) > 0:
+                return max(2, -(-int(quota) // int(period)))  # at least 2, as Go does
+        except (OSError, ValueError):
+            continue
+    return 0
+
+
+proc.setgomaxprocs(default())

@@ -1,0 +1,413 @@
+"""Gs that sit on one thread: `block`, `lock_os_thread`, and the wait in a callback from C.
+
+`block` drives an awaitable from plain code. When it must wait, the G's frames are on this
+thread's stack, so the G is *pinned*: `g.lockedm` names the M and `g.send` is `_elsewhere`,
+which tells the loop that takes the G off a queue to hand its P to that M (startlockedm).
+`mpark` gives the P away and sleeps on the M's note; waking, it has the P that was handed
+over. A thread that gopark did not make (an extra M) holds no P while it runs; it gets one
+with its wake-up and gives it up at its next wait or when its callback ends.
+
+Who owns the wake-up: as everywhere, the one who took the G off the wait queue. When the
+program ends, the thread itself takes its G off (`unwait`) and raises ProgramEnded.
+
+Source: Go 1.27 runtime/proc.go (LockOSThread, stoplockedm, startlockedm, exitsyscall).
+Tests: tests/runtime/test_lockedm.py
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from types import CoroutineType
+from typing import Any, TypeVar
+
+from gopark._runtime.errors import NotOnGError, ProgramEnded
+from gopark._runtime.proc import getsched, handoffp, hooks, pidleget
+from gopark._runtime.runtime2 import (
+    GOSCHED,
+    GRUNNABLE,
+    GRUNNING,
+    GSYSCALL,
+    GWAITING,
+    LOCKED,
+    PARK,
+    G,
+    M,
+    Sched,
+    casgstatus,
+    tls,
+)
+
+__all__ = ("block", "drive", "entersyscall", "exitsyscall", "lock_os_thread", "unlock_os_thread")
+
+T = TypeVar("T")
+
+
+class _Foreign:
+    """Set by extram.py: how a thread without a goroutine becomes one for the time of a call."""
+
+    callback: Callable[[Callable[[], Any]], Any]
+
+
+foreign = _Foreign()
+
+
+def block(awaitable: Awaitable[T]) -> T:
+    """Run an awaitable to completion from plain code, on this thread, as part of this goroutine.
+
+    While it waits, other goroutines run: the thread gives its right to schedule away. On a
+    thread that gopark did not make, the call is a goroutine of its own while it lasts.
+
+    Args:
+        awaitable: What could stand behind `await` in a goroutine: `ch.recv()`, `sleep(1)`.
+    Returns:
+        Its result; its exception passes through.
+    Raises:
+        TypeError: it is not awaitable, or it waits for another event loop.
+        ProgramEnded: main returned while it waited.
+    Example:
+        >>> def worker(ch):
+        ...     gopark.block(ch.send("from a thread"))
+        >>> async def main():
+        ...     ch = gopark.Chan()
+        ...     gopark.go(worker, ch)
+        ...     print(await ch.recv())
+        >>> gopark.run(main)
+        from a thread
+
+    Go: none; there every function may wait.
+    """
+    if type(awaitable) is CoroutineType:
+        coro: Coroutine[Any, Any, T] = awaitable
+    elif hasattr(awaitable, "__await__"):
+        coro = _await(awaitable)
+    else:
+        raise TypeError(f"block() needs an awaitable, got {awaitable!r}: block(ch.recv())")
+    m = tls.m
+    if m is None or m.curg is None:
+        return foreign.callback(lambda: drive(coro))  # type: ignore[no-any-return]
+    return drive(coro)
+
+
+async def _await(awaitable: Awaitable[T]) -> T:
+    return await awaitable
+
+
+def drive(coro: Coroutine[Any, Any, T]) -> T:
+    """Step a coroutine to its end on this thread, which is running a goroutine."""
+    m = tls.m
+    assert m is not None
+    g = m.curg
+    assert g is not None
+    step: Callable[..., Any] = coro.send
+    value: Any = None
+    while True:
+        try:
+            command = step(value)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+        step, value = coro.send, None
+        try:
+            if command is PARK:
+                mpark(m, g)
+            elif command is GOSCHED:
+                mgosched(m, g)
+            else:
+                raise foreigncommand(command)
+        except BaseException as exc:
+            step, value = coro.throw, exc
+
+
+def foreigncommand(command: object) -> BaseException:
+    """The error for a coroutine that yielded something that is not ours."""
+    what = "a bare yield" if command is None else repr(command)
+    return TypeError(
+        f"a goroutine awaited {what}, which belongs to another event loop (asyncio, trio, ...); "
+        "use gopark's own sleep, channels and locks, or run that loop in a plain goroutine: "
+        "gopark.go(asyncio.run, main())"
+    )
+
+
+def notparked(waiter: object, exc: BaseException) -> None:
+    """PARK raised: if no scheduler of ours took it, undo the wait that has just begun.
+
+    Called by a primitive, which still holds its lock in that case. A wake-up from outside
+    clears `g.waiting` first, so what is still set was never handed to a scheduler.
+    """
+    m = tls.m
+    g = None if m is None else m.curg
+    if m is None or g is None or g.waiting is not waiter:
+        return
+    if m.waitunlockf is not None:
+        m.waitunlockf()
+    g.waiting.unwait(g)  # type: ignore[union-attr]
+    raise NotOnGError(
+        "a gopark operation had to wait where no goroutine runs it (under another event loop?); "
+        "start it with gopark.go or gopark.run, or use gopark.block in a thread of its own"
+    ) from exc
+
+
+# --- waiting on a thread -----------------------------------------------------------------
+
+
+def _elsewhere(_: None) -> object:
+    """The `send` of a pinned G: it runs on its own thread and nowhere else."""
+    return LOCKED
+
+
+def mpark(m: M, g: G) -> None:
+    """Wait on this thread until somebody readies `g`; the P goes to others meanwhile."""
+    sched = _schedof(m)
+    if sched.ended:
+        _undo(m, g)
+        raise ProgramEnded
+    unlockf, m.waitunlockf = m.waitunlockf, None
+    saved = g.send, g.lockedm
+    g.send = _elsewhere
+    g.lockedm = m
+    g.waitsince = sched.now
+    g.status = GWAITING
+    p, m.p = m.p, None
+    unlockf()  # type: ignore[misc]
+    if p is not None:
+        handoffp(sched, p)
+    else:
+        _checkdead(sched)
+    _waitforp(sched, m, g)
+    g.send, g.lockedm = saved
+    if m.exc is not None:
+        exc, m.exc = m.exc, None
+        raise exc
+
+
+def _schedof(m: M) -> Sched:
+    """The program this M works for; a bound extra M outlives programs."""
+    if m.g is not None:
+        m.sched = getsched()
+    assert m.sched is not None
+    return m.sched
+
+
+def _undo(m: M, g: G) -> None:
+    """A G of an ended program wanted to wait: let its primitive go as if it had not."""
+    unlockf, m.waitunlockf = m.waitunlockf, None
+    if unlockf is not None:
+        g.status = GWAITING
+        unlockf()
+        _leave(m, g)
+
+
+def _leave(m: M, g: G) -> None:
+    """Take `g` off what it waits on, or let the one who has it in hand finish."""
+    if g.waiting is not None and not g.waiting.unwait(g):
+        while g.status == GWAITING:
+            time.sleep(0)  # between taking g off its queue and marking it runnable
+    g.waiting = None
+    g.status = GRUNNING
+
+
+def _checkdead(sched: Sched) -> None:
+    with sched.lock:
+        dead = hooks.checkdead(sched)
+    if dead is not None:
+        hooks.deadlock(sched, dead)
+
+
+def _waitforp(sched: Sched, m: M, g: G) -> None:
+    """Sleep until a P was handed over for `g`, then run it; raise if the program ended."""
+    while m.nextp is None:
+        if sched.ended:
+            m.curg = g
+            if g.status == GWAITING:
+                _leave(m, g)
+            else:
+                g.status = GRUNNING
+            if m.exc is None:
+                m.exc = sched.fatal if m.m0 and sched.fatal is not None else ProgramEnded()
+            return
+        m.park.sleep(sched.recheck if m.m0 else -1)
+        if m.nextp is None and not sched.ended:
+            _checkdead(sched)
+    p, m.nextp = m.nextp, None
+    p.m = m
+    m.p = p
+    casgstatus(g, GRUNNABLE, GRUNNING)
+    g.m = m
+    m.curg = g
+
+
+def mgosched(m: M, g: G) -> None:
+    """Yield from plain code: go to the back of the global queue and wait for a turn."""
+    sched = _schedof(m)
+    if sched.ended:
+        raise ProgramEnded
+    if m.p is None and m.g is not None:
+        return  # a callback holds no P: there is nothing to yield
+    _requeue(sched, m, g)
+
+
+def _requeue(sched: Sched, m: M, g: G) -> None:
+    saved = g.send, g.lockedm
+    g.send = _elsewhere
+    g.lockedm = m
+    g.status = GRUNNABLE
+    p, m.p = m.p, None
+    sched.runq.append(g)
+    if p is not None:
+        handoffp(sched, p)
+    _waitforp(sched, m, g)
+    g.send, g.lockedm = saved
+    if m.exc is not None:
+        exc, m.exc = m.exc, None
+        raise exc
+
+
+# --- system calls ------------------------------------------------------------------------
+
+
+def entersyscall(m: M, g: G) -> Sched:
+    """This G is about to run C that may block: its P goes to others. Go: entersyscallblock.
+
+    Returns the program, which `exitsyscall` wants back.
+    """
+    sched = _schedof(m)
+    casgstatus(g, GRUNNING, GSYSCALL)
+    g.waitsince = sched.now
+    with sched.lock:
+        sched.nsyscall += 1
+    p, m.p = m.p, None
+    if p is not None:
+        handoffp(sched, p)
+    return sched
+
+
+def exitsyscall(m: M, g: G, sched: Sched) -> None:
+    """Back from C: run on with an idle P if there is one, else wait for a turn."""
+    with sched.lock:
+        wantp = not sched.ended and m.ncgo == 0  # a callback from C holds no P
+        p = pidleget(sched) if wantp and sched.pidle else None
+        sched.nsyscall -= 1
+    casgstatus(g, GSYSCALL, GRUNNING)
+    if p is not None:
+        p.m = m
+        m.p = p
+    elif wantp:
+        _requeue(sched, m, g)
+
+
+# --- lock_os_thread ----------------------------------------------------------------------
+
+
+def lock_os_thread() -> None:
+    """Wire the calling goroutine to its current thread until it unlocks as many times.
+
+    No other goroutine runs on the thread meanwhile. A goroutine that ends while locked
+    takes its thread with it.
+
+    Raises:
+        NotOnGError: the calling thread runs no goroutine.
+    Example:
+        >>> async def main():
+        ...     gopark.runtime.lock_os_thread()
+        ...     thread = threading.get_ident()
+        ...     await gopark.gosched()
+        ...     print(threading.get_ident() == thread)
+        >>> gopark.run(main)
+        True
+
+    Go: runtime.LockOSThread.
+    """
+    m, g = _ong("lock_os_thread")
+    g.lockedcnt += 1
+    m.lockedg = g
+    g.lockedm = m
+
+
+def unlock_os_thread() -> None:
+    """Undo one `lock_os_thread`; the last one frees the goroutine. No lock, no effect.
+
+    Raises:
+        NotOnGError: the calling thread runs no goroutine.
+    Example:
+        >>> async def main():
+        ...     gopark.runtime.lock_os_thread()
+        ...     gopark.runtime.unlock_os_thread()
+        >>> gopark.run(main)
+
+    Go: runtime.UnlockOSThread.
+    """
+    m, g = _ong("unlock_os_thread")
+    if g.lockedcnt <= (1 if m.g is g else 0):  # a callback from C stays with its thread
+        return
+    g.lockedcnt -= 1
+    if not g.lockedcnt:
+        m.lockedg = g.lockedm = None
+
+
+def _ong(who: str) -> tuple[M, G]:
+    m = tls.m
+    if m is None or m.curg is None:
+        raise NotOnGError(f"{who}() must be called in a goroutine; this thread runs none")
+    return m, m.curg
+
+
+def parklocked(m: M, g: G, command: object) -> None:
+    """A locked coroutine gave its M a wait: drive it here until it ends or unlocks."""
+    coro = g.coro
+    assert coro is not None and g.ctx is not None
+    try:
+        while m.lockedg is g:
+            step: Callable[..., Any] = coro.send
+            value: Any = None
+            try:
+                if command is PARK:
+                    mpark(m, g)
+                else:
+                    mgosched(m, g)
+            except BaseException as exc:
+                step, value = coro.throw, exc
+            command = g.ctx.run(step, value)
+            if command is not PARK and command is not GOSCHED:
+                raise foreigncommand(command)
+    except StopIteration as done:
+        hooks.goexit0(m, g, done)
+        return
+    except BaseException as exc:
+        hooks.goexit0(m, g, exc)
+        return
+    finishstep(m, g, command)
+
+
+def finishstep(m: M, g: G, command: object) -> None:
+    """The end of a step outside the loop: as the loop does it."""
+    m.curg = None
+    if command is PARK:
+        unlockf, m.waitunlockf = m.waitunlockf, None
+        g.status = GWAITING
+        unlockf()  # type: ignore[misc]
+    else:
+        sched = _schedof(m)
+        g.status = GRUNNABLE
+        sched.runq.append(g)
+
+
+def badcommand(m: M, g: G, command: object) -> None:
+    """A coroutine awaited what another loop must serve: raise that at its await."""
+    coro = g.coro
+    assert coro is not None and g.ctx is not None
+    try:
+        command = g.ctx.run(coro.throw, foreigncommand(command))
+    except BaseException as exc:
+        hooks.goexit0(m, g, exc)
+        m.curg = None
+        return
+    if m.lockedg is g:
+        parklocked(m, g, command)
+    elif command is PARK or command is GOSCHED:
+        finishstep(m, g, command)
+    else:
+        badcommand(m, g, command)
+
+
+hooks.parklocked = parklocked
+hooks.badcommand = badcommand

@@ -1,0 +1,79 @@
+"""Async generators that nobody finished: closed by a goroutine of their own.
+
+Python asks the event loop of the thread to finish an async generator that is collected
+before its end. Each M sets the two hooks when it starts; `run` sets them on its thread and
+puts back what was there. A generator collected while the program runs is closed by a
+goroutine started for it; one that is left when main returns is closed then, with one step:
+its `finally` blocks run, but what would wait there cannot.
+
+Source: none in Go (runtime/mfinal.go runs finalizers the same way). Tests: tests/runtime/test_mfinal.py
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from gopark._runtime.newproc import newg
+from gopark._runtime.proc import getsched, hooks, wakep
+from gopark._runtime.runtime2 import goids
+
+__all__ = ("closeleft", "minit", "resethooks", "sethooks")
+
+_left: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+
+
+def minit() -> None:
+    """Set up a thread of ours."""
+    sethooks()
+
+
+def sethooks() -> Any:
+    """Set the hooks on this thread; returns what was set before."""
+    before = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter=_left.add, finalizer=_finalize)
+    return before
+
+
+def resethooks(before: Any) -> None:
+    """Put back what `sethooks` returned."""
+    sys.set_asyncgen_hooks(*before)
+
+
+def _finalize(agen: AsyncGenerator[Any, Any]) -> None:
+    """The collector is about to free `agen`; runs on any thread, between any two lines."""
+    sched = getsched()
+    if sched.main is None:
+        _step(agen)
+        return
+    # Not through `go`: the collector may run inside the scheduler, with one of its locks
+    # taken by this very thread. The queue takes a G at any moment; who holds Sched.lock
+    # looks at the queue before it sleeps.
+    g = newg(next(goids), agen.aclose(), agen.aclose, (), {}, None)  # type: ignore[arg-type]
+    sched.runq.append(g)
+    if sched.lock.acquire(False):
+        sched.lock.release()
+        wakep(sched)
+
+
+def closeleft() -> None:
+    """The program has ended: finish what is left, as far as one step goes."""
+    for agen in list(_left):
+        _step(agen)
+    _left.clear()
+
+
+def _step(agen: AsyncGenerator[Any, Any]) -> None:
+    closing = agen.aclose()
+    try:
+        closing.send(None)
+    except (StopIteration, StopAsyncIteration):
+        return
+    except BaseException:  # noqa: BLE001 - nobody is left to tell; the collector would print it
+        return
+    closing.close()
+
+
+hooks.minit = minit

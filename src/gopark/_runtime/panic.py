@@ -1,0 +1,277 @@
+"""The end of a goroutine and of a program: return, goexit, panic, fatal error.
+
+A goroutine's uncaught exception is a panic: its report goes to stderr in Go's form, then
+the program ends with status 2. Main's own exception passes through `run` unchanged.
+
+Steps of a death by panic, and those of main returning at the same time:
+  the dying goroutine                      run, when main is done
+  1. takes `_panlk`                        1. takes `_panlk`: waits for a report under way
+  2. prints, stores Sched.fatal, ends it   2. finds Sched.fatal: raises that instead
+Only the first death of a program is reported; later ones find it ended and stay silent.
+
+Without a main (the runtime started at first use) nobody could raise the error, so the
+process exits with status 2 at once, as Go's does.
+
+Locks: `_panlk`, held while printing, taken with no other lock held.
+Source: Go 1.27 runtime/panic.go, proc.go (goexit0). Tests: tests/runtime/test_panic.py
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import traceback as pytraceback
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
+from gopark._runtime.proc import handoffp, hooks
+from gopark._runtime.runtime2 import GDEAD, GRUNNING, G, M, Sched, allgs, casgstatus, tls
+from gopark._runtime.traceback import createdby, excstack, formatframes, header
+
+__all__ = ("die", "endsched", "fatal", "goexit", "gopanic", "panicking", "panictext", "printerr", "sysexit")
+
+_panlk = threading.RLock()
+
+
+class _Doors:
+    """Set by signal_unix.py: bring the thread that called run back to it."""
+
+    bringhome: Callable[[Sched], None]
+
+
+doors: Final = _Doors()
+
+
+def panicking() -> threading.RLock:  # type: ignore[valid-type]
+    """Held while a report is being printed; see the steps above."""
+    return _panlk
+
+
+def forget() -> None:
+    """In the child of a fork: whoever held the lock is not here."""
+    global _panlk
+    _panlk = threading.RLock()
+
+
+def goexit() -> NoReturn:
+    """End the calling goroutine; its `finally` blocks and `with` statements run.
+
+    In main, the other goroutines go on; once all are done the program has no goroutine
+    left, which is a fatal error.
+
+    Raises:
+        Goexit: always; it unwinds the goroutine, do not catch it.
+    Example:
+        >>> async def worker(done):
+        ...     try:
+        ...         gopark.goexit()
+        ...     finally:
+        ...         done.close()
+        >>> async def main():
+        ...     done = gopark.Chan()
+        ...     gopark.go(worker, done)
+        ...     print(await done.recv())
+        >>> gopark.run(main)
+        None
+
+    Go: runtime.Goexit.
+    """
+    m = tls.m
+    if m is not None and m.curg is not None:
+        m.curg.goexiting = True
+    raise Goexit("goexit ends a goroutine, and none runs here")
+
+
+def goexit0(m: M, g: G, exc: BaseException | None) -> None:
+    """The last thing that happens to a goroutine. `exc` is what its function let escape."""
+    sched = m.sched
+    assert sched is not None
+    value = None
+    if isinstance(exc, StopIteration) and g.coro is not None:
+        value, exc = exc.value, None
+    if g.goexiting and (exc is None or isinstance(exc, Goexit)):
+        exc = Goexit()
+    if exc is not None and not _quiet(sched, g, exc):
+        gopanic(sched, g, exc)
+    allgs.discard(g)
+    casgstatus(g, GRUNNING, GDEAD)
+    if g is sched.main:
+        if isinstance(exc, Goexit):
+            sched.main_goexited = True
+        else:
+            sched.result, sched.exc = value, exc
+            endsched(sched)
+            if m is not sched.m0:
+                doors.bringhome(sched)
+    locked = g.lockedcnt
+    g.clear()
+    if locked:  # its thread ends with it: see stopm
+        p, m.p = m.p, None
+        if p is not None:
+            handoffp(sched, p)
+
+
+def _quiet(sched: Sched, g: G, exc: BaseException) -> bool:
+    """An exception that is no panic."""
+    if isinstance(exc, SystemExit) and not isinstance(exc, FatalError) and g is not sched.main:
+        sysexit(sched, exc)
+        return True
+    if isinstance(exc, Throw):
+        return False
+    return (
+        g is sched.main
+        or isinstance(exc, (Goexit, ProgramEnded))
+        or exc is sched.fatal
+        or sched.ended
+    )
+
+
+def sysexit(sched: Sched, exc: SystemExit) -> None:
+    """sys.exit in any goroutine ends the program with that status. Go: os.Exit."""
+    if sched.main is None:
+        _exit(exc.code if isinstance(exc.code, int) else int(exc.code is not None))
+    with sched.lock:
+        if not sched.ended:
+            sched.exc = exc
+    endsched(sched)
+    doors.bringhome(sched)
+
+
+# --- reports -----------------------------------------------------------------------------
+
+
+def gopanic(sched: Sched, g: G, exc: BaseException) -> None:
+    """Report an uncaught exception of a goroutine and end the program."""
+    if isinstance(exc, Throw):
+        throw(exc)
+        return
+    with _panlk:
+        if sched.ended:
+            return
+        text, message = panictext(exc)
+        frames = "".join(formatframes(excstack(exc.__traceback__)))
+        report = f"{text}\n\n{header(g, GRUNNING)}{frames}{createdby(g)}"
+        err = FatalError(message)
+        err.__cause__ = exc
+        die(sched, err, report)
+
+
+def panictext(exc: BaseException) -> tuple[str, str]:
+    """The `panic:` lines of an exception and of those it came out of, oldest first.
+
+    An exception that was being handled when the next was raised counts as recovered.
+    Also the last line alone, for the message of FatalError.
+    """
+    chain = [exc]
+    while (before := _before(chain[-1])) is not None and before not in chain:
+        chain.append(before)
+    lines: list[str] = []
+    for i, link in enumerate(reversed(chain)):
+        try:
+            value = _value(link)
+        except BaseException as oops:  # noqa: BLE001 - whatever a __str__ may do
+            value = _badvalue(link, oops)
+            if isinstance(oops, (KeyboardInterrupt, ProgramEnded)):
+                raise
+            line = f"fatal error: panic while printing panic value: {value}"
+            return line, line
+        tail = " [recovered]" if i < len(chain) - 1 else ""
+        lines.append("\t" * min(i, 1) + "panic: " + value.replace("\n", "\n\t") + tail)
+    return "\n".join(lines), lines[-1].strip()
+
+
+def _before(exc: BaseException) -> BaseException | None:
+    if exc.__cause__ is not None:
+        return exc.__cause__
+    return None if exc.__suppress_context__ else exc.__context__
+
+
+def _value(exc: BaseException) -> str:
+    name = type(exc).__qualname__
+    if type(exc).__module__ not in ("builtins", "__main__"):
+        name = f"{type(exc).__module__}.{name}"
+    text = str(exc)
+    return f"{name}: {text}" if text else name
+
+
+def _badvalue(exc: BaseException, oops: BaseException) -> str:
+    try:
+        return str(oops).replace("\n", "\n\t") or f"type {type(exc).__qualname__}"
+    except BaseException:  # noqa: BLE001 - its text fails as well
+        return f"type {type(exc).__qualname__}"
+
+
+def fatal(sched: Sched, err: FatalError, report: str) -> None:
+    """A fatal error of the runtime; the first one of a program is reported."""
+    with _panlk:
+        if not sched.ended:
+            die(sched, err, report)
+
+
+def throw(exc: BaseException) -> None:
+    """A bug of ours: say all we know and leave, for no state can be trusted. Go: throw."""
+    trace = "".join(pytraceback.format_exception(exc))
+    printerr(f"fatal error: {type(exc).__name__}: {exc}\n\n{trace}")
+    _exit()
+
+
+def die(sched: Sched, err: FatalError, report: str) -> None:
+    """Print, then end the program. Caller holds `_panlk`."""
+    sched.fatal = err
+    printerr(report)
+    if sched.main is None:
+        _exit()
+    endsched(sched)
+    doors.bringhome(sched)
+
+
+def printerr(text: str) -> None:
+    """Onto stderr, whatever is left of it."""
+    if not text.endswith("\n"):
+        text += "\n"
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except Exception:  # noqa: BLE001 - closed, replaced, None: the report still has to go out
+        os.write(2, text.encode(errors="replace"))
+
+
+def _exit(status: int = 2) -> NoReturn:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except Exception:  # noqa: BLE001, S110 - we leave anyway
+        pass
+    os._exit(status)
+
+
+# --- the end of a program ----------------------------------------------------------------
+
+
+def endsched(sched: Sched) -> None:
+    """Nothing of this program runs from now on: take every P away and wake every sleeper."""
+    with sched.lock:
+        if sched.ended:
+            return
+        sched.ended = True
+        ms = list(sched.allm)
+        sched.midle.clear()
+        for m in ms:
+            m.p = None
+            m.idle = False
+        sched.npidle = 0
+        sched.pidle.clear()
+    for m in ms:
+        m.park.wakeup()
+    for g in allgs.copy():  # callbacks that wait on threads of others
+        lockedm = g.lockedm
+        if lockedm is not None:
+            lockedm.park.wakeup()
+
+
+hooks.goexit0 = goexit0
+hooks.throw = throw

@@ -1,0 +1,324 @@
+"""The beginning and the end of a program: `run`, what happens when main is done, fork, exit.
+
+`run` makes the calling thread M0 and its call the main goroutine. An `async def` main is a
+coroutine like any other and may move to another thread; a plain main runs on M0. M0 runs no
+other plain function, so that it can come back when main is done.
+
+The end, step by step, on M0:
+  1. `endsched` (panic.py) has taken every P away and woken every sleeper of the program.
+  2. A report that is being printed is waited for; its error wins over main's result.
+  3. Goroutines on threads of ours, parked, raise ProgramEnded there and unwind; M0 waits for
+     those threads, a second at most. One that is in C or computing ends at its next wait.
+  4. Parked and runnable coroutines are taken off their queues and closed: `finally` blocks
+     run, what they await does not.
+  5. Async generators that are left are closed (mfinal.py).
+A coroutine is closed by the one who took it off its wait queue or run queue, never while
+another thread may step it.
+
+After a fork the child has one thread and none of the program: all state is made anew. If
+the child was forked in a goroutine and comes back to the scheduler, that thread's `run`
+raises.
+
+Source: Go 1.27 runtime/proc.go (main, schedinit). Tests: tests/runtime/test_rt0.py
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar, overload
+
+from gopark._runtime import cgocall, extram, mfinal, panic, proc, signal_unix
+from gopark._runtime.errors import Goexit
+from gopark._runtime.newproc import newg, startable
+from gopark._runtime.proc import hooks, newsched, runqput, schedule, stopm
+from gopark._runtime.runtime2 import (
+    GDEAD,
+    GRUNNABLE,
+    GRUNNING,
+    GWAITING,
+    G,
+    M,
+    Sched,
+    allgs,
+    casgstatus,
+    tls,
+)
+from gopark._runtime.traceback import boundary
+
+__all__ = ("run",)
+
+T = TypeVar("T")
+
+_ENDWAIT: Final = 1.0  # seconds that `run` waits for parked threads to unwind
+_run_lock = threading.Lock()  # one `run` at a time
+_forks = 0
+
+
+@overload
+def run(main: Callable[..., Coroutine[Any, Any, T]], /, *args: object, **kwargs: object) -> T: ...
+@overload
+def run(main: Callable[..., T], /, *args: object, **kwargs: object) -> T: ...
+
+
+def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
+    """Run `main(*args, **kwargs)` as the main goroutine; when it is done, nothing else goes on.
+
+    Args:
+        main: An `async def` or a plain function.
+        args, kwargs: What it is called with.
+    Returns:
+        What main returns. An exception of main passes through unchanged.
+    Raises:
+        RuntimeError: called inside a goroutine, or while another `run` is active.
+        TypeError: `main` cannot be called so, or is a coroutine object.
+        FatalError: another goroutine let an exception escape (its `__cause__`). Its report
+            is on stderr; it is a SystemExit with status 2.
+        DeadlockError: all goroutines wait for each other.
+        KeyboardInterrupt: Ctrl-C; it is raised in main, at its wait.
+    Example:
+        >>> async def main(name):
+        ...     return "hello " + name
+        >>> gopark.run(main, "gopher")
+        'hello gopher'
+
+    Go: the program, from `func main` on.
+    """
+    before = tls.m
+    if before is not None and before.curg is not None:
+        raise RuntimeError(
+            "run() was called inside a goroutine; call the function itself, "
+            "await it, or start it with gopark.go"
+        )
+    coro = startable("run", main, args, kwargs)
+    if not _run_lock.acquire(False):
+        if coro is not None:
+            coro.close()
+        raise RuntimeError("run() is active in another thread; a process has one main goroutine")
+    try:
+        return _program(main, args, kwargs, coro)
+    finally:
+        tls.m = before
+        if _run_lock.locked():
+            _run_lock.release()
+
+
+def _program(
+    main: Callable[..., Any],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    coro: Coroutine[Any, Any, Any] | None,
+) -> Any:
+    sched = newsched()
+    m = M(sched)
+    m.m0 = True
+    m.ident = threading.get_ident()
+    tls.m = None  # main is nobody's child
+    g = newg(1, coro, main, args, kwargs, None)
+    tls.m = m
+    with sched.lock:
+        sched.allm.append(m)
+        sched.m0 = m
+        sched.main = g
+    forks = _forks
+    agen_hooks = mfinal.sethooks()
+    restore = signal_unix.initsig(sched)
+    try:
+        if coro is None:
+            _plainmain(m, g, main, args, kwargs)
+        else:
+            _putmain(sched, m, g)
+            schedule(m)
+        while not sched.ended:  # main is gone by goexit, M0 is needed no more
+            if not stopm(m):
+                break
+            schedule(m)
+        if forks != _forks:
+            raise RuntimeError("a forked child came back to run(); end it with os._exit")
+    finally:
+        restore()
+        if forks == _forks:
+            _end(sched, m)
+        mfinal.resethooks(agen_hooks)
+    return _outcome(sched)
+
+
+def _putmain(sched: Sched, m: M, g: G) -> None:
+    """Take a P if one is idle, and put main where this or another M will find it."""
+    with sched.lock:
+        p = proc.pidleget(sched) if sched.pidle else None
+    if p is None:
+        sched.runq.append(g)
+        return
+    p.m = m
+    m.p = p
+    runqput(m, p, g)
+
+
+def _plainmain(
+    m: M,
+    g: G,
+    main: Callable[..., Any],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+) -> None:
+    """Run a plain main on this thread."""
+    sched = m.sched
+    assert sched is not None and g.ctx is not None
+    g.m = m
+    m.curg = g
+    casgstatus(g, GRUNNABLE, GRUNNING)
+    with sched.lock:
+        m.p = proc.pidleget(sched) if sched.pidle else None
+        if m.p is not None:
+            m.p.m = m
+    exc: BaseException | None = None
+    result: Any = None
+    try:
+        result = g.ctx.run(_callmain, main, args, kwargs)
+    except BaseException as raised:  # noqa: BLE001 - it goes to the caller of run
+        exc = raised
+    if g.goexiting and not isinstance(exc, Goexit):
+        exc = Goexit()
+    hooks.goexit0(m, g, exc)
+    m.curg = None
+    if not isinstance(exc, Goexit) and sched.exc is None:
+        sched.result = result
+    if isinstance(exc, Goexit):
+        schedule(m)
+
+
+def _callmain(
+    main: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+) -> Any:
+    result = main(*args, **kwargs)
+    if isinstance(result, Coroutine):  # a decorated async def
+        from gopark._runtime.lockedm import drive
+
+        return drive(result)
+    return result
+
+
+def _outcome(sched: Sched) -> Any:
+    if sched.fatal is not None:
+        raise sched.fatal
+    if sched.exc is not None:
+        exc, sched.exc = sched.exc, None
+        raise exc
+    return sched.result
+
+
+# --- the end -----------------------------------------------------------------------------
+
+
+def _end(sched: Sched, m: M) -> None:
+    """Main is done: stop all that is left. See the steps above."""
+    with panic.panicking():
+        panic.endsched(sched)
+    m.p = None
+    m.curg = None
+    left = [g for g in allgs.copy() if g.m is None or g.m.g is not g]
+    for g in left:
+        if g.lockedm is None or g.status == GRUNNABLE:
+            abandon(g)
+    _join(sched, m)
+    for g in left:
+        allgs.discard(g)
+    for p in sched.allp:
+        p.runq.clear()
+        p.runnext.clear()
+    sched.runq.clear()
+    mfinal.closeleft()
+    sched.m0 = sched.main = None
+    with sched.lock:
+        if m in sched.allm:
+            sched.allm.remove(m)
+
+
+def abandon(g: G) -> None:
+    """Close a coroutine that will not be stepped again, if it is ours to close."""
+    if g.status == GWAITING:
+        if g.lockedm is not None or g.waiting is None or not g.waiting.unwait(g):
+            return
+    elif g.status != GRUNNABLE or g.lockedm is not None:
+        return
+    coro, ctx = g.coro, g.ctx
+    g.status = GDEAD
+    allgs.discard(g)
+    g.clear()
+    if coro is not None and ctx is not None:
+        _close(coro, ctx)
+
+
+def _close(coro: Coroutine[Any, Any, Any], ctx: Any) -> None:
+    """`finally` blocks run here; one that insists on waiting is asked again, then kept."""
+    for _ in range(100):
+        try:
+            ctx.run(coro.close)
+        except RuntimeError as exc:
+            if "ignored GeneratorExit" not in str(exc):
+                return
+        except BaseException:  # noqa: BLE001 - the program is over, nobody could handle it
+            return
+        else:
+            return
+    _undead.append(coro)  # the collector would only complain about it
+
+
+_undead: Final[list[object]] = []
+
+
+def _join(sched: Sched, m: M) -> None:
+    """Wait for our threads to end, but not for one that is in C or computing."""
+    deadline = time.monotonic() + _ENDWAIT
+    pause = 0.00005
+    while time.monotonic() < deadline:
+        with sched.lock:
+            others = [o for o in sched.allm if o is not m]
+        if not any(_unwinding(o) for o in others):
+            return
+        time.sleep(pause)
+        pause = min(pause * 2, 0.005)
+
+
+def _unwinding(m: M) -> bool:
+    """This M was asleep, so it is on its way out; a G that runs user code may take for ever."""
+    g = m.curg
+    return g is None or (g.status == GWAITING)
+
+
+# --- fork and exit -----------------------------------------------------------------------
+
+
+def _afterfork() -> None:
+    """In the child: one thread, no program."""
+    global _run_lock, _forks
+    sched = proc.current()
+    _forks += 1
+    if sched is not None:
+        sched.ended = True
+        for m in sched.allm:
+            m.p = None
+    _run_lock = threading.Lock()
+    allgs.clear()
+    tls.m = None
+    proc.forget()
+    panic.forget()
+    extram.forget()
+    signal_unix.forget()
+
+
+def _atexit() -> None:
+    """The interpreter exits: callbacks stop here, and no thread of ours is waited for."""
+    cgocall.closing()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_afterfork)
+atexit.register(_atexit)
+
+hooks.abandon = abandon
+boundary.update((schedule.__code__, _plainmain.__code__, run.__code__, proc.mstart.__code__))

@@ -1,0 +1,377 @@
+"""G, M, P and the scheduler's shared state: what they hold and who may touch it.
+
+States of a G, and the questions that tell them apart:
+
+  state     runs user code?  who owns it                            on a queue?
+  idle      no               the goroutine that is making it        no
+  runnable  no               whoever takes it off its queue         one run queue
+  running   yes              the M in `g.m`                         no
+  syscall   in C             the M in `g.m`                         no
+  waiting   no               who takes it off the wait queue        wait queues
+  dead      no               nobody; an extra M's G between calls   no
+
+`TRANSITIONS` is the one table of legal moves. The hot paths in proc.py compare and store
+in line (the comparison *is* the table's row); every other move goes through `casgstatus`.
+
+Ownership, which is a safety matter: on free-threaded builds two threads that resume one
+coroutine crash the interpreter. A G is resumed only by the M that took it off a run queue
+(`list.pop` and `deque.popleft` hand an item to exactly one taker), and it gets onto a run
+queue only through the one who owned its wake-up.
+
+P is advisory: somebody else may take `m.p` at any moment (only the end of the program does
+so today). Read `m.p` once into a local and use that; every queue of a P stands several
+producers and consumers.
+
+Relies on: append, pop and popleft of list and deque, add and discard of set, and one
+attribute load or store, each being atomic on both builds.
+
+Source: Go 1.27 runtime/runtime2.go, lock_futex.go (note). Tests: tests/runtime/test_runtime2.py
+"""
+
+from __future__ import annotations
+
+import _thread
+import itertools
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from contextvars import Context
+from types import CodeType
+from typing import Any, Final
+
+from gopark._runtime.errors import FatalError, Throw
+from gopark._runtime.lockrank import Rank, mklock
+
+__all__ = (
+    "DONE",
+    "GOSCHED",
+    "LOCKED",
+    "PARK",
+    "STATUS_NAMES",
+    "TRANSITIONS",
+    "Command",
+    "G",
+    "M",
+    "Note",
+    "P",
+    "Sched",
+    "Waiter",
+    "allgs",
+    "casgstatus",
+    "getg",
+    "goids",
+    "gosched_point",
+    "park_point",
+    "tls",
+)
+
+GIDLE: Final = 0
+GRUNNABLE: Final = 1
+GRUNNING: Final = 2
+GSYSCALL: Final = 3
+GWAITING: Final = 4
+GDEAD: Final = 6
+
+STATUS_NAMES: Final = {
+    GIDLE: "idle",
+    GRUNNABLE: "runnable",
+    GRUNNING: "running",
+    GSYSCALL: "syscall",
+    GWAITING: "waiting",
+    GDEAD: "dead",
+}
+
+TRANSITIONS: Final[dict[int, frozenset[int]]] = {
+    GIDLE: frozenset({GRUNNABLE, GDEAD}),  # a goroutine starts; an extra M's G is made
+    GRUNNABLE: frozenset({GRUNNING, GDEAD}),  # dead: the program ended first
+    GRUNNING: frozenset({GRUNNABLE, GWAITING, GSYSCALL, GDEAD}),
+    GSYSCALL: frozenset({GRUNNING, GRUNNABLE, GDEAD}),  # dead: dropm
+    GWAITING: frozenset({GRUNNABLE, GRUNNING, GDEAD}),  # running: its thread was woken by the end
+    GDEAD: frozenset({GSYSCALL}),  # needm
+}
+
+
+class Command:
+    """What a goroutine's step hands to the scheduler loop. Compared by identity."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<gopark {self.name}>"
+
+
+PARK: Final = Command("park")  # wait: m.waitunlockf lets the waker in
+GOSCHED: Final = Command("gosched")  # back on the global queue
+DONE: Final = Command("done")  # a plain function returned
+LOCKED: Final = Command("locked")  # this G needs another thread than the one that asked
+
+
+class _Point:
+    """An awaitable that yields one command to whoever drives the coroutine.
+
+    A tuple iterator does the yielding: beside a generator it saves about 100 bytes per
+    parked goroutine and costs the same time (benchmarks/micro_park.py).
+    """
+
+    __slots__ = ("_once",)
+
+    def __init__(self, command: Command) -> None:
+        self._once = (command,)
+
+    def __await__(self) -> Iterator[Any]:
+        return iter(self._once)
+
+
+park_point: Final = _Point(PARK)
+gosched_point: Final = _Point(GOSCHED)
+
+
+class Note:
+    """A one-shot sleep and wake. One thread sleeps; any thread may wake it, at any time.
+
+    A wake before the sleep is kept, several are one. So a sleeper checks what it was woken
+    for and sleeps again if that is not there: a left-over wake is harmless.
+    """
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = _thread.allocate_lock()
+        self._lock.acquire()
+
+    def sleep(self, timeout: float = -1) -> bool:
+        """Wait for a wake-up; False if `timeout` seconds passed without one."""
+        # A lock's timeout has an upper bound; longer sleeps wake up early and look again.
+        return self._lock.acquire(True, min(timeout, threading.TIMEOUT_MAX))
+
+    def wakeup(self) -> None:
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # already awake
+
+
+class Waiter:
+    """What a parked G waits on, for those who must take it off from outside (base class)."""
+
+    __slots__ = ()
+
+    def unwait(self, g: G) -> bool:
+        """Take `g` off the wait queue. True: the caller now owns the wake-up."""
+        raise Throw(f"{type(self).__name__} cannot give up goroutine {g.goid}")
+
+
+class G:
+    """A goroutine. Fields are its owner's (see the table above) unless a line says otherwise."""
+
+    __slots__ = (
+        "__weakref__",
+        "coro",  # the coroutine; None for a plain function and for a callback from C
+        "ctx",  # the contextvars context it runs in
+        "elem",  # channel op: the value to send, or the value received
+        "goexiting",  # goexit was called: what it returns or raises no longer matters
+        "gocode",  # code, instruction and globals of the line that called `go`
+        "goglobals",
+        "goid",
+        "gopc",
+        "lockedcnt",  # depth of lock_os_thread; a callback from C counts as 1
+        "lockedm",  # the M whose thread this G sits on, while it may run nowhere else
+        "m",  # the M that runs it, or whose thread it is parked on
+        "parentid",
+        "send",  # called with None to run the next step; returns a Command
+        "status",
+        "success",  # channel op: a value was handed over, not a close
+        "waiting",  # the Waiter it is parked on; written by the G before it parks
+        "waitreason",
+        "waitsince",  # monotonic seconds, as old as the loop's last look at the clock
+    )
+
+    # Chan's queues hold Gs and Sudogs of selects; the class tells which without a call.
+    is_select: Final = False
+
+    coro: Coroutine[Any, Any, Any] | None
+    ctx: Context | None
+    elem: Any
+    goexiting: bool
+    gocode: CodeType | None
+    goglobals: dict[str, Any] | None
+    goid: int
+    gopc: int
+    lockedcnt: int
+    lockedm: M | None
+    m: M | None
+    parentid: int
+    send: Callable[[None], Any] | None
+    status: int
+    success: bool
+    waiting: Waiter | None
+    waitreason: str
+    waitsince: float
+
+    def __init__(self, goid: int) -> None:
+        self.goid = goid
+        self.status = GIDLE
+        self.lockedm = self.m = self.elem = self.waiting = None
+        self.lockedcnt = 0
+        self.goexiting = False
+        self.gocode = None
+        self.parentid = 0
+
+    def __repr__(self) -> str:
+        return f"<G {self.goid} {STATUS_NAMES[self.status]}>"
+
+    def clear(self) -> None:
+        """Drop all that a dead G must not hold: the counterpart of Go's dead stacks."""
+        self.send = self.coro = self.ctx = self.elem = self.waiting = None
+        self.m = self.lockedm = self.goglobals = self.gocode = None
+
+
+class M:
+    """An OS thread that runs Gs, or an extra M that waits to be bound to a foreign thread."""
+
+    __slots__ = (
+        "ctx",  # extra M: the context entered on the thread, replaced when a callback used it
+        "exc",  # raised in the G that waits on this thread once it wakes; set by who woke it
+        "curg",  # the G whose code this thread executes, or holds on its stack while parked
+        "g",  # extra M: its own G, dead between callbacks
+        "ident",  # thread identifier; 0 while the M has no thread
+        "idle",  # on Sched.midle; guarded by Sched.lock
+        "lockedg",  # the G that lock_os_thread bound to this M
+        "m0",  # the thread that called `run`: it runs coroutines but no plain function
+        "mid",
+        "ncgo",  # depth of callbacks from C on this thread
+        "nextp",  # the P handed over by who woke `park`
+        "p",  # advisory: read it once
+        "park",
+        "pinned",  # extra M: the destructor that the thread's exit will call
+        "sched",
+        "spinning",  # woken to look for work, and none found yet; guarded by Sched.lock
+        "waitunlockf",  # set by the G just before it yields PARK; called once it is waiting
+    )
+
+    ctx: Context | None
+    curg: G | None
+    exc: BaseException | None
+    g: G | None
+    ident: int
+    idle: bool
+    lockedg: G | None
+    m0: bool
+    mid: int
+    ncgo: int
+    nextp: P | None
+    p: P | None
+    park: Note
+    pinned: object
+    sched: Sched | None
+    spinning: bool
+    waitunlockf: Callable[[], object] | None
+
+    def __init__(self, sched: Sched | None) -> None:
+        self.mid = next(_mids)
+        self.sched = sched
+        self.park = Note()
+        self.ident = self.ncgo = 0
+        self.p = self.nextp = self.curg = self.lockedg = self.g = self.ctx = None
+        self.m0 = self.idle = self.spinning = False
+        self.exc = None
+        self.pinned = self.waitunlockf = None
+
+    def __repr__(self) -> str:
+        return f"<M {self.mid}>"
+
+
+class P:
+    """The right to schedule, with the queues that go with it."""
+
+    __slots__ = ("m", "pid", "runnext", "runq", "schedtick", "sched")
+
+    def __init__(self, pid: int, sched: Sched) -> None:
+        self.pid = pid
+        self.sched = sched
+        self.m: M | None = None  # written by who acquires it; informative
+        self.runq: deque[G] = deque()
+        # At most one G, the one to run next. A list, since pop() is the atomic exchange.
+        self.runnext: list[G] = []
+        self.schedtick = 0
+
+    def __repr__(self) -> str:
+        return f"<P {self.pid}>"
+
+    def empty(self) -> bool:
+        return not self.runq and not self.runnext
+
+
+class Sched:
+    """One program: from the first use of the runtime, or `run`, until main returns.
+
+    `lock` guards midle, pidle, allm, allp, npidle, nmspinning, nsyscall, every M's `idle`,
+    `spinning` and `nextp`, and all decisions about who sleeps. It is held for a few lines at a time
+    and nothing is called under it that could run user code.
+
+    Read without it: `npidle` and `nmspinning` (by ready: stale means one wake-up more, or
+    one that the M going idle makes up for, since it looks at all queues again after it has
+    shown itself idle), and `ended` (a loop that misses it sees its P gone).
+    """
+
+    def __init__(self, gomaxprocs: int) -> None:
+        self.lock = mklock(Rank.SCHED)
+        self.runq: deque[G] = deque()
+        self.gomaxprocs = gomaxprocs
+        self.allp: list[P] = [P(i, self) for i in range(gomaxprocs)]
+        self.pidle: list[P] = self.allp[::-1]
+        self.npidle = gomaxprocs
+        self.nmspinning = 0
+        self.allm: list[M] = []
+        self.midle: list[M] = []
+        self.nsyscall = 0  # Ms of ours in cgo.call, without a P
+        self.recheck = -1.0  # seconds until an idle M asks again whether the program is dead
+        self.now = 0.0  # the clock as some M last read it, for `waitsince`
+        self.pollm: M | None = None  # the idle M that sleeps until the next timer
+        self.polluntil = 0.0
+        self.ended = False
+        self.main: G | None = None
+        self.m0: M | None = None
+        self.main_goexited = False
+        self.result: Any = None
+        self.exc: BaseException | None = None  # what main raised
+        self.fatal: FatalError | None = None
+        self.random = random.Random()
+        self.timers: Any = None  # timer.Timers; set by rt0, which knows the layers above
+
+
+_mids = itertools.count()
+goids = itertools.count(2)  # 1 is main's. Relies on: next() of a count hands out each number once.
+
+# Exactly the goroutines a user can see. A G is added when it is started or when its C thread
+# comes in, and discarded when it ends or the thread goes back to C, so the count is the
+# length and cannot drift from what a dump shows: a dump is a copy of this set.
+allgs: Final[set[G]] = set()
+
+
+class _TLS(threading.local):
+    m: M | None = None
+
+
+tls: Final = _TLS()
+
+
+def getg() -> G | None:
+    """The goroutine that the calling thread runs, or None."""
+    m = tls.m
+    return None if m is None else m.curg
+
+
+def casgstatus(g: G, old: int, new: int) -> None:
+    """Move `g` from `old` to `new`, or die naming both. Go: casgstatus."""
+    if g.status != old or new not in TRANSITIONS[old]:
+        names = STATUS_NAMES
+        raise Throw(
+            f"casgstatus: goroutine {g.goid} is {names[g.status]}; "
+            f"illegal move {names[old]} -> {names[new]}"
+        )
+    g.status = new

@@ -1,0 +1,276 @@
+"""select: wait on several channels, exactly one of which acts.
+
+A select goes in passes, as Go's does, with all its channels locked in ascending order:
+  1. look for a case that can go now, in random order, so that none is favoured
+  2. if there is none: put a Sudog on every channel's queue and park; the unlock function
+     unlocks them all, so nobody sees half of a select
+  3. woken: find the case that won (`g.elem` is its Sudog) and take the others off
+
+One token for all Sudogs of a select decides the winner (chan.py), so no channel needs to
+know of the others. A None channel is never ready and never queued.
+
+Source: Go 1.27 runtime/select.go. Tests: tests/runtime/test_selectgo.py, test_chan_model.py
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, Final, Generic, TypeVar
+
+from gopark._runtime.chan import SEND_CLOSED, Chan, Entry, Sudog, wake
+from gopark._runtime.errors import ClosedChannelError, NotOnGError
+from gopark._runtime.lockedm import notparked
+from gopark._runtime.runtime2 import G, Waiter, park_point, tls
+
+__all__ = ("RecvCase", "SendCase", "recv", "select", "send")
+
+T = TypeVar("T")
+
+_random: Final = Random()
+_shuffle: Final = _random.shuffle
+
+Result = tuple[int, Any, bool]
+
+
+class RecvCase(Generic[T]):
+    """A case of `select` that receives; made by `recv`."""
+
+    __slots__ = ("ch",)
+    is_send: Final = False
+
+    def __init__(self, ch: Chan[T] | None) -> None:
+        self.ch = ch
+
+
+class SendCase(Generic[T]):
+    """A case of `select` that sends; made by `send`."""
+
+    __slots__ = ("ch", "value")
+    is_send: Final = True
+
+    def __init__(self, ch: Chan[T] | None, value: T) -> None:
+        self.ch = ch
+        self.value = value
+
+
+Case = RecvCase[Any] | SendCase[Any]
+
+
+def recv(ch: Chan[T] | None) -> RecvCase[T]:
+    """A case of `select` that receives from `ch`; None is a channel that is never ready.
+
+    Raises:
+        TypeError: `ch` is neither a channel nor None.
+    Example:
+        >>> async def main():
+        ...     ch = gopark.Chan(1)
+        ...     await ch.send("a")
+        ...     print(await gopark.select(gopark.recv(ch)))
+        >>> gopark.run(main)
+        (0, 'a', True)
+
+    Go: `case v, ok := <-ch`.
+    """
+    if ch is not None and not isinstance(ch, Chan):
+        raise TypeError(f"recv() needs a Chan or None, got {ch!r}")
+    return RecvCase(ch)
+
+
+def send(ch: Chan[T] | None, value: T) -> SendCase[T]:
+    """A case of `select` that sends `value` on `ch`; None is a channel that is never ready.
+
+    Raises:
+        TypeError: `ch` is neither a channel nor None.
+    Example:
+        >>> async def main():
+        ...     ch = gopark.Chan(1)
+        ...     print(await gopark.select(gopark.send(ch, "a")))
+        >>> gopark.run(main)
+        (0, None, False)
+
+    Go: `case ch <- value`.
+    """
+    if ch is not None and not isinstance(ch, Chan):
+        raise TypeError(f"send() needs a Chan or None, got {ch!r}")
+    return SendCase(ch, value)
+
+
+async def select(*cases: Case, default: bool = False) -> Result:
+    """Wait until one of several channel operations can go, and do exactly that one.
+
+    Args:
+        cases: `recv(ch)` and `send(ch, v)`. Of those that are ready one is chosen at random.
+        default: Do not wait: index -1 if no case is ready.
+    Returns:
+        `(index, value, ok)`: which case, the value received and whether it is one (False
+        for a closed channel, and for a send).
+    Raises:
+        ClosedChannelError: the chosen case sends on a closed channel.
+        TypeError: a case is not one.
+    Example:
+        >>> async def main():
+        ...     a, b = gopark.Chan(1), gopark.Chan(1)
+        ...     await b.send("from b")
+        ...     print(await gopark.select(gopark.recv(a), gopark.recv(b)))
+        ...     print(await gopark.select(gopark.recv(a), default=True))
+        >>> gopark.run(main)
+        (1, 'from b', True)
+        (-1, None, False)
+
+    Go: the `select` statement.
+    """
+    polled = _live(cases)
+    if not polled:
+        return await _nocases(bool(cases), default)
+    chans = _lockorder(polled)
+    for ch in chans:
+        ch._lock.acquire()
+    try:
+        done, entry = _poll(polled)
+    except ClosedChannelError:
+        _unlock(chans)
+        raise
+    if done is None and not default:
+        return await _wait(polled, chans)
+    _unlock(chans)
+    if entry is not None:
+        wake(entry)
+    return (-1, None, False) if done is None else done
+
+
+def _live(cases: tuple[Case, ...]) -> list[tuple[int, Case, Chan[Any]]]:
+    polled = []
+    for i, case in enumerate(cases):
+        if not isinstance(case, (RecvCase, SendCase)):
+            raise TypeError(
+                f"select: case {i} is {case!r}; a case is gopark.recv(ch) or gopark.send(ch, v)"
+            )
+        if case.ch is not None:
+            polled.append((i, case, case.ch))
+    if len(polled) > 1:
+        _shuffle(polled)
+    return polled
+
+
+def _lockorder(polled: list[tuple[int, Case, Chan[Any]]]) -> list[Chan[Any]]:
+    """Each channel once, ascending: two selects over the same channels cannot deadlock."""
+    if len(polled) == 1:
+        return [polled[0][2]]
+    by_id = {id(ch._lock): ch for _, _, ch in polled}
+    return [by_id[key] for key in sorted(by_id)]
+
+
+def _unlock(chans: list[Chan[Any]]) -> None:
+    for ch in reversed(chans):
+        ch._release()
+
+
+def _poll(polled: list[tuple[int, Case, Chan[Any]]]) -> tuple[Result | None, Entry | None]:
+    """Pass 1: do the first case that can go. Also whom that wakes. All locks held."""
+    for i, case, ch in polled:
+        if isinstance(case, SendCase):
+            sent, entry = ch.sendlocked(case.value)
+            if sent:
+                return (i, None, False), entry
+        else:
+            taken, entry = ch.recvlocked()
+            if taken is not None:
+                return (i, *taken), entry
+    return None, None
+
+
+async def _wait(polled: list[tuple[int, Case, Chan[Any]]], chans: list[Chan[Any]]) -> Result:
+    """Passes 2 and 3."""
+    m = tls.m
+    if m is None or (g := m.curg) is None:
+        _unlock(chans)
+        raise NotOnGError(
+            "select has to wait, and this thread runs no goroutine: in plain code use "
+            "gopark.block(gopark.select(...)), under another event loop default=True"
+        )
+    waiting = _Selecting(g, polled, chans)
+    g.elem = None
+    g.waiting = waiting
+    g.waitreason = "select"
+    m.waitunlockf = waiting.unlock
+    try:
+        await park_point
+    except BaseException as exc:
+        notparked(waiting, exc)
+        raise
+    won = g.elem
+    g.elem = g.waiting = None
+    waiting.leave()
+    case = polled[won.case]
+    if isinstance(case[1], SendCase):
+        if not won.success:
+            raise ClosedChannelError(SEND_CLOSED)
+        return case[0], None, False
+    return case[0], won.elem, won.success
+
+
+async def _nocases(had_some: bool, default: bool) -> Result:
+    """Only None channels, or nothing at all: wait for ever, or take the default."""
+    if default:
+        return -1, None, False
+    m = tls.m
+    if m is None or (g := m.curg) is None:
+        raise NotOnGError("select with no cases waits for ever, and this thread runs no goroutine")
+    g.waiting = _FOREVER
+    g.waitreason = "select" if had_some else "select (no cases)"
+    m.waitunlockf = _nothing
+    await park_point
+    raise AssertionError("a select with no cases was woken")
+
+
+def _nothing() -> None:
+    """The unlock function of a wait that nobody can end."""
+
+
+class _Forever(Waiter):
+    __slots__ = ()
+
+    def unwait(self, g: G) -> bool:
+        g.waiting = None
+        return True
+
+
+_FOREVER: Final = _Forever()
+
+
+class _Selecting(Waiter):
+    """A select that waits: its Sudogs, one for each case."""
+
+    __slots__ = ("chans", "sudogs", "token")
+
+    def __init__(
+        self, g: G, polled: list[tuple[int, Case, Chan[Any]]], chans: list[Chan[Any]]
+    ) -> None:
+        self.chans = chans
+        self.token: list[Sudog | None] = [None]
+        self.sudogs: list[tuple[Chan[Any], bool, Sudog]] = []
+        for n, (_, case, ch) in enumerate(polled):
+            value = case.value if isinstance(case, SendCase) else None
+            sudog = Sudog(g, n, value, self.token)
+            self.sudogs.append((ch, case.is_send, sudog))
+            (ch._sendq if case.is_send else ch._recvq).q.append(sudog)
+
+    def unlock(self) -> None:
+        _unlock(self.chans)
+
+    def leave(self) -> None:
+        """Pass 3: off every queue, keeping nothing alive where a Sudog has to stay a while."""
+        for ch, is_send, sudog in self.sudogs:
+            if sudog.queued:
+                with ch._lock:
+                    (ch._sendq if is_send else ch._recvq).leave(sudog)
+                    sudog.forget()
+
+    def unwait(self, g: G) -> bool:
+        try:
+            self.token.pop()
+        except IndexError:
+            return False
+        self.leave()
+        g.waiting = None
+        return True

@@ -1,0 +1,235 @@
+"""Ctrl-C, and bringing the thread that called `run` back to it.
+
+A Python signal handler runs on the main thread between any two lines, inside the runtime
+too, where a lock may be held. So it raises only where the innermost code is the user's
+(`_interruptible`); else it leaves the work to a helper thread that lives until it is done:
+  main is parked          take it off its wait queue and wake it with KeyboardInterrupt
+  main runs on M0         raise the signal again until it meets user code
+  main runs elsewhere     an asynchronous exception for that thread, if user code is innermost
+  main is about to run    look again in a moment
+One Ctrl-C is one KeyboardInterrupt in main.
+
+When a program ends while M0 is in user code (a fatal error, main done on another thread),
+the same means bring M0 home. If that fails for GRACE seconds after a fatal error, M0 is in
+C that cannot be interrupted, and the process exits with status 2, as Go's would at once.
+
+The handler is installed by `run` on the main thread where Python's own stood, and no other.
+
+Locks: `_state.lock`, rank SIGNAL, guards who delivers; never taken by the handler.
+Source: none in Go, where Ctrl-C ends the process. Tests: tests/runtime/test_signal_unix.py
+"""
+
+from __future__ import annotations
+
+import _thread
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Final
+
+from gopark._runtime import cgocall, lockedm
+from gopark._runtime.errors import ProgramEnded
+from gopark._runtime.lockrank import Rank, mklock
+from gopark._runtime.panic import doors, endsched
+from gopark._runtime.proc import current, ready
+from gopark._runtime.runtime2 import GRUNNING, GSYSCALL, GWAITING, G, M, Sched
+from gopark._runtime.traceback import boundary, callback_entry, hidden
+
+__all__ = ("initsig",)
+
+GRACE: Final = 1.0  # seconds
+_PAUSE: Final = 0.001
+
+# Frames of ours that user code may be called from, and an exception may pass through.
+_transparent: Final[set[CodeType]] = {
+    lockedm.block.__code__,
+    lockedm.drive.__code__,
+    cgocall.call.__code__,
+}
+_setasyncexc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_setasyncexc.argtypes = (ctypes.c_ulong, ctypes.py_object)
+
+
+class _State:
+    """Who is to be interrupted, and whether a helper is at it."""
+
+    def __init__(self) -> None:
+        self.lock = mklock(Rank.SIGNAL)
+        self.pending = False  # a KeyboardInterrupt is owed to main; cleared by who raises it
+        self.helping = False
+        self.installed = False
+
+
+_state = _State()
+
+
+def initsig(sched: Sched) -> Callable[[], None]:
+    """Install the handler if Python's own stands; returns what undoes it."""
+    _state.pending = False
+    if threading.current_thread() is not threading.main_thread():
+        return _nothing
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:
+        return _nothing
+    signal.signal(signal.SIGINT, _sigint)
+    _state.installed = True
+
+    def restore() -> None:
+        _state.installed = False
+        if signal.getsignal(signal.SIGINT) is _sigint:
+            signal.signal(signal.SIGINT, before)
+
+    return restore
+
+
+def _nothing() -> None:
+    """Nothing was installed."""
+
+
+def _sigint(signum: int, frame: FrameType | None) -> None:
+    """On the main thread, between any two lines: take no lock of ours."""
+    sched = current()
+    if sched is None:
+        _athome(frame)
+        return
+    m0 = sched.m0
+    g = None if m0 is None else m0.curg
+    if g is not None and g is sched.main and _interruptible(frame, g):
+        _state.pending = False
+        raise KeyboardInterrupt
+    _state.pending = True
+    _help(_interrupt, sched)
+
+
+def _athome(frame: FrameType | None) -> None:
+    """The program has ended and M0 may still be in user code, or `run` is tidying up."""
+    m = lockedm.tls.m
+    if m is None or m.sched is None or not m.sched.ended or m.curg is None:
+        return
+    if _interruptible(frame, m.curg):
+        raise m.sched.fatal if m.sched.fatal is not None else ProgramEnded()
+
+
+def _interruptible(frame: FrameType | None, g: G) -> bool:
+    """An exception may be raised in `frame`: the user's code is innermost."""
+    innermost = True
+    while frame is not None and frame.f_code not in boundary:
+        code = frame.f_code
+        if hidden(code) and code not in callback_entry:
+            if code not in _transparent:
+                return False
+            if innermost and not (code is cgocall.call.__code__ and g.status == GSYSCALL):
+                return False
+        innermost = False
+        frame = frame.f_back
+    return True
+
+
+def _help(work: Callable[[Sched], None], sched: Sched) -> None:
+    """Have a thread of its own do what a signal handler must not."""
+    if _state.helping:
+        return
+    _state.helping = True
+
+    def helper() -> None:
+        try:
+            work(sched)
+        finally:
+            _state.helping = False
+
+    _thread.start_new_thread(helper, ())
+
+
+def _interrupt(sched: Sched) -> None:
+    """Get a KeyboardInterrupt into main."""
+    while _state.pending and not sched.ended:
+        g = sched.main
+        if g is None or sched.main_goexited:
+            sched.exc = KeyboardInterrupt()
+            endsched(sched)
+        elif g.status == GWAITING:
+            _wakewith(g, KeyboardInterrupt())
+        elif g.status in (GRUNNING, GSYSCALL) and g.m is not None:
+            _poke(g.m, sched, KeyboardInterrupt)
+        time.sleep(_PAUSE)
+
+
+def _wakewith(g: G, exc: BaseException) -> None:
+    """Wake a parked G with an exception instead of what it waits for."""
+    waiting = g.waiting
+    if waiting is None or not waiting.unwait(g):
+        return
+    _state.pending = False
+    if g.lockedm is not None:
+        g.lockedm.exc = exc
+    else:
+        g.send = _Throw(g, exc)
+    ready(g)
+
+
+class _Throw:
+    """One step of a coroutine that raises at its await; then its `send` is back."""
+
+    __slots__ = ("exc", "g")
+
+    def __init__(self, g: G, exc: BaseException) -> None:
+        self.g = g
+        self.exc = exc
+
+    def __call__(self, _: None) -> object:
+        coro = self.g.coro
+        assert coro is not None
+        self.g.send = coro.send
+        return coro.throw(self.exc)
+
+
+def _poke(m: M, sched: Sched, exc: type[BaseException]) -> None:
+    """Interrupt user code that runs on `m`."""
+    if m is sched.m0 and _state.installed:
+        # A real signal also ends a system call, so that time.sleep wakes up.
+        main = threading.main_thread().ident
+        if main is not None:
+            signal.pthread_kill(main, signal.SIGINT)
+        return
+    frame = sys._current_frames().get(m.ident)
+    g = m.curg
+    if g is not None and frame is not None and g.status == GRUNNING and _interruptible(frame, g):
+        _state.pending = False
+        _setasyncexc(m.ident, exc)
+
+
+def bringhome(sched: Sched) -> None:
+    """The program has ended: see that M0 gets back to `run`."""
+    m0 = sched.m0
+    g = None if m0 is None else m0.curg
+    if m0 is None or g is None or g.status == GWAITING:
+        return  # asleep: it has been woken
+    if lockedm.tls.m is not m0:
+        _state.helping = False
+        _help(_home, sched)
+
+
+def _home(sched: Sched) -> None:
+    deadline = time.monotonic() + GRACE
+    while (m0 := sched.m0) is not None and (g := m0.curg) is not None:
+        if g.status != GWAITING:
+            _poke(m0, sched, ProgramEnded)
+        if sched.fatal is not None and time.monotonic() > deadline:
+            os._exit(2)
+        time.sleep(_PAUSE * 5)
+
+
+def forget() -> None:
+    """In the child of a fork: no helper came along."""
+    global _state
+    installed = _state.installed
+    _state = _State()
+    _state.installed = installed
+
+
+doors.bringhome = bringhome

@@ -1,0 +1,259 @@
+"""Stacks in Go's printed form, for goroutines of all kinds and in every state.
+
+Where the frames of a G are:
+  parked coroutine              its chain of awaits (`cr_await`), each with its own frame
+  on a thread                   that thread's frames, down to the loop or the callback's entry
+  (running, in C, or parked     (the frames of an inner await, and those of the Python code
+  in `block`)                   that called the C code that called back, are in between)
+
+Strict readers of this form exist (gostackparse, goleak): a header holds nothing but the
+status or wait reason, minutes and `locked to thread`; a function line one pair of
+parentheses; a file line a tab and `:digits`. Frames of this package do not show.
+
+Nothing here takes a lock: a dump is a copy of `allgs`, formatted at leisure. A G that moves
+on meanwhile is shown as it was at some moment of the dump. On a free-threaded build the
+frames of a thread that is executing cannot be read safely; Go's own words say so then.
+
+Source: Go 1.27 runtime/traceback.go, mprof.go (Stack). Tests: tests/runtime/test_traceback.py
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from types import (
+    AsyncGeneratorType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    GeneratorType,
+    TracebackType,
+)
+from time import monotonic
+from typing import Any, Final
+
+from gopark._runtime.runtime2 import (
+    GDEAD,
+    GRUNNING,
+    GSYSCALL,
+    GWAITING,
+    STATUS_NAMES,
+    G,
+    M,
+    allgs,
+    getg,
+    tls,
+)
+
+
+__all__ = ("boundary", "callback_entry", "excstack", "funcname", "gtraceback", "num_goroutine", "stack")
+
+_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_MAXFRAMES: Final = 100  # as Go: the first and the last 50 of a deeper stack
+
+# Code below which a thread's frames are not the goroutine's: filled in by those modules.
+boundary: Final[set[CodeType]] = set()
+callback_entry: Final[set[CodeType]] = set()
+
+_hidden_files: Final[dict[str, bool]] = {}
+
+Frame = tuple[str, str, int]  # function, file, line
+
+
+def num_goroutine() -> int:
+    """The number of goroutines that exist now, callbacks from C that are running included.
+
+    Goroutines of the runtime itself and idle extra Ms do not count. O(1).
+
+    Example:
+        >>> async def main():
+        ...     print(gopark.runtime.num_goroutine())
+        >>> gopark.run(main)
+        1
+
+    Go: runtime.NumGoroutine.
+    """
+    return len(allgs)
+
+
+def stack(all: bool = False) -> str:  # noqa: A002 - Go's name for it
+    """The stack of the calling goroutine, or of all, as Go prints them.
+
+    Args:
+        all: Every goroutine, the caller first, then in the order they were started.
+    Returns:
+        Text that Go's dump parsers can read; empty if there is no goroutine to show.
+    Example:
+        >>> async def main():
+        ...     print(gopark.runtime.stack().splitlines()[0])
+        >>> gopark.run(main)
+        goroutine 1 [running]:
+
+    Go: runtime.Stack.
+    """
+    me = getg()
+    frame = sys._getframe(1)
+    parts = [] if me is None else [gtraceback(me, frame)]
+    if all:
+        others = sorted((g for g in allgs.copy() if g is not me), key=lambda g: g.goid)
+        threads = sys._current_frames() if others else {}
+        parts += [text for g in others if (text := gtraceback(g, threads=threads))]
+    return "\n".join(parts)
+
+
+def gtraceback(
+    g: G, frame: FrameType | None = None, threads: dict[int, FrameType] | None = None
+) -> str:
+    """One goroutine: header, frames, creator. Empty if it died meanwhile."""
+    status = g.status
+    if status == GDEAD:
+        return ""
+    lines = [header(g, status)]
+    m = g.lockedm or (g.m if status in (GRUNNING, GSYSCALL) else None)
+    if frame is not None:
+        frames = threadframes(frame, tls.m)
+    elif m is not None and m.ident:
+        if status == GRUNNING and _freethreaded():
+            lines.append("\tgoroutine running on other thread; stack unavailable\n")
+            frames = []
+        else:
+            if threads is None:
+                threads = sys._current_frames()
+            frames = threadframes(threads.get(m.ident), m)
+    else:
+        frames = coroframes(g)
+    lines += formatframes(frames)
+    lines.append(createdby(g))
+    return "".join(lines)
+
+
+def header(g: G, status: int) -> str:
+    what = g.waitreason if status == GWAITING else STATUS_NAMES[status]
+    if status in (GWAITING, GSYSCALL):
+        minutes = int((monotonic() - g.waitsince) // 60)
+        if minutes >= 1:
+            what += f", {minutes} minutes"
+    if g.lockedcnt:
+        what += ", locked to thread"
+    return f"goroutine {g.goid} [{what}]:\n"
+
+
+def createdby(g: G) -> str:
+    if g.gocode is None:
+        return ""
+    frame = frameof(g.gocode, g.goglobals or {}, lineat(g.gocode, g.gopc))
+    parent = f" in goroutine {g.parentid}" if g.parentid else ""
+    return f"created by {frame[0]}{parent}\n\t{frame[1]}:{frame[2]}\n"
+
+
+def formatframes(frames: list[Frame]) -> list[str]:
+    """Function and file lines; the middle of a very deep stack is left out."""
+    lines = [f"{func}(...)\n\t{file}:{line}\n" for func, file, line in frames]
+    if len(lines) > _MAXFRAMES:
+        half = _MAXFRAMES // 2
+        lines[half:-half] = [f"...{len(lines) - _MAXFRAMES} frames elided...\n"]
+    return lines
+
+
+# --- finding frames ----------------------------------------------------------------------
+
+
+def threadframes(frame: FrameType | None, m: M | None) -> list[Frame]:
+    """The frames that belong to the goroutine on `m`'s thread, innermost first."""
+    frames: list[Frame] = []
+    entries = m.ncgo if m is not None and m.g is not None else 0
+    while frame is not None:
+        code = frame.f_code
+        if code in boundary:
+            break
+        if code in callback_entry:
+            entries -= 1
+            if entries == 0:
+                break
+        elif not hidden(code):
+            frames.append(frameof(code, frame.f_globals, frame.f_lineno))
+        frame = frame.f_back
+    return frames
+
+
+def coroframes(g: G) -> list[Frame]:
+    """The whole chain of awaits of a coroutine that is not running, innermost first."""
+    frames: list[Frame] = []
+    inner: Any = g.coro
+    if inner is None and g.send is not None:
+        start = getattr(g.send, "fn", None)  # a plain function that has not begun
+        code = getattr(start, "__code__", None)
+        if code is not None:
+            return [frameof(code, start.__globals__, code.co_firstlineno)]  # type: ignore[union-attr]
+    for _ in range(sys.getrecursionlimit()):
+        frame, inner = _await_link(inner)
+        if frame is not None and not hidden(frame.f_code):
+            frames.append(frameof(frame.f_code, frame.f_globals, frame.f_lineno))
+        if inner is None:
+            break
+    return frames[::-1]
+
+
+def _await_link(awaited: Any) -> tuple[FrameType | None, Any]:
+    """The frame of one awaited object, and what that in turn awaits."""
+    if isinstance(awaited, CoroutineType):
+        return awaited.cr_frame, awaited.cr_await
+    if isinstance(awaited, GeneratorType):
+        return awaited.gi_frame, awaited.gi_yieldfrom
+    if isinstance(awaited, AsyncGeneratorType):
+        return awaited.ag_frame, awaited.ag_await
+    # `async for` and `coro.__await__()` wrap the object without a public way to it.
+    for ref in gc.get_referents(awaited) if awaited is not None else ():
+        if isinstance(ref, (CoroutineType, GeneratorType, AsyncGeneratorType)):
+            return None, ref
+    return None, None
+
+
+def excstack(tb: TracebackType | None) -> list[Frame]:
+    """The frames of an exception, from where it was raised outwards."""
+    frames: list[Frame] = []
+    while tb is not None:
+        code = tb.tb_frame.f_code
+        if not hidden(code):
+            frames.append(frameof(code, tb.tb_frame.f_globals, tb.tb_lineno))
+        tb = tb.tb_next
+    return frames[::-1]
+
+
+# --- names -------------------------------------------------------------------------------
+
+
+def frameof(code: CodeType, names: dict[str, Any], line: int | None) -> Frame:
+    file = code.co_filename
+    if not file.startswith("<"):
+        file = os.path.abspath(file)
+    return funcname(code, names), file, line or code.co_firstlineno
+
+
+def funcname(code: CodeType, names: dict[str, Any]) -> str:
+    module = names.get("__name__", "?")
+    if module == "__main__":
+        module = "main"
+    return f"{module}.{code.co_qualname.replace('.<locals>', '')}"
+
+
+def lineat(code: CodeType, lasti: int) -> int:
+    for start, end, line in code.co_lines():
+        if start <= lasti < end and line is not None:
+            return line
+    return code.co_firstlineno
+
+
+def hidden(code: CodeType) -> bool:
+    """A frame of this package."""
+    file = code.co_filename
+    known = _hidden_files.get(file)
+    if known is None:
+        known = _hidden_files[file] = os.path.abspath(file).startswith(_PACKAGE)
+    return known
+
+
+def _freethreaded() -> bool:
+    enabled = getattr(sys, "_is_gil_enabled", None)
+    return enabled is not None and not enabled()

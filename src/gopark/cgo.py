@@ -1,0 +1,10 @@
+"""The boundary to C: callbacks that are goroutines, calls that hold nobody up. Go: cgo."""
+
+from gopark._runtime.cgocall import call as call
+from gopark._runtime.cgocall import callback as callback
+from gopark._runtime.cgocall import export as export
+from gopark._util import set_public_module
+
+__all__ = ("call", "callback", "export")
+
+set_public_module(__name__, globals())

@@ -1,0 +1,22 @@
+"""Looking at and steering the scheduler. Go: package runtime."""
+
+from gopark._runtime.cgocall import num_cgo_call as num_cgo_call
+from gopark._runtime.gomaxprocs import gomaxprocs as gomaxprocs
+from gopark._runtime.gomaxprocs import num_cpu as num_cpu
+from gopark._runtime.lockedm import lock_os_thread as lock_os_thread
+from gopark._runtime.lockedm import unlock_os_thread as unlock_os_thread
+from gopark._runtime.traceback import num_goroutine as num_goroutine
+from gopark._runtime.traceback import stack as stack
+from gopark._util import set_public_module
+
+__all__ = (
+    "gomaxprocs",
+    "lock_os_thread",
+    "num_cgo_call",
+    "num_cpu",
+    "num_goroutine",
+    "stack",
+    "unlock_os_thread",
+)
+
+set_public_module(__name__, globals())
