@@ -578,6 +578,8 @@ def schedule(m: M) -> None:
                 g = p.runnext.pop() if p.runnext else p.runq.popleft()
             except IndexError:
                 break
+        else:
+            p.runq.append(g)  # its time is up before it began: others first
 
 
 def _unusual(m: M, g: G, command: object) -> None:
