@@ -67,6 +67,7 @@ def inuse() -> list[M]:
 def one_new_extram() -> None:
     """Make an extra M with its dead G. Caller holds `_lock`. Go: oneNewExtraM."""
     m = M(None)
+    m.ncgo = 1  # what it runs is always inside a callback; a nested one makes it 2
     g = G(next(goids))
     g.lockedcnt = 1  # it stays with its thread as long as it lives
     g.waitreason = ""

@@ -182,10 +182,10 @@ def mpark(m: M, g: G) -> None:
 
 def _schedof(m: M) -> Sched:
     """The program this M works for; a bound extra M outlives programs."""
-    if m.g is not None:
-        m.sched = getsched()
-    assert m.sched is not None
-    return m.sched
+    sched = m.sched
+    if sched is None or (sched.ended and m.g is not None):
+        sched = m.sched = getsched()
+    return sched
 
 
 def _undo(m: M, g: G) -> None:
@@ -265,11 +265,8 @@ def _requeue(sched: Sched, m: M, g: G) -> None:
 # --- system calls ------------------------------------------------------------------------
 
 
-def entersyscall(m: M, g: G) -> Sched:
-    """This G is about to run C that may block: its P goes to others. Go: entersyscallblock.
-
-    Returns the program, which `exitsyscall` wants back.
-    """
+def entersyscall(m: M, g: G) -> None:
+    """This G is about to run C that may block: its P goes to others. Go: entersyscallblock."""
     sched = _schedof(m)
     casgstatus(g, GRUNNING, GSYSCALL)
     g.waitsince = sched.now
@@ -278,13 +275,14 @@ def entersyscall(m: M, g: G) -> Sched:
     p, m.p = m.p, None
     if p is not None:
         handoffp(sched, p)
-    return sched
 
 
-def exitsyscall(m: M, g: G, sched: Sched) -> None:
+def exitsyscall(m: M, g: G) -> None:
     """Back from C: run on with an idle P if there is one, else wait for a turn."""
+    sched = m.sched  # as entersyscall left it, even if that program has ended meanwhile
+    assert sched is not None
     with sched.lock:
-        wantp = not sched.ended and m.ncgo == 0  # a callback from C holds no P
+        wantp = not sched.ended and m.g is None  # a foreign thread holds no P
         p = pidleget(sched) if wantp and sched.pidle else None
         sched.nsyscall -= 1
     casgstatus(g, GSYSCALL, GRUNNING)

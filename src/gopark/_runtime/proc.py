@@ -247,8 +247,12 @@ def pidleget(sched: Sched) -> P:
 
 
 def pidleput(sched: Sched, p: P) -> None:
-    """Caller holds Sched.lock."""
+    """Caller holds Sched.lock. A P that gomaxprocs took away is dropped, not its queue."""
     p.m = None
+    if p.pid >= len(sched.allp) or sched.allp[p.pid] is not p:
+        sched.runq.extend(p.runnext)
+        sched.runq.extend(p.runq)
+        return
     sched.pidle.append(p)
     sched.npidle += 1
 
