@@ -205,7 +205,7 @@ def _nested(m: M, run: Callable[..., Any], args: tuple[Any, ...], error: Any) ->
     g = m.curg
     if g is None:
         return error
-    insyscall = g.status == GSYSCALL
+    insyscall = g.status is GSYSCALL
     if insyscall:
         exitsyscall(m, g)
     m.ncgo += 1
@@ -289,7 +289,7 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     global _ncgocall
     _ncgocall += 1
     m = tls.m
-    if m is None or (g := m.curg) is None or g.status != GRUNNING:
+    if m is None or (g := m.curg) is None or g.status is not GRUNNING:
         return cfunc(*args, **kwargs)
     entersyscall(m, g)
     try:

@@ -78,7 +78,7 @@ def checkdead(sched: Sched) -> str | None:
         or sched.timers
     ):
         return None
-    if any(m.curg is not None and m.curg.status != GWAITING for m in outside.extras()):
+    if any(m.curg is not None and m.curg.status is not GWAITING for m in outside.extras()):
         return None
     if not _strict:
         if outside.nlive():

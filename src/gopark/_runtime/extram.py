@@ -69,6 +69,7 @@ def one_new_extram() -> None:
     m = M(None)
     m.ncgo = 1  # what it runs is always inside a callback; a nested one makes it 2
     g = G(next(goids))
+    g.clear()
     g.lockedcnt = 1  # it stays with its thread as long as it lives
     g.waitreason = ""
     g.waitsince = 0.0

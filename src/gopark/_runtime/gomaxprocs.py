@@ -15,7 +15,7 @@ import os
 import sys
 
 from gopark._runtime import proc
-from gopark._runtime.proc import pidleput, wakep
+from gopark._runtime.proc import pidleput, strayed, wakep
 from gopark._runtime.runtime2 import P, Sched
 
 __all__ = ("gomaxprocs", "num_cpu")
@@ -84,21 +84,12 @@ def procresize(sched: Sched, n: int) -> None:
                 sched.npidle -= 1
             elif p.m is not None:
                 p.m.p = None
+                p.m = None
         sched.gomaxprocs = n
     for p in gone:
-        _drain(sched, p)
+        strayed(p)
     if sched.runq:
         wakep(sched)
-
-
-def _drain(sched: Sched, p: P) -> None:
-    """Move what a P that is no more has queued to the global queue."""
-    for take in (p.runnext.pop, p.runq.popleft):
-        try:
-            while True:
-                sched.runq.append(take())
-        except IndexError:
-            pass
 
 
 def default() -> int:

@@ -1,7 +1,7 @@
 """Gs that sit on one thread: `block`, `lock_os_thread`, and the wait in a callback from C.
 
 `block` drives an awaitable from plain code. When it must wait, the G's frames are on this
-thread's stack, so the G is *pinned*: `g.lockedm` names the M and `g.send` is `_elsewhere`,
+thread's stack, so the G is *pinned*: `g.lockedm` names the M and `g.ctx` is `_ELSEWHERE`,
 which tells the loop that takes the G off a queue to hand its P to that M (startlockedm).
 `mpark` gives the P away and sleeps on the M's note; waking, it has the P that was handed
 over. A thread that gopark did not make (an extra M) holds no P while it runs; it gets one
@@ -150,9 +150,16 @@ def notparked(waiter: object, exc: BaseException) -> None:
 # --- waiting on a thread -----------------------------------------------------------------
 
 
-def _elsewhere(_: None) -> object:
-    """The `send` of a pinned G: it runs on its own thread and nowhere else."""
-    return LOCKED
+class _Elsewhere:
+    """Stands in for the context of a pinned G: it runs on its own thread and nowhere else."""
+
+    __slots__ = ()
+
+    def run(self, *_: object) -> object:
+        return LOCKED
+
+
+_ELSEWHERE: Any = _Elsewhere()
 
 
 def mpark(m: M, g: G) -> None:
@@ -161,11 +168,11 @@ def mpark(m: M, g: G) -> None:
     if sched.ended:
         _undo(m, g)
         raise ProgramEnded
-    unlockf, m.waitunlockf = m.waitunlockf, None
-    saved = g.send, g.lockedm
-    g.send = _elsewhere
+    saved = g.ctx, g.lockedm
+    g.ctx = _ELSEWHERE
     g.lockedm = m
     g.waitsince = sched.now
+    unlockf, m.waitunlockf = m.waitunlockf, None
     g.status = GWAITING
     p, m.p = m.p, None
     unlockf()  # type: ignore[misc]
@@ -174,7 +181,7 @@ def mpark(m: M, g: G) -> None:
     else:
         _checkdead(sched)
     _waitforp(sched, m, g)
-    g.send, g.lockedm = saved
+    g.ctx, g.lockedm = saved
     if m.exc is not None:
         exc, m.exc = m.exc, None
         raise exc
@@ -200,7 +207,7 @@ def _undo(m: M, g: G) -> None:
 def _leave(m: M, g: G) -> None:
     """Take `g` off what it waits on, or let the one who has it in hand finish."""
     if g.waiting is not None and not g.waiting.unwait(g):
-        while g.status == GWAITING:
+        while g.status is GWAITING:
             time.sleep(0)  # between taking g off its queue and marking it runnable
     g.waiting = None
     g.status = GRUNNING
@@ -218,7 +225,7 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
     while m.nextp is None:
         if sched.ended:
             m.curg = g
-            if g.status == GWAITING:
+            if g.status is GWAITING:
                 _leave(m, g)
             else:
                 g.status = GRUNNING
@@ -247,8 +254,8 @@ def mgosched(m: M, g: G) -> None:
 
 
 def _requeue(sched: Sched, m: M, g: G) -> None:
-    saved = g.send, g.lockedm
-    g.send = _elsewhere
+    saved = g.ctx, g.lockedm
+    g.ctx = _ELSEWHERE
     g.lockedm = m
     g.status = GRUNNABLE
     p, m.p = m.p, None
@@ -256,7 +263,7 @@ def _requeue(sched: Sched, m: M, g: G) -> None:
     if p is not None:
         handoffp(sched, p)
     _waitforp(sched, m, g)
-    g.send, g.lockedm = saved
+    g.ctx, g.lockedm = saved
     if m.exc is not None:
         exc, m.exc = m.exc, None
         raise exc

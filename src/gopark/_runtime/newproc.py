@@ -5,7 +5,7 @@ dies later: not callable, a coroutine object, arguments that do not fit, a gener
 An `async def` is called at once, which binds its arguments and runs none of its body. A
 plain function's arguments are compared with its signature.
 
-A plain function's G has a `_Start` as its `send`; it runs on one thread until it returns.
+A plain function's G has a `_Start` as its `step`; it runs on one thread until it returns.
 If it returns a coroutine (a decorated `async def`), the G goes on as that coroutine.
 
 Source: Go 1.27 runtime/proc.go, newproc. Tests: tests/runtime/test_newproc.py
@@ -84,7 +84,7 @@ def newg(
     """A runnable G, known to `allgs` but on no queue yet; `frame` is the line that made it."""
     g = G(goid)
     g.coro = coro
-    g.send = _Start(g, fn, args, kwargs) if coro is None else coro.send
+    g.step = _Start(g, fn, args, kwargs) if coro is None else coro.__await__()
     g.ctx = copy_context()
     if frame is not None:
         g.gocode = frame.f_code
@@ -107,7 +107,7 @@ def _toolate(g: G) -> None:
 
 
 class _Start:
-    """The `send` of a plain function's G: runs it to its end, on a thread that may block."""
+    """The `step` of a plain function's G: runs it to its end, on a thread that may block."""
 
     __slots__ = ("args", "fn", "g", "kwargs")
 
@@ -119,18 +119,24 @@ class _Start:
         self.args = args
         self.kwargs = kwargs
 
-    def __call__(self, _: None) -> object:
+    def __iter__(self) -> _Start:
+        return self
+
+    def __next__(self) -> object:
         m = tls.m
         assert m is not None
         if m.m0:
             return LOCKED
-        result = self.fn(*self.args, **self.kwargs)
+        try:
+            result = self.fn(*self.args, **self.kwargs)
+        except StopIteration as exc:  # it must not pass for the end of this iterator
+            raise RuntimeError("goroutine raised StopIteration") from exc
         if type(result) is not CoroutineType:
             return DONE
         g = self.g
         g.coro = result
-        g.send = result.send
-        return result.send(None)
+        g.step = result.__await__()
+        return next(g.step, DONE)
 
 
 def startable(

@@ -88,9 +88,8 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
     """The last thing that happens to a goroutine. `exc` is what its function let escape."""
     sched = m.sched
     assert sched is not None
-    value = None
     if isinstance(exc, StopIteration) and g.coro is not None:
-        value, exc = exc.value, None
+        exc = None
     if g.goexiting and (exc is None or isinstance(exc, Goexit)):
         exc = Goexit()
     if exc is not None and not _quiet(sched, g, exc):
@@ -101,7 +100,7 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
         if isinstance(exc, Goexit):
             sched.main_goexited = True
         else:
-            sched.result, sched.exc = value, exc
+            sched.exc = exc
             endsched(sched)
             if m is not sched.m0:
                 doors.bringhome(sched)
@@ -240,7 +239,7 @@ def printerr(text: str) -> None:
         os.write(2, text.encode(errors="replace"))
 
 
-def _exit(status: int = 2) -> NoReturn:
+def _exit(status: Status = 2) -> NoReturn:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -117,7 +117,7 @@ def _program(
     m.m0 = True
     m.ident = threading.get_ident()
     tls.m = None  # main is nobody's child
-    g = newg(1, coro, main, args, kwargs, None)
+    g = newg(1, None if coro is None else _keep(sched, coro), main, args, kwargs, None)
     tls.m = m
     with sched.lock:
         sched.allm.append(m)
@@ -144,6 +144,11 @@ def _program(
             _end(sched, m)
         mfinal.resethooks(agen_hooks)
     return _outcome(sched)
+
+
+async def _keep(sched: Sched, coro: Coroutine[Any, Any, Any]) -> None:
+    """Main as the scheduler sees it: a coroutine whose result somebody keeps."""
+    sched.result = await coro
 
 
 def _putmain(sched: Sched, m: M, g: G) -> None:
@@ -222,7 +227,7 @@ def _end(sched: Sched, m: M) -> None:
     m.curg = None
     left = [g for g in allgs.copy() if g.m is None or g.m.g is not g]
     for g in left:
-        if g.lockedm is None or g.status == GRUNNABLE:
+        if g.lockedm is None or g.status is GRUNNABLE:
             abandon(g)
     _join(sched, m)
     for g in left:
@@ -240,10 +245,10 @@ def _end(sched: Sched, m: M) -> None:
 
 def abandon(g: G) -> None:
     """Close a coroutine that will not be stepped again, if it is ours to close."""
-    if g.status == GWAITING:
+    if g.status is GWAITING:
         if g.lockedm is not None or g.waiting is None or not g.waiting.unwait(g):
             return
-    elif g.status != GRUNNABLE or g.lockedm is not None:
+    elif g.status is not GRUNNABLE or g.lockedm is not None:
         return
     coro, ctx = g.coro, g.ctx
     g.status = GDEAD
@@ -287,7 +292,7 @@ def _join(sched: Sched, m: M) -> None:
 def _unwinding(m: M) -> bool:
     """This M was asleep, so it is on its way out; a G that runs user code may take for ever."""
     g = m.curg
-    return g is None or (g.status == GWAITING)
+    return g is None or (g.status is GWAITING)
 
 
 # --- fork and exit -----------------------------------------------------------------------

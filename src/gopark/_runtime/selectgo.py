@@ -253,7 +253,7 @@ class _Selecting(Waiter):
             value = case.value if isinstance(case, SendCase) else None
             sudog = Sudog(g, n, value, self.token)
             self.sudogs.append((ch, case.is_send, sudog))
-            (ch._sendq if case.is_send else ch._recvq).q.append(sudog)
+            (ch._sendq if case.is_send else ch._recvq).append(sudog)
 
     def unlock(self) -> None:
         _unlock(self.chans)

@@ -123,7 +123,7 @@ def _interruptible(frame: FrameType | None, g: G) -> bool:
         if hidden(code) and code not in callback_entry:
             if code not in _transparent:
                 return False
-            if innermost and not (code is cgocall.call.__code__ and g.status == GSYSCALL):
+            if innermost and not (code is cgocall.call.__code__ and g.status is GSYSCALL):
                 return False
         innermost = False
         frame = frame.f_back
@@ -152,7 +152,7 @@ def _interrupt(sched: Sched) -> None:
         if g is None or sched.main_goexited:
             sched.exc = KeyboardInterrupt()
             endsched(sched)
-        elif g.status == GWAITING:
+        elif g.status is GWAITING:
             _wakewith(g, KeyboardInterrupt())
         elif g.status in (GRUNNING, GSYSCALL) and g.m is not None:
             _poke(g.m, sched, KeyboardInterrupt)
@@ -168,12 +168,12 @@ def _wakewith(g: G, exc: BaseException) -> None:
     if g.lockedm is not None:
         g.lockedm.exc = exc
     else:
-        g.send = _Throw(g, exc)
+        g.step = _Throw(g, exc)
     ready(g)
 
 
 class _Throw:
-    """One step of a coroutine that raises at its await; then its `send` is back."""
+    """One step of a coroutine that raises at its await; then its own `step` is back."""
 
     __slots__ = ("exc", "g")
 
@@ -181,10 +181,13 @@ class _Throw:
         self.g = g
         self.exc = exc
 
-    def __call__(self, _: None) -> object:
+    def __iter__(self) -> _Throw:
+        return self
+
+    def __next__(self) -> object:
         coro = self.g.coro
         assert coro is not None
-        self.g.send = coro.send
+        self.g.step = coro.__await__()
         return coro.throw(self.exc)
 
 
@@ -198,7 +201,7 @@ def _poke(m: M, sched: Sched, exc: type[BaseException]) -> None:
         return
     frame = sys._current_frames().get(m.ident)
     g = m.curg
-    if g is not None and frame is not None and g.status == GRUNNING and _interruptible(frame, g):
+    if g is not None and frame is not None and g.status is GRUNNING and _interruptible(frame, g):
         _state.pending = False
         _setasyncexc(m.ident, exc)
 
@@ -207,7 +210,7 @@ def bringhome(sched: Sched) -> None:
     """The program has ended: see that M0 gets back to `run`."""
     m0 = sched.m0
     g = None if m0 is None else m0.curg
-    if m0 is None or g is None or g.status == GWAITING:
+    if m0 is None or g is None or g.status is GWAITING:
         return  # asleep: it has been woken
     if lockedm.tls.m is not m0:
         _state.helping = False
@@ -217,7 +220,7 @@ def bringhome(sched: Sched) -> None:
 def _home(sched: Sched) -> None:
     deadline = time.monotonic() + GRACE
     while (m0 := sched.m0) is not None and (g := m0.curg) is not None:
-        if g.status != GWAITING:
+        if g.status is not GWAITING:
             _poke(m0, sched, ProgramEnded)
         if sched.fatal is not None and time.monotonic() > deadline:
             os._exit(2)

@@ -57,12 +57,12 @@ class Timer(Waiter):
 class Timers:
     """All timers of one program."""
 
-    __slots__ = ("_heap", "_ndead", "_seq", "_wake", "lock", "when")
+    __slots__ = ("heap", "_ndead", "_seq", "_wake", "lock", "when")
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self.lock = mklock(Rank.TIMERS)
         self.when: float = NEVER
-        self._heap: list[tuple[float, int, Timer]] = []
+        self.heap: list[tuple[float, int, Timer]] = []
         self._seq = itertools.count()  # timers of one instant run in the order they were added
         self._ndead = 0
         self._wake = wake
@@ -73,8 +73,8 @@ class Timers:
     def add(self, t: Timer) -> None:
         with self.lock:
             t.pending = True
-            heapq.heappush(self._heap, (t.when, next(self._seq), t))
-            first = self._heap[0][2] is t
+            heapq.heappush(self.heap, (t.when, next(self._seq), t))
+            first = self.heap[0][2] is t
             if first:
                 self.when = t.when
         if first:
@@ -87,13 +87,13 @@ class Timers:
             t.pending = False
             t.arg = None  # a stopped timer keeps nothing alive while its entry waits for removal
             self._ndead += 1
-            if self._heap[0][2] is t or self._ndead > len(self._heap) // 2 + 64:
+            if self.heap[0][2] is t or self._ndead > len(self.heap) // 2 + 64:
                 self._clean()
             return True
 
     def _clean(self) -> None:
         """Drop dead entries: those at the front, or all once they are the many."""
-        heap = self._heap
+        heap = self.heap
         if self._ndead > len(heap) // 2 + 64:
             heap[:] = [entry for entry in heap if entry[2].pending]
             heapq.heapify(heap)
@@ -107,7 +107,7 @@ class Timers:
         """Run what is due. Called by an M between two goroutines, with no lock held."""
         due: list[Timer] = []
         with self.lock:
-            heap = self._heap
+            heap = self.heap
             while heap and heap[0][0] <= now:
                 t = heapq.heappop(heap)[2]
                 if t.pending:

@@ -38,9 +38,9 @@ from gopark._runtime.runtime2 import (
     GRUNNING,
     GSYSCALL,
     GWAITING,
-    STATUS_NAMES,
     G,
     M,
+    Status,
     allgs,
     getg,
     tls,
@@ -107,14 +107,14 @@ def gtraceback(
 ) -> str:
     """One goroutine: header, frames, creator. Empty if it died meanwhile."""
     status = g.status
-    if status == GDEAD:
+    if status is GDEAD:
         return ""
     lines = [header(g, status)]
     m = g.lockedm or (g.m if status in (GRUNNING, GSYSCALL) else None)
     if frame is not None:
         frames = threadframes(frame, tls.m)
     elif m is not None and m.ident:
-        if status == GRUNNING and _freethreaded():
+        if status is GRUNNING and _freethreaded():
             lines.append("\tgoroutine running on other thread; stack unavailable\n")
             frames = []
         else:
@@ -128,8 +128,8 @@ def gtraceback(
     return "".join(lines)
 
 
-def header(g: G, status: int) -> str:
-    what = g.waitreason if status == GWAITING else STATUS_NAMES[status]
+def header(g: G, status: Status) -> str:
+    what = g.waitreason if status is GWAITING else status.name
     if status in (GWAITING, GSYSCALL):
         minutes = int((monotonic() - g.waitsince) // 60)
         if minutes >= 1:
@@ -181,8 +181,8 @@ def coroframes(g: G) -> list[Frame]:
     """The whole chain of awaits of a coroutine that is not running, innermost first."""
     frames: list[Frame] = []
     inner: Any = g.coro
-    if inner is None and g.send is not None:
-        start = getattr(g.send, "fn", None)  # a plain function that has not begun
+    if inner is None and g.step is not None:
+        start = getattr(g.step, "fn", None)  # a plain function that has not begun
         code = getattr(start, "__code__", None)
         if code is not None:
             return [frameof(code, start.__globals__, code.co_firstlineno)]  # type: ignore[union-attr]
