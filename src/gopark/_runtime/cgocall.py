@@ -138,7 +138,7 @@ def export(prototype: Callable[[Any], R]) -> Callable[[Callable[..., Any]], R]:
 
     def decorate(fn: Callable[..., Any]) -> R:
         entry = callback(fn, error=None if restype is None else 0)
-        pointer = prototype(entry)
+        pointer: R = prototype(entry)
         _exported.append((pointer, entry))
         return pointer
 

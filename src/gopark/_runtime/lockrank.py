@@ -14,7 +14,7 @@ import _thread
 import enum
 import os
 import threading
-from typing import Protocol
+from typing import Any, Protocol
 
 from gopark._runtime.errors import Throw
 
@@ -34,10 +34,10 @@ class Rank(enum.IntEnum):
 class Lock(Protocol):
     """What a lock of `_thread` and the checking one have in common."""
 
-    def acquire(self, blocking: bool = ..., timeout: float = ...) -> bool: ...
+    def acquire(self, blocking: bool = ..., timeout: float = ..., /) -> bool: ...
     def release(self) -> None: ...
     def __enter__(self) -> bool: ...
-    def __exit__(self, *exc: object) -> None: ...
+    def __exit__(self, *exc: Any) -> None: ...
 
 
 def debugvar(name: str) -> str | None:
@@ -67,7 +67,7 @@ class _RankedLock:
                 raise Throw(f"lock ranking: {self.rank.name} taken while holding {other.rank.name}")
         return stack
 
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+    def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool:
         stack = self._check()
         got = self._lock.acquire(blocking, timeout)
         if got:

@@ -51,7 +51,7 @@ def _finalize(agen: AsyncGenerator[Any, Any]) -> None:
     # Not through `go`: the collector may run inside the scheduler, with one of its locks
     # taken by this very thread. The queue takes a G at any moment; who holds Sched.lock
     # looks at the queue before it sleeps.
-    g = newg(next(goids), agen.aclose(), agen.aclose, (), {}, None)  # type: ignore[arg-type]
+    g = newg(next(goids), agen.aclose(), agen.aclose, (), {}, None)
     sched.runq.append(g)
     if sched.lock.acquire(False):
         sched.lock.release()

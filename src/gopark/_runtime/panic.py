@@ -44,7 +44,7 @@ class _Doors:
 doors: Final = _Doors()
 
 
-def panicking() -> threading.RLock:  # type: ignore[valid-type]
+def panicking() -> threading.RLock:
     """Held while a report is being printed; see the steps above."""
     return _panlk
 
@@ -239,7 +239,7 @@ def printerr(text: str) -> None:
         os.write(2, text.encode(errors="replace"))
 
 
-def _exit(status: Status = 2) -> NoReturn:
+def _exit(status: int = 2) -> NoReturn:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -582,7 +582,7 @@ def schedule(m: M) -> None:
             try:
                 # next() with a default, and not send(): a coroutine that returns None then
                 # ends without an exception being made, 0.2 µs of spawn and finish.
-                command = g.ctx.run(next, g.step, DONE)  # type: ignore[union-attr, call-overload]
+                command = g.ctx.run(next, g.step, DONE)  # type: ignore[union-attr, arg-type]
             except BaseException as exc:
                 hooks.goexit0(m, g, exc)
                 m.curg = None
@@ -596,7 +596,7 @@ def schedule(m: M) -> None:
                     m.curg = None
                     allgs.discard(g)
                     g.status = GDEAD
-                    g.ctx = g.coro = g.step = None  # type: ignore[assignment]
+                    g.ctx = g.coro = g.step = None
                 elif command is GOSCHED and m.lockedg is None:
                     m.curg = None
                     g.status = GRUNNABLE

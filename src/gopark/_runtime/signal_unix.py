@@ -37,7 +37,7 @@ from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.panic import doors, endsched
 from gopark._runtime.proc import current, ready
-from gopark._runtime.runtime2 import GRUNNING, GSYSCALL, GWAITING, G, M, Sched
+from gopark._runtime.runtime2 import GRUNNING, GSYSCALL, GWAITING, G, M, Sched, tls
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
 __all__ = ("initsig",)
@@ -108,7 +108,7 @@ def _sigint(signum: int, frame: FrameType | None) -> None:
 
 def _athome(frame: FrameType | None) -> None:
     """The program has ended and M0 may still be in user code, or `run` is tidying up."""
-    m = lockedm.tls.m
+    m = tls.m
     if m is None or m.sched is None or not m.sched.ended or m.curg is None:
         return
     if _interruptible(frame, m.curg):
@@ -212,7 +212,7 @@ def bringhome(sched: Sched) -> None:
     g = None if m0 is None else m0.curg
     if m0 is None or g is None or g.status is GWAITING:
         return  # asleep: it has been woken
-    if lockedm.tls.m is not m0:
+    if tls.m is not m0:
         _state.helping = False
         _help(_home, sched)
 
