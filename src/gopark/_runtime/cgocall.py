@@ -298,6 +298,8 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         exitsyscall(m, g)
         if g.goexiting:
             raise Goexit
+        if m.g is None and m.sched is not None and m.sched.ended:
+            raise ProgramEnded if m.sched.fatal is None else m.sched.fatal
 
 
 def num_cgo_call() -> int:

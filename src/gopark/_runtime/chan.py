@@ -29,7 +29,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from gopark._runtime.errors import ClosedChannelError, NotOnGError
 from gopark._runtime.lockedm import block, notparked
-from gopark._runtime.lockrank import Rank, mklock
+from gopark._runtime.lockrank import mkmutex
 from gopark._runtime.proc import ready
 from gopark._runtime.runtime2 import G, Waiter, park_point, tls
 
@@ -161,7 +161,7 @@ class Chan(Waiter, Generic[T]):
     Go: `make(chan T, capacity)`.
     """
 
-    __slots__ = ("__weakref__", "_buf", "_closed", "_lock", "_recvq", "_release", "_sendq", "cap")
+    __slots__ = ("__weakref__", "_buf", "_closed", "_lock", "_recvq", "_sendq", "cap")
 
     cap: int
 
@@ -171,8 +171,7 @@ class Chan(Waiter, Generic[T]):
         if capacity < 0:
             raise ValueError(f"makechan: size out of range: {capacity}")
         self.cap = capacity
-        self._lock = mklock(Rank.CHAN)
-        self._release = self._lock.release
+        self._lock = mkmutex()
         self._buf: deque[T] = deque()
         self._recvq = WaitQ()
         self._sendq = WaitQ()
@@ -208,10 +207,10 @@ class Chan(Waiter, Generic[T]):
 
         Go: `ch <- value`.
         """
-        self._lock.acquire()
-        if self._closed:
-            self._release()
-            raise ClosedChannelError(SEND_CLOSED)
+        try:
+            self._lock.pop()
+        except IndexError:
+            self._lock.lockslow()
         queue = self._recvq
         if queue:
             # A plain waiter is taken in line: 60 ns less per hand-over than by dequeue().
@@ -219,12 +218,15 @@ class Chan(Waiter, Generic[T]):
             if entry is not None:
                 entry.elem = value
                 entry.success = True
-                self._release()
+                self._lock.append(None)
                 ready(entry.g if entry.is_select else entry)
                 return
+        if self._closed:
+            self._lock.append(None)
+            raise ClosedChannelError(SEND_CLOSED)
         if len(self._buf) < self.cap:
             self._buf.append(value)
-            self._release()
+            self._lock.append(None)
             return
         g = self._enqueue(self._sendq, "send", "chan send")
         g.elem = value
@@ -251,11 +253,14 @@ class Chan(Waiter, Generic[T]):
 
         Go: select with one send and a default.
         """
-        self._lock.acquire()
+        try:
+            self._lock.pop()
+        except IndexError:
+            self._lock.lockslow()
         try:
             sent, entry = self.sendlocked(value)
         finally:
-            self._release()
+            self._lock.append(None)
         if entry is not None:
             wake(entry)
         return sent
@@ -291,12 +296,15 @@ class Chan(Waiter, Generic[T]):
 
         Go: `v := <-ch`.
         """
-        self._lock.acquire()
+        try:
+            self._lock.pop()
+        except IndexError:
+            self._lock.lockslow()
         buf = self._buf
         if buf:
             value = buf.popleft()
             entry = self._refill() if self._sendq else None
-            self._release()
+            self._lock.append(None)
             if entry is not None:
                 wake(entry)
             return value
@@ -304,11 +312,11 @@ class Chan(Waiter, Generic[T]):
         if sendq and (entry := sendq.dequeue()) is not None:
             value = entry.elem
             entry.success = True
-            self._release()
+            self._lock.append(None)
             wake(entry)
             return value
         if self._closed:
-            self._release()
+            self._lock.append(None)
             return None
         # As _enqueue, in line: 50 ns of the 2 µs of a round trip.
         m = tls.m
@@ -317,7 +325,7 @@ class Chan(Waiter, Generic[T]):
         self._recvq.append(g)
         g.waiting = self
         g.waitreason = "chan receive"
-        m.waitunlockf = self._release
+        m.waitunlockf = self._lock.append
         try:
             await park_point
         except BaseException as exc:
@@ -340,7 +348,10 @@ class Chan(Waiter, Generic[T]):
 
         Go: `v, ok := <-ch`.
         """
-        self._lock.acquire()
+        try:
+            self._lock.pop()
+        except IndexError:
+            self._lock.lockslow()
         taken = self._take()
         if taken is not None:
             return taken
@@ -367,10 +378,13 @@ class Chan(Waiter, Generic[T]):
 
         Go: select with one receive and a default.
         """
-        self._lock.acquire()
+        try:
+            self._lock.pop()
+        except IndexError:
+            self._lock.lockslow()
         taken = self._take()
         if taken is None:
-            self._release()
+            self._lock.append(None)
             return None, False, False
         return *taken, True
 
@@ -378,7 +392,7 @@ class Chan(Waiter, Generic[T]):
         """A value, or the end, if there is one; None, with the lock kept, if one must wait."""
         taken, entry = self.recvlocked()
         if taken is not None:
-            self._release()
+            self._lock.append(None)
             if entry is not None:
                 wake(entry)
         return taken
@@ -419,9 +433,12 @@ class Chan(Waiter, Generic[T]):
 
         Go: `close(ch)`.
         """
-        self._lock.acquire()
+        try:
+            self._lock.pop()
+        except IndexError:
+            self._lock.lockslow()
         if self._closed:
-            self._release()
+            self._lock.append(None)
             raise ClosedChannelError(_CLOSE_CLOSED)
         self._closed = True
         receivers = self._recvq.drain()
@@ -429,7 +446,7 @@ class Chan(Waiter, Generic[T]):
             entry.elem = None
             entry.success = False
         waiters = receivers + self._sendq.drain()
-        self._release()
+        self._lock.append(None)
         for entry in waiters:
             wake(entry)
 
@@ -454,7 +471,7 @@ class Chan(Waiter, Generic[T]):
 
     def _notong(self, what: str) -> NotOnGError:
         """Nobody can be parked here. Called with the lock held, which it releases."""
-        self._release()
+        self._lock.append(None)
         return NotOnGError(
             f"{what} on {self!r} has to wait, and this thread runs no goroutine: in plain "
             f"code use gopark.block(ch.{what}(...)), under another event loop try_{what}"
@@ -468,7 +485,7 @@ class Chan(Waiter, Generic[T]):
         queue.append(g)
         g.waiting = self
         g.waitreason = reason
-        m.waitunlockf = self._release
+        m.waitunlockf = self._lock.append
         return g
 
 

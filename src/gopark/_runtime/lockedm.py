@@ -139,7 +139,7 @@ def notparked(waiter: object, exc: BaseException) -> None:
     if m is None or g is None or g.waiting is not waiter:
         return
     if m.waitunlockf is not None:
-        m.waitunlockf()
+        m.waitunlockf(None)
     g.waiting.unwait(g)  # type: ignore[union-attr]
     raise NotOnGError(
         "a gopark operation had to wait where no goroutine runs it (under another event loop?); "
@@ -175,7 +175,7 @@ def mpark(m: M, g: G) -> None:
     unlockf, m.waitunlockf = m.waitunlockf, None
     g.status = GWAITING
     p, m.p = m.p, None
-    unlockf()  # type: ignore[misc]
+    unlockf(None)  # type: ignore[misc]
     if p is not None:
         handoffp(sched, p)
     else:
@@ -200,7 +200,7 @@ def _undo(m: M, g: G) -> None:
     unlockf, m.waitunlockf = m.waitunlockf, None
     if unlockf is not None:
         g.status = GWAITING
-        unlockf()
+        unlockf(None)
         _leave(m, g)
 
 
@@ -389,7 +389,7 @@ def finishstep(m: M, g: G, command: object) -> None:
     if command is PARK:
         unlockf, m.waitunlockf = m.waitunlockf, None
         g.status = GWAITING
-        unlockf()  # type: ignore[misc]
+        unlockf(None)  # type: ignore[misc]
     else:
         sched = _schedof(m)
         g.status = GRUNNABLE

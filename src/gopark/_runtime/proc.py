@@ -591,7 +591,7 @@ def schedule(m: M) -> None:
                     m.curg = None
                     g.waitsince = now
                     g.status = GWAITING
-                    m.waitunlockf()  # type: ignore[misc]
+                    m.waitunlockf(None)  # type: ignore[misc]
                 elif command is DONE and m.lockedg is None and g is not sched.main:
                     m.curg = None
                     allgs.discard(g)

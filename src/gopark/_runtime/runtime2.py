@@ -267,7 +267,7 @@ class M:
     pinned: object
     sched: Sched | None
     spinning: bool
-    waitunlockf: Callable[[], object] | None
+    waitunlockf: Callable[[None], object] | None
 
     def __init__(self, sched: Sched | None) -> None:
         self.mid = next(_mids)
@@ -351,7 +351,7 @@ goids = itertools.count(2)  # 1 is main's. Relies on: next() of a count hands ou
 allgs: Final[set[G]] = set()
 
 
-class _TLS(threading.local):
+class _TLS(_thread._local):
     m: M | None = None
 
 

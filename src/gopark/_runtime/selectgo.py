@@ -124,7 +124,7 @@ async def select(*cases: Case, default: bool = False) -> Result:
         return await _nocases(bool(cases), default)
     chans = _lockorder(polled)
     for ch in chans:
-        ch._lock.acquire()
+        ch._lock.__enter__()
     try:
         done, entry = _poll(polled)
     except ClosedChannelError:
@@ -162,7 +162,7 @@ def _lockorder(polled: list[tuple[int, Case, Chan[Any]]]) -> list[Chan[Any]]:
 
 def _unlock(chans: list[Chan[Any]]) -> None:
     for ch in reversed(chans):
-        ch._release()
+        ch._lock.append(None)
 
 
 def _poll(polled: list[tuple[int, Case, Chan[Any]]]) -> tuple[Result | None, Entry | None]:
@@ -223,7 +223,7 @@ async def _nocases(had_some: bool, default: bool) -> Result:
     raise AssertionError("a select with no cases was woken")
 
 
-def _nothing() -> None:
+def _nothing(_: None) -> None:
     """The unlock function of a wait that nobody can end."""
 
 
@@ -255,7 +255,7 @@ class _Selecting(Waiter):
             self.sudogs.append((ch, case.is_send, sudog))
             (ch._sendq if case.is_send else ch._recvq).append(sudog)
 
-    def unlock(self) -> None:
+    def unlock(self, _: None = None) -> None:
         _unlock(self.chans)
 
     def leave(self) -> None:

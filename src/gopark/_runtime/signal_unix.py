@@ -212,9 +212,8 @@ def bringhome(sched: Sched) -> None:
     g = None if m0 is None else m0.curg
     if m0 is None or g is None or g.status is GWAITING:
         return  # asleep: it has been woken
-    if tls.m is not m0:
-        _state.helping = False
-        _help(_home, sched)
+    _state.helping = False
+    _help(_home, sched)
 
 
 def _home(sched: Sched) -> None:

@@ -40,7 +40,7 @@ class Timer(Waiter):
         self.arg = arg
         self.pending = False  # guarded by timers.lock
 
-    def start(self) -> None:
+    def start(self, _: None = None) -> None:
         self.timers.add(self)
 
     def stop(self) -> bool:
