@@ -22,11 +22,14 @@ Source: Go 1.27 runtime/cgocall.go. Tests: tests/runtime/test_cgocall.py
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import sys
 import weakref
 from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
+from gopark._runtime import cgogate
 from gopark._runtime.deadlock import outside
 from gopark._runtime.errors import (
     FatalError,
@@ -49,10 +52,11 @@ R = TypeVar("R")
 
 _closing: Final[list[bool]] = []  # not empty once the interpreter exits
 _reported: Final[list[bool]] = []
-_live: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
+_live: Final[set[int]] = set()  # ids of the callback objects that exist
 _exported: Final[list[Any]] = []  # C may call these for ever
 _ncgocall = 0
 
+_CFuncPtr: Final = ctypes.CFUNCTYPE(None).__mro__[1]
 _GOEXIT: Final = "runtime.Goexit called in a thread that was not created by the Go runtime"
 
 
@@ -105,8 +109,8 @@ def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
                 _leave(m, g)
 
     callback_entry.add(entry.__code__)
-    _live.add(entry)
-    weakref.finalize(entry, _gone).atexit = False
+    _live.add(id(entry))
+    weakref.finalize(entry, _gone, id(entry)).atexit = False
     return entry
 
 
@@ -139,6 +143,7 @@ def export(prototype: Callable[[Any], R]) -> Callable[[Callable[..., Any]], R]:
     def decorate(fn: Callable[..., Any]) -> R:
         entry = callback(fn, error=None if restype is None else 0)
         pointer: R = prototype(entry)
+        cgogate.guard(pointer)
         _exported.append((pointer, entry))
         return pointer
 
@@ -325,15 +330,28 @@ def nlive() -> int:
     return len(_live)
 
 
-def _gone() -> None:
+def _gone(ident: int) -> None:
     """A callback object was freed; if it was the last, the program may be dead now."""
+    _live.discard(ident)
     if not _live:
         outside.recheck()
 
 
 def closing() -> None:
-    """The interpreter exits: from now on callbacks do not run."""
+    """The interpreter exits: from now on callbacks do not run.
+
+    Function pointers that users made of `callback` themselves get their gate only now, since
+    nobody told us of them: a search through all objects, once.
+    """
     _closing.append(True)
+    entries = _live - {id(entry) for _, entry in _exported}
+    if entries:
+        for pointer in gc.get_objects():
+            if isinstance(pointer, _CFuncPtr) and any(
+                id(referent) in entries for referent in gc.get_referents(pointer)
+            ):
+                cgogate.guard(pointer)
+    cgogate.close()
 
 
 outside.nlive = nlive

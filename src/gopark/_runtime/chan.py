@@ -207,10 +207,7 @@ class Chan(Waiter, Generic[T]):
 
         Go: `ch <- value`.
         """
-        try:
-            self._lock.pop()
-        except IndexError:
-            self._lock.lockslow()
+        self._lock.get()
         queue = self._recvq
         if queue:
             # A plain waiter is taken in line: 60 ns less per hand-over than by dequeue().
@@ -218,15 +215,15 @@ class Chan(Waiter, Generic[T]):
             if entry is not None:
                 entry.elem = value
                 entry.success = True
-                self._lock.append(None)
+                self._lock.put(None)
                 ready(entry.g if entry.is_select else entry)
                 return
         if self._closed:
-            self._lock.append(None)
+            self._lock.put(None)
             raise ClosedChannelError(SEND_CLOSED)
         if len(self._buf) < self.cap:
             self._buf.append(value)
-            self._lock.append(None)
+            self._lock.put(None)
             return
         g = self._enqueue(self._sendq, "send", "chan send")
         g.elem = value
@@ -253,14 +250,11 @@ class Chan(Waiter, Generic[T]):
 
         Go: select with one send and a default.
         """
-        try:
-            self._lock.pop()
-        except IndexError:
-            self._lock.lockslow()
+        self._lock.get()
         try:
             sent, entry = self.sendlocked(value)
         finally:
-            self._lock.append(None)
+            self._lock.put(None)
         if entry is not None:
             wake(entry)
         return sent
@@ -296,15 +290,12 @@ class Chan(Waiter, Generic[T]):
 
         Go: `v := <-ch`.
         """
-        try:
-            self._lock.pop()
-        except IndexError:
-            self._lock.lockslow()
+        self._lock.get()
         buf = self._buf
         if buf:
             value = buf.popleft()
             entry = self._refill() if self._sendq else None
-            self._lock.append(None)
+            self._lock.put(None)
             if entry is not None:
                 wake(entry)
             return value
@@ -312,11 +303,11 @@ class Chan(Waiter, Generic[T]):
         if sendq and (entry := sendq.dequeue()) is not None:
             value = entry.elem
             entry.success = True
-            self._lock.append(None)
+            self._lock.put(None)
             wake(entry)
             return value
         if self._closed:
-            self._lock.append(None)
+            self._lock.put(None)
             return None
         # As _enqueue, in line: 50 ns of the 2 µs of a round trip.
         m = tls.m
@@ -325,7 +316,7 @@ class Chan(Waiter, Generic[T]):
         self._recvq.append(g)
         g.waiting = self
         g.waitreason = "chan receive"
-        m.waitunlockf = self._lock.append
+        m.waitunlockf = self._lock.put
         try:
             await park_point
         except BaseException as exc:
@@ -348,10 +339,7 @@ class Chan(Waiter, Generic[T]):
 
         Go: `v, ok := <-ch`.
         """
-        try:
-            self._lock.pop()
-        except IndexError:
-            self._lock.lockslow()
+        self._lock.get()
         taken = self._take()
         if taken is not None:
             return taken
@@ -378,13 +366,10 @@ class Chan(Waiter, Generic[T]):
 
         Go: select with one receive and a default.
         """
-        try:
-            self._lock.pop()
-        except IndexError:
-            self._lock.lockslow()
+        self._lock.get()
         taken = self._take()
         if taken is None:
-            self._lock.append(None)
+            self._lock.put(None)
             return None, False, False
         return *taken, True
 
@@ -392,7 +377,7 @@ class Chan(Waiter, Generic[T]):
         """A value, or the end, if there is one; None, with the lock kept, if one must wait."""
         taken, entry = self.recvlocked()
         if taken is not None:
-            self._lock.append(None)
+            self._lock.put(None)
             if entry is not None:
                 wake(entry)
         return taken
@@ -433,12 +418,9 @@ class Chan(Waiter, Generic[T]):
 
         Go: `close(ch)`.
         """
-        try:
-            self._lock.pop()
-        except IndexError:
-            self._lock.lockslow()
+        self._lock.get()
         if self._closed:
-            self._lock.append(None)
+            self._lock.put(None)
             raise ClosedChannelError(_CLOSE_CLOSED)
         self._closed = True
         receivers = self._recvq.drain()
@@ -446,7 +428,7 @@ class Chan(Waiter, Generic[T]):
             entry.elem = None
             entry.success = False
         waiters = receivers + self._sendq.drain()
-        self._lock.append(None)
+        self._lock.put(None)
         for entry in waiters:
             wake(entry)
 
@@ -471,7 +453,7 @@ class Chan(Waiter, Generic[T]):
 
     def _notong(self, what: str) -> NotOnGError:
         """Nobody can be parked here. Called with the lock held, which it releases."""
-        self._lock.append(None)
+        self._lock.put(None)
         return NotOnGError(
             f"{what} on {self!r} has to wait, and this thread runs no goroutine: in plain "
             f"code use gopark.block(ch.{what}(...)), under another event loop try_{what}"
@@ -485,7 +467,7 @@ class Chan(Waiter, Generic[T]):
         queue.append(g)
         g.waiting = self
         g.waitreason = reason
-        m.waitunlockf = self._lock.append
+        m.waitunlockf = self._lock.put
         return g
 
 

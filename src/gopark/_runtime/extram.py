@@ -36,6 +36,7 @@ from contextvars import Context
 from types import FrameType
 from typing import Any, Final
 
+from gopark._runtime.cgogate import guard
 from gopark._runtime.deadlock import outside
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, casgstatus, goids, tls
@@ -175,6 +176,7 @@ def _threadexit(mid: int) -> None:
 
 
 threadexit: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(_threadexit)
+guard(threadexit, quiet=True)
 
 
 def _forgetdummy() -> None:

@@ -108,12 +108,7 @@ def drive(coro: Coroutine[Any, Any, T]) -> T:
             return done.value  # type: ignore[no-any-return]
         step, value = coro.send, None
         try:
-            if command is PARK:
-                mpark(m, g)
-            elif command is GOSCHED:
-                mgosched(m, g)
-            else:
-                raise foreigncommand(command)
+            dowait(m, g, command)
         except BaseException as exc:
             step, value = coro.throw, exc
 
@@ -365,35 +360,42 @@ def parklocked(m: M, g: G, command: object) -> None:
             step: Callable[..., Any] = coro.send
             value: Any = None
             try:
-                if command is PARK:
-                    mpark(m, g)
-                else:
-                    mgosched(m, g)
+                dowait(m, g, command)
             except BaseException as exc:
                 step, value = coro.throw, exc
             command = g.ctx.run(step, value)
-            if command is not PARK and command is not GOSCHED:
-                raise foreigncommand(command)
     except StopIteration as done:
         hooks.goexit0(m, g, done)
-        return
     except BaseException as exc:
         hooks.goexit0(m, g, exc)
-        return
-    finishstep(m, g, command)
+    else:
+        finishstep(m, g, command)
+
+
+def dowait(m: M, g: G, command: object) -> None:
+    """Do on this thread what a step of a coroutine asked for."""
+    if command is PARK:
+        mpark(m, g)
+    elif command is GOSCHED:
+        mgosched(m, g)
+    else:
+        raise foreigncommand(command)
 
 
 def finishstep(m: M, g: G, command: object) -> None:
-    """The end of a step outside the loop: as the loop does it."""
+    """The end of a coroutine's step outside the loop: as the loop does it."""
     m.curg = None
     if command is PARK:
         unlockf, m.waitunlockf = m.waitunlockf, None
         g.status = GWAITING
         unlockf(None)  # type: ignore[misc]
-    else:
+    elif command is GOSCHED:
         sched = _schedof(m)
         g.status = GRUNNABLE
         sched.runq.append(g)
+    else:
+        m.curg = g
+        badcommand(m, g, command)
 
 
 def badcommand(m: M, g: G, command: object) -> None:
@@ -408,10 +410,8 @@ def badcommand(m: M, g: G, command: object) -> None:
         return
     if m.lockedg is g:
         parklocked(m, g, command)
-    elif command is PARK or command is GOSCHED:
-        finishstep(m, g, command)
     else:
-        badcommand(m, g, command)
+        finishstep(m, g, command)
 
 
 hooks.parklocked = parklocked

@@ -99,7 +99,7 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
     if g is sched.main:
         if isinstance(exc, Goexit):
             sched.main_goexited = True
-        else:
+        elif not sched.ended:  # else somebody has said already how it ends
             sched.exc = exc
             endsched(sched)
             if m is not sched.m0:
@@ -182,13 +182,15 @@ def panictext(exc: BaseException) -> tuple[str, str]:
 
 
 def _before(exc: BaseException) -> BaseException | None:
-    if exc.__cause__ is not None:
-        return exc.__cause__
-    return None if exc.__suppress_context__ else exc.__context__
+    before = exc.__cause__
+    if before is None and not exc.__suppress_context__:
+        before = exc.__context__
+    # Unwinding is no panic: what a finally block raises during goexit stands alone.
+    return None if isinstance(before, (Goexit, ProgramEnded, GeneratorExit)) else before
 
 
 def _value(exc: BaseException) -> str:
-    name = type(exc).__qualname__
+    name = type(exc).__qualname__.replace(".<locals>", "")
     if type(exc).__module__ not in ("builtins", "__main__"):
         name = f"{type(exc).__module__}.{name}"
     text = str(exc)

@@ -159,8 +159,8 @@ def ready(g: G) -> None:
     runnext.append(g)
     if m.p is not p:
         strayed(p)
-    elif p.runq and p.sched.npidle:
-        wakep(p.sched)
+    elif p.sched.npidle:
+        spread(m, p)
 
 
 def runqput(m: M, p: P, g: G) -> None:
@@ -174,7 +174,23 @@ def runqput(m: M, p: P, g: G) -> None:
     runnext.append(g)
     if m.p is not p:
         strayed(p)
-    elif p.runq and p.sched.npidle:
+    elif p.sched.npidle:
+        spread(m, p)
+
+
+def spread(m: M, p: P) -> None:
+    """There is an idle P: wake an M for it if this M will not soon run all that `p` holds.
+
+    A coroutine comes back to the loop, which then runs `runnext`; a plain function may
+    compute or wait for long, so what it readies goes where others can take it.
+    """
+    g = m.curg
+    if g is not None and (g.coro is None or g.lockedm is not None):
+        try:
+            p.runq.append(p.runnext.pop())
+        except IndexError:
+            pass
+    if p.runq:
         wakep(p.sched)
 
 
@@ -612,7 +628,7 @@ def schedule(m: M) -> None:
             except IndexError:
                 break
         else:
-            sched.runq.append(g)  # its slice was over before it began: others first
+            runq.append(g)  # the slice was over before it began: others first
         if m.p is not p:
             strayed(p)
 

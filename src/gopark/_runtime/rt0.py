@@ -25,6 +25,7 @@ Source: Go 1.27 runtime/proc.go (main, schedinit). Tests: tests/runtime/test_rt0
 from __future__ import annotations
 
 import atexit
+import inspect
 import os
 import threading
 import time
@@ -47,7 +48,7 @@ from gopark._runtime.runtime2 import (
     casgstatus,
     tls,
 )
-from gopark._runtime.traceback import boundary
+from gopark._runtime.traceback import boundary, internal
 
 __all__ = ("run",)
 
@@ -142,6 +143,8 @@ def _program(
         restore()
         if forks == _forks:
             _end(sched, m)
+            if coro is not None and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
+                coro.close()  # the program died before main began
         mfinal.resethooks(agen_hooks)
     return _outcome(sched)
 
@@ -318,6 +321,9 @@ def _afterfork() -> None:
 
 def _atexit() -> None:
     """The interpreter exits: callbacks stop here, and no thread of ours is waited for."""
+    sched = proc.current()
+    if sched is not None:
+        panic.endsched(sched)  # callbacks that wait return to C
     cgocall.closing()
 
 
@@ -326,4 +332,6 @@ if hasattr(os, "register_at_fork"):
 atexit.register(_atexit)
 
 hooks.abandon = abandon
+internal.add(proc.newm.__code__)
+signal_unix.transparent.add(_keep.__code__)
 boundary.update((schedule.__code__, _plainmain.__code__, run.__code__, proc.mstart.__code__))

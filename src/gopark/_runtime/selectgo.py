@@ -124,7 +124,7 @@ async def select(*cases: Case, default: bool = False) -> Result:
         return await _nocases(bool(cases), default)
     chans = _lockorder(polled)
     for ch in chans:
-        ch._lock.__enter__()
+        ch._lock.get()
     try:
         done, entry = _poll(polled)
     except ClosedChannelError:
@@ -162,7 +162,7 @@ def _lockorder(polled: list[tuple[int, Case, Chan[Any]]]) -> list[Chan[Any]]:
 
 def _unlock(chans: list[Chan[Any]]) -> None:
     for ch in reversed(chans):
-        ch._lock.append(None)
+        ch._lock.put(None)
 
 
 def _poll(polled: list[tuple[int, Case, Chan[Any]]]) -> tuple[Result | None, Entry | None]:

@@ -46,11 +46,11 @@ GRACE: Final = 1.0  # seconds
 _PAUSE: Final = 0.001
 
 # Frames of ours that user code may be called from, and an exception may pass through.
-_transparent: Final[set[CodeType]] = {
+transparent: Final[set[CodeType]] = {
     lockedm.block.__code__,
     lockedm.drive.__code__,
     cgocall.call.__code__,
-}
+}  # and rt0._keep
 _setasyncexc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _setasyncexc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
@@ -117,11 +117,13 @@ def _athome(frame: FrameType | None) -> None:
 
 def _interruptible(frame: FrameType | None, g: G) -> bool:
     """An exception may be raised in `frame`: the user's code is innermost."""
+    if frame is None or frame.f_code in boundary:
+        return False
     innermost = True
     while frame is not None and frame.f_code not in boundary:
         code = frame.f_code
         if hidden(code) and code not in callback_entry:
-            if code not in _transparent:
+            if code not in transparent:
                 return False
             if innermost and not (code is cgocall.call.__code__ and g.status is GSYSCALL):
                 return False

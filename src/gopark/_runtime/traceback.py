@@ -55,6 +55,7 @@ _MAXFRAMES: Final = 100  # as Go: the first and the last 50 of a deeper stack
 # Code below which a thread's frames are not the goroutine's: filled in by those modules.
 boundary: Final[set[CodeType]] = set()
 callback_entry: Final[set[CodeType]] = set()
+internal: Final[set[CodeType]] = set()  # what such code of ours calls is no user's frame
 
 _hidden_files: Final[dict[str, bool]] = {}
 
@@ -113,7 +114,7 @@ def gtraceback(
     m = g.lockedm or (g.m if status in (GRUNNING, GSYSCALL) else None)
     if frame is not None:
         frames = threadframes(frame, tls.m)
-    elif m is not None and m.ident:
+    elif m is not None and m.ident and not (status is GWAITING and suspended(g)):
         if status is GRUNNING and _freethreaded():
             lines.append("\tgoroutine running on other thread; stack unavailable\n")
             frames = []
@@ -171,6 +172,8 @@ def threadframes(frame: FrameType | None, m: M | None) -> list[Frame]:
             entries -= 1
             if entries == 0:
                 break
+        elif code in internal:
+            frames.clear()  # the standard library, while it starts a thread for us
         elif not hidden(code):
             frames.append(frameof(code, frame.f_globals, frame.f_lineno))
         frame = frame.f_back
@@ -193,6 +196,11 @@ def coroframes(g: G) -> list[Frame]:
         if inner is None:
             break
     return frames[::-1]
+
+
+def suspended(g: G) -> bool:
+    """The coroutine has yielded; its frames are not on a thread, even if it is locked to one."""
+    return g.coro is not None and not getattr(g.coro, "cr_running", True)
 
 
 def _await_link(awaited: Any) -> tuple[FrameType | None, Any]:

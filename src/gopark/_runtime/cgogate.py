@@ -1,0 +1,210 @@
+"""The gate in front of ctypes callbacks: shut when Python is going away.
+
+A C library may call a callback from its own threads while the interpreter exits, or from a
+destructor after it has gone. Entering ctypes then crashes the process (CPython 3.11 to 3.13:
+always from a destructor, often from a busy thread) or ends the calling thread. No Python can
+help, since running Python is the problem. So `guard` puts a few machine instructions in
+front of one callback, and `close`, called as late as `atexit` allows, shuts them: from then
+on C gets a zero without entering Python. The first such call writes one line to stderr.
+
+How: a ctypes callback is a libffi closure, a trampoline followed by `cif`, `fun` and
+`user_data`. libffi calls `fun(cif, result, args, user_data)`; ctypes sets `user_data` to its
+thunk object and embeds `cif` in it. Only `fun` is replaced. The gate counts the calls in
+progress, so that `close` can wait for those that are inside already; without that wait a
+thread caught between libffi and the GIL crashes about once in a hundred busy exits.
+
+Invariants:
+  - Nothing is changed unless every part of that layout is recognised, on Linux on 64-bit x86
+    or ARM. Else `guard` says False, and late callbacks fare as without gopark.
+  - The gate adds to the count before it looks at the flag; `close` sets the flag before it
+    looks at the count: a call that found the gate open is always seen by `close`. The gate
+    looks at the flag before that as well, so that late calls do not keep the count up.
+  - Callbacks alive at `close` are kept for ever, and the gate's pages are never unmapped: the
+    addresses that C holds stay valid until the process ends.
+  - A closed gate touches neither Python nor libc. It gives up the processor once per call,
+    or threads that call in a tight loop would starve the exit.
+
+Source: none in Go, whose runtime outlives main. Tests: tests/crash/test_testprogcgo.py
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+import os
+import sys
+import time
+import weakref
+from typing import Any, Final
+
+__all__ = ("close", "guard")
+
+_WORD = 8
+_THUNK_WORDS = 10  # pcl_write and pcl_exec follow the object header, which is 3 to 5 words
+_CLOSURE_WORDS = 8  # a closure on the supported machines never fills more than this
+
+# The gate's page of code is followed by its page of data, which holds:
+_PENDING, _CLOSED, _FUN, _LENGTH, _TEXT = 0, 8, 16, 24, 32  # and "already reported" at 12
+_REPORTING = 0x10  # the entry that reports late calls (x86 only); the entry at 0 is quiet
+
+# {} is the distance to the data.  The result area libffi passes is at least 16 bytes, enough
+# for every ctypes result type.
+_X86 = """
+    f30f1efa 4531c9 eb11    # quiet: endbr64; xor r9d, r9d; jmp common
+    cccccccccccccc          # padding
+    f30f1efa 41b901000000   # reporting: endbr64; mov r9d, 1
+    4c8d05{0x21}            # common: lea r8, [rip + data]
+    4183780800 7527         # cmp dword [r8 + 8], 0; jne zero
+    f049ff00                # lock inc qword [r8]
+    4183780800 7518         # cmp dword [r8 + 8], 0; jne late
+    4883ec08 41ff5010       # sub rsp, 8; call [r8 + 16]
+    4883c408 4c8d05{0x46}   # add rsp, 8; lea r8, [rip + data]
+    f049ff08 c3             # lock dec qword [r8]; ret
+    f049ff08                # late: lock dec qword [r8]
+    b818000000 0f05         # zero: mov eax, 24 (the sched_yield system call); syscall
+    31c0 488906 48894608    # xor eax, eax; mov [rsi], rax; mov [rsi + 8], rax
+    4585c9 7421             # test r9d, r9d; je end
+    b901000000              # mov ecx, 1
+    f0410fb1480c 7514       # lock cmpxchg [r8 + 12], ecx; jne end
+    b801000000 bf02000000   # mov eax, 1 (the write system call); mov edi, 2
+    498d7020 498b5018       # lea rsi, [r8 + 32]; mov rdx, [r8 + 24]
+    0f05 c3                 # syscall; end: ret
+"""
+_ARM = """
+    5f2403d5 fd7bbfa9 fd030091  # bti c; stp x29, x30, [sp, -16]!; mov x29, sp
+    {0x0c}                      # adr x9, data
+    2a0940b9 6a020035           # ldr w10, [x9, 8]; cbnz w10, zero
+    2afd5fc8 4a050091           # more: ldaxr x10, [x9]; add x10, x10, 1
+    2afd0bc8 abffff35           # stlxr w11, x10, [x9]; cbnz w11, more
+    bf3b03d5 2a0940b9 8a000035  # dmb ish; ldr w10, [x9, 8]; cbnz w10, late
+    2a0940f9 40013fd6 02000014  # ldr x10, [x9, 16]; blr x10; b leave
+    3f7c00a9                    # late: stp xzr, xzr, [x1]
+    {0x44}                      # leave: adr x9, data
+    2afd5fc8 4a0500d1           # less: ldaxr x10, [x9]; sub x10, x10, 1
+    2afd0bc8 abffff35           # stlxr w11, x10, [x9]; cbnz w11, less
+    fd7bc1a8 c0035fd6           # ldp x29, x30, [sp], 16; ret
+    880f80d2 010000d4           # zero: mov x8, 124 (the sched_yield system call); svc 0
+    3f7c00a9 fd7bc1a8 c0035fd6  # stp xzr, xzr, [x1]; ldp x29, x30, [sp], 16; ret
+"""
+
+_MESSAGE: Final = b"gopark: a callback from C came in while the interpreter exits; C gets 0\n"
+_guarded: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+
+
+def _code(machine: str, page: int) -> bytes:
+    """Return the gate's machine code, or nothing where none is known."""
+    text = {"x86_64": _X86, "aarch64": _ARM}.get(machine, "")
+    code = "".join(line.split("#")[0] for line in text.splitlines())
+    for here in (0x0C, 0x44) if machine == "aarch64" else (0x21, 0x46):
+        distance = page - here  # from this address to the data
+        if machine == "aarch64":  # adr holds the low two bits apart from the others
+            distance = 0x10000009 | (distance & 3) << 29 | (distance >> 2) << 5
+        code = code.replace(f"{{0x{here:02x}}}", distance.to_bytes(4, "little").hex())
+    return bytes.fromhex(code)
+
+
+@functools.cache
+def _gate() -> int:
+    """Make the gate's pages; return their address, or 0 where that is not possible."""
+    native = sys.platform == "linux" and sys.byteorder == "little" and sys.maxsize > 2**32
+    page = mmap.PAGESIZE
+    code = _code(os.uname().machine, page) if native else b""
+    if not code:
+        return 0
+    # Not the mmap module: its objects unmap their memory when the interpreter deletes them.
+    libc = ctypes.CDLL(None)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    writable = mmap.PROT_READ | mmap.PROT_WRITE
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    base: int | None = libc.mmap(None, 2 * page, writable, private, -1, 0)
+    if not base or base == ctypes.c_size_t(-1).value:
+        return 0
+    ctypes.memmove(base, code, len(code))
+    # The kernel makes the instruction cache coherent when a page becomes executable.
+    if libc.mprotect(base, page, mmap.PROT_READ | mmap.PROT_EXEC) != 0:
+        return 0
+    ctypes.memmove(base + page + _TEXT, _MESSAGE, len(_MESSAGE))
+    ctypes.c_size_t.from_address(base + page + _LENGTH).value = len(_MESSAGE)
+    # The calls in progress belong to threads which a forked child does not have.
+    pending = ctypes.c_ssize_t.from_address(base + page + _PENDING)
+    os.register_at_fork(after_in_child=functools.partial(setattr, pending, "value", 0))
+    return base
+
+
+def _find_fun(func: Any) -> ctypes.c_size_t | None:
+    """Return the closure's `fun` word, or None if anything looks unfamiliar."""
+    held = (func._objects or {}).values()
+    thunk = next((o for o in held if type(o).__name__ == "CThunkObject"), None)
+    entry = ctypes.cast(func, ctypes.c_void_p).value
+    if thunk is None or not entry:
+        return None
+    start, size = id(thunk), object.__sizeof__(thunk)
+    words = (ctypes.c_size_t * min(_THUNK_WORDS, size // _WORD)).from_address(start)
+    # pcl_exec is the address C calls.  The word before it is pcl_write, often the same address,
+    # so the last match is the right one.
+    last = max((i for i, word in enumerate(words) if word == entry), default=0)
+    closure = words[last - 1] if last else 0
+    if closure < mmap.PAGESIZE or closure % _WORD:
+        return None
+    # Stop at the first match: what lies beyond the closure may not be readable.
+    for offset in range(2 * _WORD, _CLOSURE_WORDS * _WORD, _WORD):
+        if ctypes.c_size_t.from_address(closure + offset).value == start:
+            fun = ctypes.c_size_t.from_address(closure + offset - _WORD)
+            cif = ctypes.c_size_t.from_address(closure + offset - 2 * _WORD).value
+            if not start < cif <= start + size - 2 * _WORD:
+                return None
+            count = ctypes.c_uint.from_address(cif + 4).value  # cif begins: int abi, nargs
+            return fun if count == len(func.argtypes or ()) else None
+    return None
+
+
+def guard(func: Any, quiet: bool = False) -> bool:
+    """Put the gate in front of the callback `func`; call this before C gets to know it.
+
+    `func` is an instance of a `CFUNCTYPE` class made from a Python callable.  `quiet`
+    suppresses the report, as befits callbacks whose late arrival is no news, such as thread-exit
+    destructors.  Doing it again is harmless.  False means that nothing was changed.
+    """
+    base = _gate()
+    fun = _find_fun(func) if base else None
+    if fun is None:
+        return False
+    inner = ctypes.c_size_t.from_address(base + mmap.PAGESIZE + _FUN)
+    if fun.value not in (base, base + _REPORTING):
+        inner.value = inner.value or fun.value
+        if inner.value != fun.value:
+            return False  # ctypes enters all its callbacks through the same function
+    reports = os.uname().machine == "x86_64" and not quiet
+    fun.value = base + _REPORTING if reports else base
+    _guarded[id(func)] = func
+    if ctypes.c_int.from_address(base + mmap.PAGESIZE + _CLOSED).value:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(func))
+    return True
+
+
+def close(timeout: float = 0.5) -> bool:
+    """Shut the gate for good and wait until no guarded call is in progress.
+
+    Call it from a thread that is not itself inside a callback.  False means that the time ran
+    out first: a callback is still busy, and Python will stop its thread in its own way.
+    """
+    base = _gate()
+    if not base:
+        return True
+    ctypes.c_int.from_address(base + mmap.PAGESIZE + _CLOSED).value = 1
+    for ref in _guarded.valuerefs():
+        func = ref()
+        if func is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(func))
+    pending = ctypes.c_ssize_t.from_address(base + mmap.PAGESIZE + _PENDING)
+    deadline = time.monotonic() + timeout
+    while True:
+        # The sleep lets the callbacks have the GIL, and orders the store above before the load.
+        time.sleep(0.001)
+        if pending.value <= 0:
+            return True
+        if time.monotonic() >= deadline:
+            return False
