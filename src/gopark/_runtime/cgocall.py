@@ -51,7 +51,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _closing: Final[list[bool]] = []  # not empty once the interpreter exits
-_reported: Final[list[bool]] = []
 _live: Final[set[int]] = set()  # ids of the callback objects that exist
 _exported: Final[list[Any]] = []  # C may call these for ever
 _ncgocall = 0
@@ -244,8 +243,7 @@ def _failed(m: M, g: G, exc: BaseException, error: Any) -> Any:
 
 def _toolate(run: Callable[..., Any], error: Any) -> Any:
     """A callback while the interpreter exits."""
-    if not _reported:
-        _reported.append(True)
+    if cgogate.first():
         name = getattr(run, "__qualname__", repr(run))
         printerr(f"gopark: callback {name} came in while the interpreter exits; it returns {error}")
     return error

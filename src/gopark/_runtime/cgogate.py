@@ -45,7 +45,7 @@ _THUNK_WORDS = 10  # pcl_write and pcl_exec follow the object header, which is 3
 _CLOSURE_WORDS = 8  # a closure on the supported machines never fills more than this
 
 # The gate's page of code is followed by its page of data, which holds:
-_PENDING, _CLOSED, _FUN, _LENGTH, _TEXT = 0, 8, 16, 24, 32  # and "already reported" at 12
+_PENDING, _CLOSED, _REPORTED, _FUN, _LENGTH, _TEXT = 0, 8, 12, 16, 24, 32
 _REPORTING = 0x10  # the entry that reports late calls (x86 only); the entry at 0 is quiet
 
 # {} is the distance to the data.  The result area libffi passes is at least 16 bytes, enough
@@ -89,6 +89,7 @@ _ARM = """
 """
 
 _MESSAGE: Final = b"gopark: a callback from C came in while the interpreter exits; C gets 0\n"
+_late = [False]  # reported, where there is no gate
 _guarded: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
@@ -183,6 +184,17 @@ def guard(func: Any, quiet: bool = False) -> bool:
     if ctypes.c_int.from_address(base + mmap.PAGESIZE + _CLOSED).value:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(func))
     return True
+
+
+def first() -> bool:
+    """True for the first who reports a late call, in Python or in a gate."""
+    base = _gate()
+    if not base:
+        known, _late[0] = _late[0], True
+        return not known
+    reported = ctypes.c_int.from_address(base + mmap.PAGESIZE + _REPORTED)
+    known, reported.value = bool(reported.value), 1
+    return not known
 
 
 def close(timeout: float = 0.5) -> bool:

@@ -32,7 +32,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, overload
 
-from gopark._runtime import cgocall, extram, mfinal, panic, proc, signal_unix
+from gopark._runtime import cgocall, extram, lockedm, mfinal, panic, proc, signal_unix
 from gopark._runtime.errors import Goexit
 from gopark._runtime.newproc import newg, startable
 from gopark._runtime.proc import hooks, newsched, runqput, schedule, stopm
@@ -48,7 +48,7 @@ from gopark._runtime.runtime2 import (
     casgstatus,
     tls,
 )
-from gopark._runtime.traceback import boundary, internal
+from gopark._runtime.traceback import boundary, drivers, internal
 
 __all__ = ("run",)
 
@@ -204,9 +204,7 @@ def _callmain(
 ) -> Any:
     result = main(*args, **kwargs)
     if isinstance(result, Coroutine):  # a decorated async def
-        from gopark._runtime.lockedm import drive
-
-        return drive(result)
+        return lockedm.drive(result)
     return result
 
 
@@ -323,7 +321,10 @@ def _atexit() -> None:
     """The interpreter exits: callbacks stop here, and no thread of ours is waited for."""
     sched = proc.current()
     if sched is not None:
-        panic.endsched(sched)  # callbacks that wait return to C
+        sched.ended = True
+        for g in allgs.copy():  # callbacks that wait return to C; Python's threads sleep on
+            if g.lockedm is not None and g.lockedm.ctx is not None:
+                g.lockedm.park.wakeup()
     cgocall.closing()
 
 
@@ -332,6 +333,7 @@ if hasattr(os, "register_at_fork"):
 atexit.register(_atexit)
 
 hooks.abandon = abandon
+drivers.add(lockedm.drive.__code__)
 internal.add(proc.newm.__code__)
 signal_unix.transparent.add(_keep.__code__)
 boundary.update((schedule.__code__, _plainmain.__code__, run.__code__, proc.mstart.__code__))

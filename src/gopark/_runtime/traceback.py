@@ -55,6 +55,7 @@ _MAXFRAMES: Final = 100  # as Go: the first and the last 50 of a deeper stack
 # Code below which a thread's frames are not the goroutine's: filled in by those modules.
 boundary: Final[set[CodeType]] = set()
 callback_entry: Final[set[CodeType]] = set()
+drivers: Final[set[CodeType]] = set()  # `block`: its coroutine's frames, while that waits
 internal: Final[set[CodeType]] = set()  # what such code of ours calls is no user's frame
 
 _hidden_files: Final[dict[str, bool]] = {}
@@ -174,6 +175,8 @@ def threadframes(frame: FrameType | None, m: M | None) -> list[Frame]:
                 break
         elif code in internal:
             frames.clear()  # the standard library, while it starts a thread for us
+        elif code in drivers:
+            frames += awaitframes(frame.f_locals.get("coro"))
         elif not hidden(code):
             frames.append(frameof(code, frame.f_globals, frame.f_lineno))
         frame = frame.f_back
@@ -182,13 +185,19 @@ def threadframes(frame: FrameType | None, m: M | None) -> list[Frame]:
 
 def coroframes(g: G) -> list[Frame]:
     """The whole chain of awaits of a coroutine that is not running, innermost first."""
-    frames: list[Frame] = []
-    inner: Any = g.coro
-    if inner is None and g.step is not None:
+    if g.coro is None and g.step is not None:
         start = getattr(g.step, "fn", None)  # a plain function that has not begun
         code = getattr(start, "__code__", None)
         if code is not None:
             return [frameof(code, start.__globals__, code.co_firstlineno)]  # type: ignore[union-attr]
+    return awaitframes(g.coro)
+
+
+def awaitframes(inner: Any) -> list[Frame]:
+    """The chain of awaits of a suspended coroutine, innermost first; none if it is running."""
+    frames: list[Frame] = []
+    if getattr(inner, "cr_running", False):
+        return frames
     for _ in range(sys.getrecursionlimit()):
         frame, inner = _await_link(inner)
         if frame is not None and not hidden(frame.f_code):
