@@ -429,7 +429,7 @@ class Chan(Waiter, Generic[T]):
             entry.success = False
         waiters = receivers + self._sendq.drain()
         self._lock.put(None)
-        for entry in waiters:
+        for entry in reversed(waiters):  # as Go: the first one is readied last, and runs next
             wake(entry)
 
     def __aiter__(self) -> AsyncIterator[T]:

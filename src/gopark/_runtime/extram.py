@@ -98,7 +98,8 @@ def needm(caller: FrameType | None) -> M:
         _forgetdummy()
         m.pinned = None  # Python below, but not Python's thread: given back after the call
     else:
-        m.pinned = tls.__dict__["_owner"] = _Owner(m)
+        m.pinned = True
+        tls.__dict__["_owner"] = _Owner(m)  # held by the thread alone
     return m
 
 

@@ -70,18 +70,21 @@ class Mutex(SimpleQueue[None]):
 _held = threading.local()
 
 
-def _push(lock: Any, rank: Rank) -> None:
-    """Check `lock` against those that this thread holds, and count it among them."""
+def _stack() -> list[tuple[Any, Rank]]:
     stack: list[tuple[Any, Rank]] = _held.__dict__.setdefault("stack", [])
-    for other, held in stack:
+    return stack
+
+
+def _check(lock: Any, rank: Rank) -> None:
+    """Before `lock` is taken: compare it with those that this thread holds."""
+    for other, held in _stack():
         ascending = rank is Rank.CHAN and id(other) < id(lock)
         if held > rank or (held == rank and not ascending):
             raise Throw(f"lock ranking: {rank.name} taken while holding {held.name}")
-    stack.append((lock, rank))
 
 
 def _drop(lock: Any) -> None:
-    stack: list[tuple[Any, Rank]] = _held.__dict__.setdefault("stack", [])
+    stack = _stack()
     stack[:] = [entry for entry in stack if entry[0] is not lock]
 
 
@@ -91,8 +94,9 @@ class _RankedMutex(Mutex):
     __slots__ = ()
 
     def get(self, block: bool = True, timeout: float | None = None) -> None:
+        _check(self, Rank.CHAN)
         super().get(block, timeout)
-        _push(self, Rank.CHAN)
+        _stack().append((self, Rank.CHAN))
 
     def put(self, item: None, block: bool = True, timeout: float | None = None) -> None:
         _drop(self)
@@ -107,9 +111,11 @@ class _RankedLock:
         self._lock = _thread.allocate_lock()
 
     def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool:
+        if blocking:
+            _check(self, self.rank)
         if not self._lock.acquire(blocking, timeout):
             return False
-        _push(self, self.rank)
+        _stack().append((self, self.rank))
         return True
 
     def release(self) -> None:

@@ -342,7 +342,7 @@ class Sched:
         self.timers: Any = None  # timer.Timers; set by rt0, which knows the layers above
 
 
-_mids = itertools.count()
+_mids = itertools.count(1)  # not 0, which ctypes hands to a destructor as None
 goids = itertools.count(2)  # 1 is main's. Relies on: next() of a count hands out each number once.
 
 # Exactly the goroutines a user can see. A G is added when it is started or when its C thread
