@@ -82,7 +82,7 @@ class Hooks:
     parklocked: Callable[[M, G, object], None]  # lockedm.py
     minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
     throw: Callable[[BaseException], None]  # panic.py
-    abandon: Callable[[G], None]  # rt0.py
+    abandon: Callable[[Sched, G | None], None]  # rt0.py
 
 
 hooks: Final = Hooks()
@@ -202,14 +202,19 @@ def strayed(p: P) -> None:
     """
     sched = p.sched
     if p.m is None:
-        for take in (p.runnext.pop, p.runq.popleft):
-            try:
-                while True:
-                    sched.runq.append(take())
-            except IndexError:
-                pass
+        drainp(p)
     if sched.runq and sched.npidle:
         wakep(sched)
+
+
+def drainp(p: P) -> None:
+    """Move what a P has queued to the global queue, each G by the one who popped it."""
+    for take in (p.runnext.pop, p.runq.popleft):
+        try:
+            while True:
+                p.sched.runq.append(take())
+        except IndexError:
+            pass
 
 
 def globrunqput(g: G) -> None:
@@ -287,8 +292,7 @@ def pidleput(sched: Sched, p: P) -> None:
     """Caller holds Sched.lock. A P that gomaxprocs took away is dropped, not its queue."""
     p.m = None
     if p.pid >= len(sched.allp) or sched.allp[p.pid] is not p:
-        sched.runq.extend(p.runnext)
-        sched.runq.extend(p.runq)
+        drainp(p)
         return
     sched.pidle.append(p)
     sched.npidle += 1
@@ -578,9 +582,12 @@ def schedule(m: M) -> None:
     monotime = monotonic
     ticks = range(SCHEDTICK - 1)
     g: G | None = None
+    p = _NOP
     while True:
         if g is not None and sched.ended:
-            hooks.abandon(g)
+            if m.p is None:
+                drainp(p)
+            hooks.abandon(sched, g)
         g = None  # an idle M keeps no goroutine alive
         g = findrunnable(m)
         if g is None:

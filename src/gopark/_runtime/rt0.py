@@ -228,15 +228,11 @@ def _end(sched: Sched, m: M) -> None:
     m.curg = None
     left = [g for g in allgs.copy() if g.m is None or g.m.g is not g]
     for g in left:
-        if g.lockedm is None or g.status is GRUNNABLE:
-            abandon(g)
+        abandon(sched, g)
     _join(sched, m)
+    abandon(sched, None)
     for g in left:
         allgs.discard(g)
-    for p in sched.allp:
-        p.runq.clear()
-        p.runnext.clear()
-    sched.runq.clear()
     mfinal.closeleft()
     sched.m0 = sched.main = None
     with sched.lock:
@@ -244,16 +240,31 @@ def _end(sched: Sched, m: M) -> None:
             sched.allm.remove(m)
 
 
-def abandon(g: G) -> None:
-    """Close a coroutine that will not be stepped again, if it is ours to close."""
-    if g.status is GWAITING:
-        if g.lockedm is not None or g.waiting is None or not g.waiting.unwait(g):
-            return
-    elif g.status is not GRUNNABLE or g.lockedm is not None:
-        return
+def abandon(sched: Sched, g: G | None) -> None:
+    """Close coroutines that will not be stepped again: `g` if it is parked, and all on queues.
+
+    Called on M0 for every goroutine, and by each M for its last one as it ends. What is
+    closed was taken off its wait queue or run queue by this very call.
+    """
+    if g is not None and g.status is GWAITING and g.lockedm is None and g.waiting is not None:
+        if g.waiting.unwait(g):
+            g.status = GRUNNABLE
+            sched.runq.append(g)
+    for p in sched.allp:
+        proc.drainp(p)
+    while sched.runq:
+        try:
+            taken = sched.runq.popleft()
+        except IndexError:
+            break
+        if taken.status is GRUNNABLE and taken.lockedm is None:
+            _bury(taken)
+
+
+def _bury(g: G) -> None:
     coro, ctx = g.coro, g.ctx
-    g.status = GDEAD
     allgs.discard(g)
+    g.status = GDEAD
     g.clear()
     if coro is not None and ctx is not None:
         _close(coro, ctx)
