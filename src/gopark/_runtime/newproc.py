@@ -21,11 +21,13 @@ from types import CodeType, CoroutineType, FrameType, FunctionType
 from typing import Any, Final
 
 from gopark._runtime.errors import ProgramEnded
-from gopark._runtime.proc import globrunqput, runqput
+from gopark._runtime.proc import globrunqput, runqput, spread, strayed
 from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, tls
 
 __all__ = ("go", "isasync", "newg", "startable", "startable_check")
 
+_getframe: Final = sys._getframe
+_listg: Final = allgs.add  # bound once: looking it up costs as much as calling it
 _CO_GENERATOR: Final = inspect.CO_GENERATOR
 _CO_COROUTINE: Final = inspect.CO_COROUTINE
 _CO_ASYNC_GENERATOR: Final = inspect.CO_ASYNC_GENERATOR
@@ -60,11 +62,36 @@ def go(fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
     Go: the `go` statement.
     """
     if type(fn) is FunctionType and fn.__code__.co_flags & _CO_COROUTINE:
-        coro: Any = fn(*args, **kwargs)  # in line: the usual case, 0.2 µs of spawn's 2 µs
+        coro: Any = fn(*args, **kwargs) if kwargs else fn(*args)
     else:
         coro = startable("go", fn, args, kwargs)
-    g = newg(next(goids), coro, fn, args, kwargs, sys._getframe(1))
     m = tls.m
+    if coro is not None and m is not None and (p := m.p) is not None and m.curg is not None:
+        # The usual case, with newg and runqput in line: 0.15 µs of spawn's 1.5 µs.
+        frame = _getframe(1)
+        g = G(next(goids))
+        g.coro = coro
+        g.step = coro.__await__()
+        g.ctx = copy_context()
+        g.gocode = frame.f_code
+        g.gopc = frame.f_lasti
+        g.goglobals = frame.f_globals
+        g.parentid = m.curg.goid
+        g.status = GRUNNABLE
+        _listg(g)
+        runnext = p.runnext
+        if runnext:
+            try:
+                p.runq.append(runnext.pop())
+            except IndexError:
+                pass
+        runnext.append(g)
+        if m.p is not p:
+            strayed(p)
+        elif p.sched.npidle:
+            spread(m, p)
+        return
+    g = newg(next(goids), coro, fn, args, kwargs, _getframe(1))
     if m is None or (p := m.p) is None:
         if m is not None and m.sched is not None and m.sched.ended and m.g is None:
             _toolate(g)
@@ -94,7 +121,7 @@ def newg(
         if m is not None and m.curg is not None:
             g.parentid = m.curg.goid
     g.status = GRUNNABLE
-    allgs.add(g)
+    _listg(g)
     return g
 
 

@@ -516,7 +516,13 @@ def findrunnable(m: M) -> G | None:
         if now >= sched.timers.when:
             sched.timers.run(now)
         p.schedtick += 1
-        g = globrunqget(sched, p) or _runqhead(p) or _steal(m, sched, p)
+        # In turn, so that neither queue starves the other whatever sends us here.
+        if p.schedtick & 1:
+            g = globrunqget(sched, p) or _runqhead(p)
+        else:
+            g = _runqhead(p) or globrunqget(sched, p)
+        if g is None:
+            g = _steal(m, sched, p)
         if g is not None:
             if m.spinning:
                 resetspinning(m, sched)
@@ -579,6 +585,7 @@ def schedule(m: M) -> None:
     assert sched is not None
     timers = sched.timers
     heap = timers.heap
+    unlistg = allgs.discard
     monotime = monotonic
     ticks = range(SCHEDTICK - 1)
     g: G | None = None
@@ -617,7 +624,7 @@ def schedule(m: M) -> None:
                     m.waitunlockf(None)  # type: ignore[misc]
                 elif command is DONE and m.lockedg is None and g is not sched.main:
                     m.curg = None
-                    allgs.discard(g)
+                    unlistg(g)
                     g.status = GDEAD
                     g.ctx = g.coro = g.step = None
                 elif command is GOSCHED and m.lockedg is None:

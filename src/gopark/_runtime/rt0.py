@@ -209,12 +209,16 @@ def _callmain(
 
 
 def _outcome(sched: Sched) -> Any:
-    if sched.fatal is not None:
-        raise sched.fatal
-    if sched.exc is not None:
-        exc, sched.exc = sched.exc, None
-        raise exc
-    return sched.result
+    fatal, exc, result = sched.fatal, sched.exc, sched.result
+    sched.fatal = sched.exc = sched.result = None  # the caller's now, and nobody else's
+    try:
+        if fatal is not None:
+            raise fatal
+        if exc is not None:
+            raise exc
+    finally:
+        del fatal, exc
+    return result
 
 
 # --- the end -----------------------------------------------------------------------------
