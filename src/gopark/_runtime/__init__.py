@@ -1,8 +1,9 @@
 """The scheduler: G, M and P, channels, timers, extra Ms. Imports nothing above itself.
 
 From the bottom up; a module imports only those before it:
-  errors · lockrank · runtime2 · timer · proc · newproc · lockedm · chan · selectgo · timesleep
-  traceback · panic · deadlock · extram · cgocall · mfinal · signal_unix · rt0
+  errors · lockrank · runtime2 · timer · startm · runq · proc · newproc · lockedm · chan
+  selectgo · timesleep · traceback · panic · deadlock · cgogate · extram · cgocall · mfinal
+  signal_unix · rt0; gomaxprocs beside them
 Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`, `_Outside`,
 `_Foreign`) that the higher one sets when it is imported.
 """

@@ -41,8 +41,8 @@ from gopark._runtime.extram import dropm, needm, resetctx
 from gopark._runtime.lockedm import drive, entersyscall, exitsyscall, foreign
 from gopark._runtime.newproc import isasync, startable_check
 from gopark._runtime.panic import fatal, gopanic, printerr, sysexit
-from gopark._runtime.proc import getsched, handoffp
 from gopark._runtime.runtime2 import GDEAD, GRUNNING, GSYSCALL, G, M, allgs, tls
+from gopark._runtime.startm import getsched, handoffp
 from gopark._runtime.traceback import callback_entry
 
 __all__ = ("call", "callback", "closing", "export", "nlive", "num_cgo_call")
@@ -98,7 +98,7 @@ def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
         listed(g)
         try:
             return run(*args)
-        except BaseException as exc:  # noqa: BLE001
+        except BaseException as exc:
             return _failed(m, g, exc, error)
         finally:
             unlisted(g)
@@ -167,7 +167,7 @@ def _slowentry(run: Callable[..., Any], args: tuple[Any, ...], error: Any) -> An
     g = _enter(m)
     try:
         return run(*args)
-    except BaseException as exc:  # noqa: BLE001
+    except BaseException as exc:
         return _failed(m, g, exc, error)
     finally:
         _exit(m, g)
@@ -215,7 +215,7 @@ def _nested(m: M, run: Callable[..., Any], args: tuple[Any, ...], error: Any) ->
     m.ncgo += 1
     try:
         return run(*args)
-    except BaseException as exc:  # noqa: BLE001
+    except BaseException as exc:
         return _failed(m, g, exc, error)
     finally:
         m.ncgo -= 1

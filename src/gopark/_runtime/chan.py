@@ -30,7 +30,7 @@ from typing import Any, Final, Generic, TypeVar
 from gopark._runtime.errors import ClosedChannelError, NotOnGError
 from gopark._runtime.lockedm import block, notparked
 from gopark._runtime.lockrank import mkmutex
-from gopark._runtime.proc import ready
+from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import G, Waiter, park_point, tls
 
 __all__ = ("SEND_CLOSED", "Chan", "Entry", "Sudog", "WaitQ", "wake")

@@ -25,8 +25,8 @@ from typing import Final
 
 from gopark._runtime.errors import DeadlockError
 from gopark._runtime.panic import fatal
-from gopark._runtime.proc import current, hooks
 from gopark._runtime.runtime2 import GWAITING, G, M, Sched, allgs
+from gopark._runtime.startm import current, hooks
 from gopark._runtime.traceback import gtraceback
 
 __all__ = ("outside", "strict_deadlock")

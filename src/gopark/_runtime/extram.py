@@ -23,15 +23,14 @@ Context variables. A bound C thread has a `Context` entered for good. What a cal
 there must not be seen by the next, so a context that is no longer empty is replaced.
 
 Locks: `_lock`, rank EXTRAM, guards `_extra` and `_bound`.
-Source: Go 1.27 runtime/proc.go (needm, newextram, bindm, dropm). Tests: tests/runtime/test_extram.py
+Source: Go 1.27 runtime/proc.go (needm, newextram, bindm, dropm).
+Tests: tests/runtime/test_extram.py
 """
 
 from __future__ import annotations
 
 import ctypes
-import sys
 import threading
-from collections.abc import Callable
 from contextvars import Context
 from types import FrameType
 from typing import Any, Final

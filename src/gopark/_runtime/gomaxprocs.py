@@ -14,9 +14,10 @@ from __future__ import annotations
 import os
 import sys
 
-from gopark._runtime import proc
-from gopark._runtime.proc import pidleput, strayed, wakep
+from gopark._runtime import startm
+from gopark._runtime.runq import strayed
 from gopark._runtime.runtime2 import P, Sched
+from gopark._runtime.startm import pidleput, wakep
 
 __all__ = ("gomaxprocs", "num_cpu")
 
@@ -59,10 +60,10 @@ def gomaxprocs(n: int = 0) -> int:
         raise TypeError(f"gomaxprocs: n must be an integer, got {n!r}")
     if n > _MAX:
         raise ValueError(f"gomaxprocs: n must be at most {_MAX}, got {n}")
-    before = proc.gomaxprocs()
+    before = startm.gomaxprocs()
     if n > 0 and n != before:
-        proc.setgomaxprocs(n)
-        sched = proc.current()
+        startm.setgomaxprocs(n)
+        sched = startm.current()
         if sched is not None:
             procresize(sched, n)
     return before
@@ -104,18 +105,24 @@ def default() -> int:
     return max(1, min(num_cpu(), quota)) if quota else num_cpu()
 
 
+def _cgroup2() -> list[str]:
+    with open("/sys/fs/cgroup/cpu.max") as file:
+        return file.read().split()
+
+
+def _cgroup1() -> list[str]:
+    words = []
+    for name in ("quota", "period"):
+        with open(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") as file:
+            words += file.read().split()
+    return words
+
+
 def _cgroup_quota() -> int:
     """The CPU quota of this process's control group, rounded up; 0 if there is none."""
-    for path, whole in (("/sys/fs/cgroup/cpu.max", True), ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", False)):
+    for version in (_cgroup2, _cgroup1):
         try:
-            with open(path) as file:
-                words = file.read().split()
-            if whole:
-                quota, period = words
-            else:
-                quota = words[0]
-                with open("/sys/fs/cgroup/cpu/cpu.cfs_period_us") as file:
-                    period = file.read().strip()
+            quota, period = version()
             if quota != "max" and int(quota) > 0:
                 return max(2, -(-int(quota) // int(period)))  # at least 2, as Go does
         except (OSError, ValueError):
@@ -123,4 +130,4 @@ def _cgroup_quota() -> int:
     return 0
 
 
-proc.setgomaxprocs(default())
+startm.setgomaxprocs(default())

@@ -22,7 +22,6 @@ from types import CoroutineType
 from typing import Any, TypeVar
 
 from gopark._runtime.errors import NotOnGError, ProgramEnded
-from gopark._runtime.proc import getsched, handoffp, hooks, pidleget
 from gopark._runtime.runtime2 import (
     GOSCHED,
     GRUNNABLE,
@@ -36,6 +35,15 @@ from gopark._runtime.runtime2 import (
     Sched,
     casgstatus,
     tls,
+)
+from gopark._runtime.startm import (
+    acquirep,
+    getsched,
+    handoffp,
+    hooks,
+    notesleep,
+    pidleget,
+    wakep,
 )
 
 __all__ = ("block", "drive", "entersyscall", "exitsyscall", "lock_os_thread", "unlock_os_thread")
@@ -227,12 +235,10 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
             if m.exc is None:
                 m.exc = sched.fatal if m.m0 and sched.fatal is not None else ProgramEnded()
             return
-        m.park.sleep(sched.recheck if m.m0 else -1)
+        notesleep(m, sched.recheck if m.m0 else -1)
         if m.nextp is None and not sched.ended:
             _checkdead(sched)
-    p, m.nextp = m.nextp, None
-    p.m = m
-    m.p = p
+    acquirep(m)
     casgstatus(g, GRUNNABLE, GRUNNING)
     g.m = m
     m.curg = g
@@ -243,8 +249,6 @@ def mgosched(m: M, g: G) -> None:
     sched = _schedof(m)
     if sched.ended:
         raise ProgramEnded
-    if m.p is None and m.g is not None:
-        return  # a callback holds no P: there is nothing to yield
     _requeue(sched, m, g)
 
 
@@ -257,6 +261,8 @@ def _requeue(sched: Sched, m: M, g: G) -> None:
     sched.runq.append(g)
     if p is not None:
         handoffp(sched, p)
+    elif sched.npidle:
+        wakep(sched)
     _waitforp(sched, m, g)
     g.ctx, g.lockedm = saved
     if m.exc is not None:

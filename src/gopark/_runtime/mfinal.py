@@ -6,7 +6,8 @@ puts back what was there. A generator collected while the program runs is closed
 goroutine started for it; one that is left when main returns is closed then, with one step:
 its `finally` blocks run, but what would wait there cannot.
 
-Source: none in Go (runtime/mfinal.go runs finalizers the same way). Tests: tests/runtime/test_mfinal.py
+Source: none in Go (runtime/mfinal.go runs finalizers the same way).
+Tests: tests/runtime/test_mfinal.py
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from gopark._runtime.newproc import newg
-from gopark._runtime.proc import getsched, hooks, wakep
 from gopark._runtime.runtime2 import goids
+from gopark._runtime.startm import getsched, hooks, wakep
 
 __all__ = ("closeleft", "minit", "resethooks", "sethooks")
 
@@ -71,7 +72,7 @@ def _step(agen: AsyncGenerator[Any, Any]) -> None:
         closing.send(None)
     except (StopIteration, StopAsyncIteration):
         return
-    except BaseException:  # noqa: BLE001 - nobody is left to tell; the collector would print it
+    except BaseException:
         return
     closing.close()
 

@@ -21,7 +21,7 @@ from types import CodeType, CoroutineType, FrameType, FunctionType
 from typing import Any, Final
 
 from gopark._runtime.errors import ProgramEnded
-from gopark._runtime.proc import globrunqput, runqput, spread, strayed
+from gopark._runtime.runq import globrunqput, runqput, spread, strayed
 from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, tls
 
 __all__ = ("go", "isasync", "newg", "startable", "startable_check")

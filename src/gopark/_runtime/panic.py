@@ -26,11 +26,21 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
-from gopark._runtime.proc import handoffp, hooks
 from gopark._runtime.runtime2 import GDEAD, GRUNNING, G, M, Sched, allgs, casgstatus, tls
+from gopark._runtime.startm import handoffp, hooks
 from gopark._runtime.traceback import createdby, excstack, formatframes, header
 
-__all__ = ("die", "endsched", "fatal", "goexit", "gopanic", "panicking", "panictext", "printerr", "sysexit")
+__all__ = (
+    "die",
+    "endsched",
+    "fatal",
+    "goexit",
+    "gopanic",
+    "panicking",
+    "panictext",
+    "printerr",
+    "sysexit",
+)
 
 _panlk = threading.RLock()
 
@@ -170,7 +180,7 @@ def panictext(exc: BaseException) -> tuple[str, str]:
     for i, link in enumerate(reversed(chain)):
         try:
             value = _value(link)
-        except BaseException as oops:  # noqa: BLE001 - whatever a __str__ may do
+        except BaseException as oops:
             value = _badvalue(link, oops)
             if isinstance(oops, (KeyboardInterrupt, ProgramEnded)):
                 raise
@@ -200,7 +210,7 @@ def _value(exc: BaseException) -> str:
 def _badvalue(exc: BaseException, oops: BaseException) -> str:
     try:
         return str(oops).replace("\n", "\n\t") or f"type {type(exc).__qualname__}"
-    except BaseException:  # noqa: BLE001 - its text fails as well
+    except BaseException:
         return f"type {type(exc).__qualname__}"
 
 
@@ -237,7 +247,7 @@ def printerr(text: str) -> None:
             sys.stdout.flush()
         sys.stderr.write(text)
         sys.stderr.flush()
-    except Exception:  # noqa: BLE001 - closed, replaced, None: the report still has to go out
+    except Exception:
         os.write(2, text.encode(errors="replace"))
 
 
@@ -245,7 +255,7 @@ def _exit(status: int = 2) -> NoReturn:
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
-    except Exception:  # noqa: BLE001, S110 - we leave anyway
+    except Exception:
         pass
     os._exit(status)
 

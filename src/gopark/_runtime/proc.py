@@ -9,17 +9,6 @@ queue, stores its unlock function in `m.waitunlockf` and yields PARK. The loop m
 waiting and only then calls the function. So nobody can make a G runnable while its
 coroutine still executes, and no wake-up falls between the queue and the sleep.
 
-No lost wake-up, the two sides step by step:
-  a submitter               an M that goes idle
-  1. puts G on a queue      1. shows its P idle (npidle), under Sched.lock
-  2. reads npidle           2. looks at every queue again, under Sched.lock
-  3. nonzero: wakep         3. empty: puts itself on midle and sleeps
-Either the submitter sees the idle P or the M sees the G. `ready` skips step 3 only when its
-own M will run the G next (runnext) and still has its P.
-
-Spinning. An M that was woken because there is work, and has found none yet, is spinning;
-`wakep` starts one only if there is none, and the one that finds work starts the next.
-
 Locks: Sched.lock (rank SCHED). Notes are woken after it is released.
 May run without a P: everything but `schedule`; `ready` then uses the global queue.
 Source: Go 1.27 runtime/proc.go. Left out: preemption, retaking a P (sysmon), GC.
@@ -28,16 +17,12 @@ Tests: tests/runtime/test_proc.py
 
 from __future__ import annotations
 
-import sys
 import threading
-from collections import deque
-from collections.abc import Callable
-from contextvars import Context
-from math import gcd
 from time import monotonic
-from typing import Any, Final
+from typing import Final
 
 from gopark._runtime.errors import Throw
+from gopark._runtime.runq import drainp, globrunqget, runqhead, runqsteal, stealorder, strayed
 from gopark._runtime.runtime2 import (
     DONE,
     GDEAD,
@@ -55,290 +40,25 @@ from gopark._runtime.runtime2 import (
     casgstatus,
     tls,
 )
-from gopark._runtime.timer import NEVER, Timers
-
-__all__ = (
-    "getsched",
-    "handoffp",
-    "hooks",
-    "notbusy",
-    "ready",
-    "runqput",
-    "schedule",
-    "wakep",
+from gopark._runtime.startm import (
+    acquirep,
+    hooks,
+    midleget,
+    midleput,
+    notesleep,
+    pidleget,
+    pidleput,
+    startm,
+    wakep,
+    wantpoller,
 )
 
+__all__ = ("mstart", "schedule", "stopm")
+
 SCHEDTICK: Final = 61
-_LOCALQ: Final = 256  # as many as Go's local queue holds; we take at most half of it at once
 
 
-class Hooks:
-    """Doors to the layers above, set once by them, so that imports run one way."""
-
-    goexit0: Callable[[M, G, BaseException | None], None]  # panic.py
-    checkdead: Callable[[Sched], str | None]  # deadlock.py
-    deadlock: Callable[[Sched, str], None]  # deadlock.py
-    badcommand: Callable[[M, G, object], None]  # lockedm.py
-    parklocked: Callable[[M, G, object], None]  # lockedm.py
-    minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
-    throw: Callable[[BaseException], None]  # panic.py
-    abandon: Callable[[Sched, G | None], None]  # rt0.py
-
-
-hooks: Final = Hooks()
-
-_current: Sched | None = None
-_gomaxprocs = 1
-_sched_lock = threading.Lock()  # guards the making of a Sched
-
-
-# --- the program -------------------------------------------------------------------------
-
-
-def getsched() -> Sched:
-    """The running program; one without a main if none is, for the runtime starts at first use."""
-    sched = _current
-    return newsched() if sched is None or sched.ended else sched
-
-
-def current() -> Sched | None:
-    """The running program, if there is one."""
-    sched = _current
-    return None if sched is None or sched.ended else sched
-
-
-def newsched() -> Sched:
-    global _current
-    with _sched_lock:
-        sched = _current
-        if sched is None or sched.ended:
-            sched = Sched(_gomaxprocs)
-            sched.timers = Timers(lambda s=sched: wakepoller(s))  # type: ignore[misc]
-            sched.now = monotonic()
-            _current = sched
-        return sched
-
-
-def setgomaxprocs(n: int) -> None:
-    global _gomaxprocs
-    _gomaxprocs = n
-
-
-def gomaxprocs() -> int:
-    return _gomaxprocs
-
-
-def forget() -> None:
-    """In the child of a fork: there is no program, and no thread but this one."""
-    global _current, _sched_lock
-    _current = None
-    _sched_lock = threading.Lock()
-
-
-# --- run queues --------------------------------------------------------------------------
-
-
-def ready(g: G) -> None:
-    """Make a waiting G runnable; the caller owns its wake-up. Go: goready."""
-    if g.status is not GWAITING:
-        if g.status is GDEAD:
-            return  # its program ended while it waited
-        raise Throw(f"ready: goroutine {g.goid} is {g.status.name}, not waiting")
-    g.status = GRUNNABLE
-    m = tls.m
-    if m is None or (p := m.p) is None:
-        globrunqput(g)
-        return
-    # As runqput, in line: a call less is 50 ns of the 2 µs of a channel round trip.
-    runnext = p.runnext
-    if runnext:
-        try:
-            p.runq.append(runnext.pop())
-        except IndexError:
-            pass
-    runnext.append(g)
-    if m.p is not p:
-        strayed(p)
-    elif p.sched.npidle:
-        spread(m, p)
-
-
-def runqput(m: M, p: P, g: G) -> None:
-    """Put a runnable G in `runnext`; what was there goes to the tail of the queue."""
-    runnext = p.runnext
-    if runnext:
-        try:
-            p.runq.append(runnext.pop())
-        except IndexError:
-            pass
-    runnext.append(g)
-    if m.p is not p:
-        strayed(p)
-    elif p.sched.npidle:
-        spread(m, p)
-
-
-def spread(m: M, p: P) -> None:
-    """There is an idle P: wake an M for it if this M will not soon run all that `p` holds.
-
-    A coroutine comes back to the loop, which then runs `runnext`; a plain function may
-    compute or wait for long, so what it readies goes where others can take it.
-    """
-    g = m.curg
-    if g is not None and (g.coro is None or g.lockedm is not None):
-        try:
-            p.runq.append(p.runnext.pop())
-        except IndexError:
-            pass
-    if p.runq:
-        wakep(p.sched)
-
-
-def strayed(p: P) -> None:
-    """Gs may have been put on `p` after it was taken from the M that did so: see to them.
-
-    An idle P's queue is nobody's to look at, and that of a P which gomaxprocs has taken away
-    even less, so they go to the global queue.
-    """
-    sched = p.sched
-    if p.m is None:
-        drainp(p)
-    if sched.runq and sched.npidle:
-        wakep(sched)
-
-
-def drainp(p: P) -> None:
-    """Move what a P has queued to the global queue, each G by the one who popped it."""
-    for take in (p.runnext.pop, p.runq.popleft):
-        try:
-            while True:
-                p.sched.runq.append(take())
-        except IndexError:
-            pass
-
-
-def globrunqput(g: G) -> None:
-    sched = getsched()
-    sched.runq.append(g)
-    if sched.npidle:
-        wakep(sched)
-
-
-def globrunqget(sched: Sched, p: P) -> G | None:
-    """One G from the global queue, and a fair share of it onto an empty local queue."""
-    q = sched.runq
-    if not q:
-        return None
-    n = 1 if p.runq else min(len(q) // len(sched.allp) + 1, _LOCALQ // 2)
-    return _take(q, n, p.runq)
-
-
-def _take(q: deque[G], n: int, rest: deque[G]) -> G | None:
-    """Up to `n` Gs from the head of `q`: the first is returned, the others go onto `rest`."""
-    try:
-        g = q.popleft()
-    except IndexError:
-        return None
-    try:
-        for _ in range(n - 1):
-            rest.append(q.popleft())
-    except IndexError:
-        pass  # others take from it too
-    return g
-
-
-def stealorder(sched: Sched) -> list[P]:
-    """Every P once, from a random start by a random step that is coprime with their number."""
-    allp = sched.allp
-    n = len(allp)
-    start = sched.random.randrange(n)
-    step = sched.random.choice([k for k in range(1, n + 1) if gcd(k, n) == 1])
-    return [allp[(start + i * step) % n] for i in range(n)]
-
-
-def runqsteal(p: P, victim: P) -> G | None:
-    """Take half of another P's queue; the first is to run, the rest go on ours."""
-    q = victim.runq
-    n = len(q)
-    return _take(q, n - n // 2, p.runq)
-
-
-# --- Ms: start, stop, hand over ----------------------------------------------------------
-
-
-def wakep(sched: Sched) -> None:
-    """Start one more M if there is an idle P and nobody is already looking for work."""
-    if sched.nmspinning or not sched.npidle:
-        return
-    with sched.lock:
-        if sched.nmspinning or not sched.pidle or sched.ended:
-            return
-        p = pidleget(sched)
-        sched.nmspinning += 1
-        m = midleget(sched, p)
-        if m is not None:
-            m.spinning = True
-    startm(sched, m, p, spinning=True)
-
-
-def pidleget(sched: Sched) -> P:
-    """Take an idle P; the caller holds Sched.lock and knows that there is one."""
-    p = sched.pidle.pop()
-    sched.npidle -= 1
-    return p
-
-
-def pidleput(sched: Sched, p: P) -> None:
-    """Caller holds Sched.lock. A P that gomaxprocs took away is dropped, not its queue."""
-    p.m = None
-    if p.pid >= len(sched.allp) or sched.allp[p.pid] is not p:
-        drainp(p)
-        return
-    sched.pidle.append(p)
-    sched.npidle += 1
-
-
-def midleput(sched: Sched, m: M) -> None:
-    """Caller holds Sched.lock. The thread that called `run` is taken last: see startlockedm."""
-    m.idle = True
-    if m.m0:
-        sched.midle.insert(0, m)
-    else:
-        sched.midle.append(m)
-
-
-def midleget(sched: Sched, p: P) -> M | None:
-    """Take an idle M and give it `p`; the caller holds Sched.lock and then wakes it."""
-    if not sched.midle:
-        return None
-    m = sched.midle.pop()
-    m.idle = False
-    m.nextp = p
-    if sched.pollm is m:
-        sched.pollm = None
-    return m
-
-
-def startm(sched: Sched, m: M | None, p: P, spinning: bool = False) -> None:
-    """Let `m`, which has been given `p`, run; a new thread if there is no such M."""
-    if m is None:
-        newm(sched, p, spinning)
-    else:
-        m.park.wakeup()
-
-
-def newm(sched: Sched, p: P, spinning: bool) -> None:
-    m = M(sched)
-    m.nextp = p
-    m.spinning = spinning
-    with sched.lock:
-        sched.allm.append(m)
-    options: dict[str, Any] = {}
-    if sys.version_info >= (3, 14):
-        options["context"] = Context()  # 3.14t would hand down the starter's context
-    threading.Thread(
-        target=mstart, args=(m,), name=f"gopark-M{m.mid}", daemon=True, **options
-    ).start()
+# --- a thread of ours, and its sleep -----------------------------------------------------
 
 
 def mstart(m: M) -> None:
@@ -358,76 +78,6 @@ def mstart(m: M) -> None:
             sched.allm.remove(m)
         tls.m = None
         m.ident = 0
-
-
-def acquirep(m: M) -> None:
-    """Take the P that whoever woke this M left for it."""
-    p, m.nextp = m.nextp, None
-    if p is not None:
-        p.m = m
-        m.p = p
-
-
-def handoffp(sched: Sched, p: P) -> None:
-    """Give away the P of an M whose thread is about to wait. Go: handoffp."""
-    g = _pinnednext(p)
-    if g is not None and g.lockedm is not None:
-        # What runs next sits on another thread: wake that one, not one more in between.
-        g.lockedm.nextp = p
-        g.lockedm.park.wakeup()
-        return
-    dead = None
-    with sched.lock:
-        if sched.ended:
-            return
-        if p.empty() and not sched.runq and not _wantpoller(sched):
-            pidleput(sched, p)
-            if not sched.runq:  # a submitter that saw no idle P has put its G there by now
-                dead = hooks.checkdead(sched)
-                p = None  # type: ignore[assignment]
-            else:
-                p = pidleget(sched)
-        m = None if p is None else midleget(sched, p)
-    if dead is not None:
-        hooks.deadlock(sched, dead)
-    elif p is not None:
-        startm(sched, m, p)
-
-
-def _pinnednext(p: P) -> G | None:
-    """Take the next G of `p` if it is pinned to a thread; else leave it where it is."""
-    for take, back in ((p.runnext.pop, p.runnext.append), (p.runq.popleft, p.runq.appendleft)):
-        try:
-            g = take()
-        except IndexError:
-            continue
-        if g.lockedm is not None:
-            return g
-        back(g)
-        return None
-    return None
-
-
-def _wantpoller(sched: Sched) -> bool:
-    """There is a timer and no idle M sleeps until it. Caller holds Sched.lock."""
-    when = sched.timers.when
-    return when is not NEVER and (sched.pollm is None or sched.polluntil > when)
-
-
-def wakepoller(sched: Sched) -> None:
-    """A timer earlier than all others was added: let somebody idle sleep until it only."""
-    if not sched.npidle:
-        return  # every P has an M, and those look at the timers between two goroutines
-    with sched.lock:
-        if not sched.pidle or sched.ended or not _wantpoller(sched):
-            return
-        p = pidleget(sched)
-        m = sched.pollm
-        if m is not None:
-            sched.midle.remove(m)
-            sched.midle.append(m)
-        m = midleget(sched, p)
-    startm(sched, m, p)
 
 
 def stopm(m: M) -> bool:
@@ -450,7 +100,9 @@ def stopm(m: M) -> bool:
             sched.nmspinning -= 1
         if p is not None:
             pidleput(sched, p)
-        if sched.pidle and (sched.runq or any(q.runq or (q is p and q.runnext) for q in sched.allp)):
+        # Of another P's `runnext` its own M sees to; ours has no M any more.
+        work = sched.runq or any(q.runq or (q is p and q.runnext) for q in sched.allp)
+        if work and sched.pidle:
             p = pidleget(sched)
             p.m = m
             m.p = p
@@ -467,13 +119,13 @@ def stopm(m: M) -> bool:
 def _mexit(m: M, sched: Sched) -> bool:
     """The G locked to this thread has ended and takes it along; only `run`'s thread stays."""
     while m.m0 and not sched.ended:
-        m.park.sleep()
+        notesleep(m)
     return False
 
 
 def _sleeptime(sched: Sched, m: M) -> float:
     """How long an M that goes idle sleeps at most; it becomes the poller if one is wanted."""
-    if sched.pidle and _wantpoller(sched):
+    if sched.pidle and wantpoller(sched):
         sched.pollm = m
         sched.polluntil = sched.timers.when
         return max(0.0, sched.polluntil - monotonic())
@@ -482,7 +134,7 @@ def _sleeptime(sched: Sched, m: M) -> float:
 
 def _sleep(sched: Sched, m: M, timeout: float) -> bool:
     while m.nextp is None and not sched.ended:
-        m.park.sleep(timeout)
+        notesleep(m, timeout)
         with sched.lock:
             if not m.idle:
                 timeout = -1  # chosen (nextp), or the program has ended
@@ -518,9 +170,9 @@ def findrunnable(m: M) -> G | None:
         p.schedtick += 1
         # In turn, so that neither queue starves the other whatever sends us here.
         if p.schedtick & 1:
-            g = globrunqget(sched, p) or _runqhead(p)
+            g = globrunqget(sched, p) or runqhead(p)
         else:
-            g = _runqhead(p) or globrunqget(sched, p)
+            g = runqhead(p) or globrunqget(sched, p)
         if g is None:
             g = _steal(m, sched, p)
         if g is not None:
@@ -528,17 +180,6 @@ def findrunnable(m: M) -> G | None:
                 resetspinning(m, sched)
             return g
         if not stopm(m):
-            return None
-
-
-def _runqhead(p: P) -> G | None:
-    """The local queue before `runnext`: a pair that wakes each other starves nobody."""
-    try:
-        return p.runq.popleft()
-    except IndexError:
-        try:
-            return p.runnext.pop()
-        except IndexError:
             return None
 
 
@@ -682,3 +323,6 @@ def startlockedm(m: M, g: G) -> None:
     g.m = lockedm
     lockedm.nextp = p
     lockedm.park.wakeup()
+
+
+hooks.mstart = mstart

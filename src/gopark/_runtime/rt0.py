@@ -32,10 +32,11 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, overload
 
-from gopark._runtime import cgocall, extram, lockedm, mfinal, panic, proc, signal_unix
+from gopark._runtime import cgocall, extram, lockedm, mfinal, panic, proc, signal_unix, startm
 from gopark._runtime.errors import Goexit
 from gopark._runtime.newproc import newg, startable
-from gopark._runtime.proc import hooks, newsched, runqput, schedule, stopm
+from gopark._runtime.proc import schedule, stopm
+from gopark._runtime.runq import drainp, runqput
 from gopark._runtime.runtime2 import (
     GDEAD,
     GRUNNABLE,
@@ -48,6 +49,7 @@ from gopark._runtime.runtime2 import (
     casgstatus,
     tls,
 )
+from gopark._runtime.startm import hooks, newsched
 from gopark._runtime.traceback import boundary, drivers, internal
 
 __all__ = ("run",)
@@ -157,7 +159,7 @@ async def _keep(sched: Sched, coro: Coroutine[Any, Any, Any]) -> None:
 def _putmain(sched: Sched, m: M, g: G) -> None:
     """Take a P if one is idle, and put main where this or another M will find it."""
     with sched.lock:
-        p = proc.pidleget(sched) if sched.pidle else None
+        p = startm.pidleget(sched) if sched.pidle else None
     if p is None:
         sched.runq.append(g)
         return
@@ -180,14 +182,14 @@ def _plainmain(
     m.curg = g
     casgstatus(g, GRUNNABLE, GRUNNING)
     with sched.lock:
-        m.p = proc.pidleget(sched) if sched.pidle else None
+        m.p = startm.pidleget(sched) if sched.pidle else None
         if m.p is not None:
             m.p.m = m
     exc: BaseException | None = None
     result: Any = None
     try:
         result = g.ctx.run(_callmain, main, args, kwargs)
-    except BaseException as raised:  # noqa: BLE001 - it goes to the caller of run
+    except BaseException as raised:
         exc = raised
     if g.goexiting and not isinstance(exc, Goexit):
         exc = Goexit()
@@ -199,9 +201,7 @@ def _plainmain(
         schedule(m)
 
 
-def _callmain(
-    main: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
-) -> Any:
+def _callmain(main: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
     result = main(*args, **kwargs)
     if isinstance(result, Coroutine):  # a decorated async def
         return lockedm.drive(result)
@@ -250,12 +250,12 @@ def abandon(sched: Sched, g: G | None) -> None:
     Called on M0 for every goroutine, and by each M for its last one as it ends. What is
     closed was taken off its wait queue or run queue by this very call.
     """
-    if g is not None and g.status is GWAITING and g.lockedm is None and g.waiting is not None:
-        if g.waiting.unwait(g):
-            g.status = GRUNNABLE
-            sched.runq.append(g)
+    waiting = None if g is None or g.status is not GWAITING or g.lockedm is not None else g.waiting
+    if g is not None and waiting is not None and waiting.unwait(g):
+        g.status = GRUNNABLE
+        sched.runq.append(g)
     for p in sched.allp:
-        proc.drainp(p)
+        drainp(p)
     while sched.runq:
         try:
             taken = sched.runq.popleft()
@@ -282,7 +282,7 @@ def _close(coro: Coroutine[Any, Any, Any], ctx: Any) -> None:
         except RuntimeError as exc:
             if "ignored GeneratorExit" not in str(exc):
                 return
-        except BaseException:  # noqa: BLE001 - the program is over, nobody could handle it
+        except BaseException:
             return
         else:
             return
@@ -317,7 +317,7 @@ def _unwinding(m: M) -> bool:
 def _afterfork() -> None:
     """In the child: one thread, no program."""
     global _run_lock, _forks
-    sched = proc.current()
+    sched = startm.current()
     _forks += 1
     if sched is not None:
         sched.ended = True
@@ -326,7 +326,7 @@ def _afterfork() -> None:
     _run_lock = threading.Lock()
     allgs.clear()
     tls.m = None
-    proc.forget()
+    startm.forget()
     panic.forget()
     extram.forget()
     signal_unix.forget()
@@ -334,7 +334,7 @@ def _afterfork() -> None:
 
 def _atexit() -> None:
     """The interpreter exits: callbacks stop here, and no thread of ours is waited for."""
-    sched = proc.current()
+    sched = startm.current()
     if sched is not None:
         sched.ended = True
         for g in allgs.copy():  # callbacks that wait return to C; Python's threads sleep on
@@ -349,6 +349,6 @@ atexit.register(_atexit)
 
 hooks.abandon = abandon
 drivers.add(lockedm.drive.__code__)
-internal.add(proc.newm.__code__)
+internal.add(startm.newm.__code__)
 signal_unix.transparent.add(_keep.__code__)
 boundary.update((schedule.__code__, _plainmain.__code__, run.__code__, proc.mstart.__code__))

@@ -66,6 +66,7 @@ __all__ = (
     "tls",
 )
 
+
 class Status:
     """A state of a G. Compared by identity: beside integers 10 ns less per comparison."""
 

@@ -36,8 +36,9 @@ from gopark._runtime import cgocall, lockedm
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.panic import doors, endsched
-from gopark._runtime.proc import current, ready
+from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import GRUNNING, GSYSCALL, GWAITING, G, M, Sched, tls
+from gopark._runtime.startm import current
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
 __all__ = ("initsig",)

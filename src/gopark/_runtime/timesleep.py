@@ -14,8 +14,9 @@ from time import monotonic
 from gopark._runtime.chan import Chan
 from gopark._runtime.errors import NotOnGError
 from gopark._runtime.lockedm import notparked
-from gopark._runtime.proc import getsched, ready
+from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import gosched_point, park_point, tls
+from gopark._runtime.startm import getsched
 from gopark._runtime.timer import Timer
 
 __all__ = ("after", "gosched", "sleep")

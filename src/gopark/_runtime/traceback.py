@@ -22,6 +22,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from time import monotonic
 from types import (
     AsyncGeneratorType,
     CodeType,
@@ -30,7 +31,6 @@ from types import (
     GeneratorType,
     TracebackType,
 )
-from time import monotonic
 from typing import Any, Final
 
 from gopark._runtime.runtime2 import (
@@ -46,8 +46,15 @@ from gopark._runtime.runtime2 import (
     tls,
 )
 
-
-__all__ = ("boundary", "callback_entry", "excstack", "funcname", "gtraceback", "num_goroutine", "stack")
+__all__ = (
+    "boundary",
+    "callback_entry",
+    "excstack",
+    "funcname",
+    "gtraceback",
+    "num_goroutine",
+    "stack",
+)
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _MAXFRAMES: Final = 100  # as Go: the first and the last 50 of a deeper stack
@@ -79,7 +86,7 @@ def num_goroutine() -> int:
     return len(allgs)
 
 
-def stack(all: bool = False) -> str:  # noqa: A002 - Go's name for it
+def stack(all: bool = False) -> str:
     """The stack of the calling goroutine, or of all, as Go prints them.
 
     Args:

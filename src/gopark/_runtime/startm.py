@@ -1,0 +1,284 @@
+"""The running program, and which M gets which P: wake, start, hand over.
+
+An idle P is on `Sched.pidle`, an idle M on `Sched.midle`, asleep on its note. Who takes a P
+off pidle gives it to an M at once: one off midle, or a new thread. The one that wakes an M
+has put the P into `m.nextp` before; the M takes it from there (`acquirep`).
+
+Spinning. An M that was woken because there is work, and has found none yet, is spinning;
+`wakep` starts one only if there is none, and the one that finds work starts the next.
+
+The one idle M that sleeps until the next timer is the poller (`Sched.pollm`); a timer that
+is earlier than its sleep has `wakepoller` wake it, or start one.
+
+Locks: Sched.lock (rank SCHED). Notes are woken, and threads started, after it is released.
+Source: Go 1.27 runtime/proc.go. Tests: tests/runtime/test_proc.py
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from contextvars import Context
+from time import monotonic
+from typing import Any, Final
+
+from gopark._runtime.runtime2 import G, M, P, Sched
+from gopark._runtime.timer import NEVER, Timers
+
+__all__ = (
+    "acquirep",
+    "current",
+    "getsched",
+    "gone",
+    "handoffp",
+    "hooks",
+    "midleget",
+    "midleput",
+    "newsched",
+    "notesleep",
+    "pidleget",
+    "pidleput",
+    "startm",
+    "wakep",
+    "wantpoller",
+)
+
+
+_SIGNALCHECK: Final = 0.05  # seconds
+
+
+class Hooks:
+    """Doors to the layers above, set once by them, so that imports run one way."""
+
+    mstart: Callable[[M], None]  # proc.py
+    drainp: Callable[[P], None]  # runq.py
+    goexit0: Callable[[M, G, BaseException | None], None]  # panic.py
+    checkdead: Callable[[Sched], str | None]  # deadlock.py
+    deadlock: Callable[[Sched, str], None]  # deadlock.py
+    badcommand: Callable[[M, G, object], None]  # lockedm.py
+    parklocked: Callable[[M, G, object], None]  # lockedm.py
+    minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
+    throw: Callable[[BaseException], None]  # panic.py
+    abandon: Callable[[Sched, G | None], None]  # rt0.py
+
+
+hooks: Final = Hooks()
+
+_current: Sched | None = None
+_gomaxprocs = 1
+_sched_lock = threading.Lock()  # guards the making of a Sched
+
+
+# --- the program -------------------------------------------------------------------------
+
+
+def getsched() -> Sched:
+    """The running program; one without a main if none is, for the runtime starts at first use."""
+    sched = _current
+    return newsched() if sched is None or sched.ended else sched
+
+
+def current() -> Sched | None:
+    """The running program, if there is one."""
+    sched = _current
+    return None if sched is None or sched.ended else sched
+
+
+def newsched() -> Sched:
+    global _current
+    with _sched_lock:
+        sched = _current
+        if sched is None or sched.ended:
+            sched = Sched(_gomaxprocs)
+            sched.timers = Timers(lambda s=sched: wakepoller(s))  # type: ignore[misc]
+            sched.now = monotonic()
+            _current = sched
+        return sched
+
+
+def setgomaxprocs(n: int) -> None:
+    global _gomaxprocs
+    _gomaxprocs = n
+
+
+def gomaxprocs() -> int:
+    return _gomaxprocs
+
+
+def forget() -> None:
+    """In the child of a fork: there is no program, and no thread but this one."""
+    global _current, _sched_lock
+    _current = None
+    _sched_lock = threading.Lock()
+
+
+# --- Ms and Ps --------------------------------------------------------------------------
+
+
+def wakep(sched: Sched) -> None:
+    """Start one more M if there is an idle P and nobody is already looking for work."""
+    if sched.nmspinning or not sched.npidle:
+        return
+    with sched.lock:
+        if sched.nmspinning or not sched.pidle or sched.ended:
+            return
+        p = pidleget(sched)
+        sched.nmspinning += 1
+        m = midleget(sched, p)
+        if m is not None:
+            m.spinning = True
+    startm(sched, m, p, spinning=True)
+
+
+def pidleget(sched: Sched) -> P:
+    """Take an idle P; the caller holds Sched.lock and knows that there is one."""
+    p = sched.pidle.pop()
+    sched.npidle -= 1
+    return p
+
+
+def pidleput(sched: Sched, p: P) -> None:
+    """Caller holds Sched.lock. A P that gomaxprocs took away is dropped, not its queue."""
+    p.m = None
+    if gone(p):
+        hooks.drainp(p)
+        return
+    sched.pidle.append(p)
+    sched.npidle += 1
+
+
+def midleput(sched: Sched, m: M) -> None:
+    """Caller holds Sched.lock. The thread that called `run` is taken last: see startlockedm."""
+    m.idle = True
+    if m.m0:
+        sched.midle.insert(0, m)
+    else:
+        sched.midle.append(m)
+
+
+def midleget(sched: Sched, p: P) -> M | None:
+    """Take an idle M and give it `p`; the caller holds Sched.lock and then wakes it."""
+    if not sched.midle:
+        return None
+    m = sched.midle.pop()
+    m.idle = False
+    m.nextp = p
+    if sched.pollm is m:
+        sched.pollm = None
+    return m
+
+
+def startm(sched: Sched, m: M | None, p: P, spinning: bool = False) -> None:
+    """Let `m`, which has been given `p`, run; a new thread if there is no such M."""
+    if m is None:
+        newm(sched, p, spinning)
+    else:
+        m.park.wakeup()
+
+
+def newm(sched: Sched, p: P, spinning: bool) -> None:
+    m = M(sched)
+    m.nextp = p
+    m.spinning = spinning
+    with sched.lock:
+        sched.allm.append(m)
+    options: dict[str, Any] = {}
+    if sys.version_info >= (3, 14):
+        options["context"] = Context()  # 3.14t would hand down the starter's context
+    threading.Thread(
+        target=hooks.mstart, args=(m,), name=f"gopark-M{m.mid}", daemon=True, **options
+    ).start()
+
+
+def acquirep(m: M) -> None:
+    """Take the P that whoever woke this M left for it; one that is gone meanwhile is drained."""
+    p, m.nextp = m.nextp, None
+    if p is None:
+        return
+    if gone(p):
+        hooks.drainp(p)
+        wakep(p.sched)
+        return
+    p.m = m
+    m.p = p
+
+
+def gone(p: P) -> bool:
+    """gomaxprocs has taken this P away."""
+    allp = p.sched.allp
+    return p.pid >= len(allp) or allp[p.pid] is not p
+
+
+def notesleep(m: M, timeout: float = -1) -> None:
+    """Sleep on the M's note, until woken or for `timeout` seconds.
+
+    On the main thread a signal may come between the interpreter's last look for one and the
+    start of the wait, which then does not end. So that thread looks once more, soon.
+    """
+    if timeout < 0 and m.m0 and m.park.sleep(_SIGNALCHECK):
+        return
+    m.park.sleep(timeout)
+
+
+def handoffp(sched: Sched, p: P) -> None:
+    """Give away the P of an M whose thread is about to wait. Go: handoffp."""
+    g = _pinnednext(p)
+    if g is not None and g.lockedm is not None:
+        # What runs next sits on another thread: wake that one, not one more in between.
+        g.lockedm.nextp = p
+        g.lockedm.park.wakeup()
+        return
+    dead = None
+    with sched.lock:
+        if sched.ended:
+            return
+        if p.empty() and not sched.runq and not wantpoller(sched):
+            pidleput(sched, p)
+            # A submitter that saw no idle P has put its G there by now.
+            again = pidleget(sched) if sched.runq and sched.pidle else None
+            if again is None:
+                dead = hooks.checkdead(sched)
+        else:
+            again = p
+        m = None if again is None else midleget(sched, again)
+    if dead is not None:
+        hooks.deadlock(sched, dead)
+    elif again is not None:
+        startm(sched, m, again)
+
+
+def _pinnednext(p: P) -> G | None:
+    """Take the next G of `p` if it is pinned to a thread; else leave it where it is."""
+    for take, back in ((p.runnext.pop, p.runnext.append), (p.runq.popleft, p.runq.appendleft)):
+        try:
+            g = take()
+        except IndexError:
+            continue
+        if g.lockedm is not None:
+            return g
+        back(g)
+        return None
+    return None
+
+
+def wantpoller(sched: Sched) -> bool:
+    """There is a timer and no idle M sleeps until it. Caller holds Sched.lock."""
+    when = sched.timers.when
+    return when is not NEVER and (sched.pollm is None or sched.polluntil > when)
+
+
+def wakepoller(sched: Sched) -> None:
+    """A timer earlier than all others was added: let somebody idle sleep until it only."""
+    if not sched.npidle:
+        return  # every P has an M, and those look at the timers between two goroutines
+    with sched.lock:
+        if not sched.pidle or sched.ended or not wantpoller(sched):
+            return
+        p = pidleget(sched)
+        m = sched.pollm
+        if m is not None:
+            sched.midle.remove(m)
+            sched.midle.append(m)
+        m = midleget(sched, p)
+    startm(sched, m, p)
