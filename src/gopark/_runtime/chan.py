@@ -395,6 +395,12 @@ class Chan(Waiter, Generic[T]):
                 wake(entry)
         return taken
 
+    def maybeready(self, is_send: bool) -> bool:
+        """A send, or a receive, may go without waiting. Caller holds the lock."""
+        if is_send:
+            return bool(self._recvq) or len(self._buf) < self.cap or self._closed
+        return bool(self._buf) or bool(self._sendq) or self._closed
+
     def recvlocked(self) -> tuple[tuple[T | None, bool] | None, Entry | None]:
         """Receive now if possible, and whom to wake for it. Caller holds the lock."""
         entry = None

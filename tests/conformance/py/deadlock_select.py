@@ -1,0 +1,8 @@
+import gopark
+
+
+async def main() -> None:
+    await gopark.select()
+
+
+gopark.run(main)

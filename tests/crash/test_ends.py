@@ -1,0 +1,58 @@
+"""The end of the interpreter with goroutines left, sys.exit, and the children of a fork.
+
+Goroutines that are left wait an hour in these programs, so one that is waited for shows.
+"""
+
+import os
+
+import pytest
+
+from harness import Ended, run
+
+OK = Ended("OK\n", "", 0)
+
+
+@pytest.mark.parametrize("name", ["ExitWithGoroutines", "ExitNoRun"])
+def test_the_interpreter_exits_silently_with_goroutines_left(name):
+    assert run("testprog", name) == OK
+
+
+def test_goroutines_that_are_left_run_their_finally_blocks():
+    assert run("testprog", "ExitFinally") == Ended("closed\nclosed\n", "", 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "stderr", "status"),
+    [
+        ("SysExitInGoroutine", "", 5),
+        ("SysExitInPlainGoroutine", "a reason\n", 1),
+        ("SysExitInMain", "", 6),
+        ("SysExitNoRun", "", 7),
+    ],
+)
+def test_sys_exit_in_any_goroutine_ends_the_program_with_its_status(name, stderr, status):
+    """Go: os.Exit."""
+    assert run("testprog", name) == Ended("", stderr, status)
+
+
+def test_functions_registered_for_the_exit_may_run_a_program():
+    assert run("testprog", "AtexitRuns") == Ended("from atexit\n", "", 0)
+
+
+fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+
+
+@fork
+@pytest.mark.parametrize("procs", ["1", "8"])
+@pytest.mark.parametrize("name", ["ForkInGoroutine", "ForkAfterRun", "ForkInThread"])
+def test_the_child_of_a_fork_has_a_fresh_runtime(name, procs):
+    ended = run("testprog", name, env={"GOMAXPROCS": procs})
+    assert ended == Ended("child: main is goroutine 1\nOK\n", "", 0)
+
+
+@fork
+def test_a_child_that_comes_back_to_the_scheduler_of_its_parent_is_told():
+    ended = run("testprog", "ForkComesBack")
+    assert ended.stdout == "child ended with 1\n"
+    assert "RuntimeError: a forked child came back to run()" in ended.stderr
+    assert ended.status == 0

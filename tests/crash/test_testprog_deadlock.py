@@ -1,0 +1,123 @@
+"""Deadlock and goexit reports, byte for byte. Go: runtime/crash_test.go."""
+
+import re
+
+import pytest
+
+from harness import TESTDATA, Ended, run
+
+ASLEEP = "fatal error: all goroutines are asleep - deadlock!\n"
+NO_GOROUTINES = "fatal error: no goroutines (main called runtime.Goexit) - deadlock!\n"
+FILE = str(TESTDATA / "testprog" / "deadlock.py")
+
+
+def prog(name: str, **options) -> Ended:
+    return run("testprog", name, **options)
+
+
+def shape(report: str) -> str:
+    """A report without what changes with each edit of the program: line numbers."""
+    return re.sub(rf"\t{re.escape(FILE)}:\d+\n", "\tFILE\n", report)
+
+
+# --- deadlock ----------------------------------------------------------------------------
+
+
+def test_a_main_that_waits_for_ever_is_a_deadlock():
+    """Go: TestSimpleDeadlock."""
+    ended = prog("SimpleDeadlock")
+    stack = "\ngoroutine 1 [select (no cases)]:\ndeadlock.simple_deadlock(...)\n\tFILE\n"
+    assert ended._replace(stderr=shape(ended.stderr)) == Ended("", ASLEEP + stack, 2)
+
+
+def test_a_plain_main_that_waits_for_ever_is_a_deadlock():
+    ended = prog("PlainDeadlock")
+    stack = "\ngoroutine 1 [chan receive]:\ndeadlock.plain_deadlock(...)\n\tFILE\n"
+    assert ended._replace(stderr=shape(ended.stderr)) == Ended("", ASLEEP + stack, 2)
+
+
+def test_a_main_locked_to_its_thread_is_found_dead():
+    """Go: TestLockedDeadlock."""
+    ended = prog("LockedDeadlock")
+    header = "goroutine 1 [select (no cases), locked to thread]:"
+    stack = f"\n{header}\ndeadlock.locked_deadlock(...)\n\tFILE\n"
+    assert ended._replace(stderr=shape(ended.stderr)) == Ended("", ASLEEP + stack, 2)
+
+
+@pytest.mark.parametrize("procs", ["1", "2", "8"])
+def test_a_goroutine_locked_to_another_thread_is_found_dead(procs):
+    """Go: TestLockedDeadlock2."""
+    ended = prog("LockedDeadlock2", env={"GOMAXPROCS": procs})
+    assert ended.status == 2
+    assert ended.stdout == ""
+    first, second = shape(ended.stderr).removeprefix(ASLEEP + "\n").split("\n\n")
+    assert first == "goroutine 1 [select (no cases)]:\ndeadlock.locked_deadlock_2(...)\n\tFILE"
+    assert re.sub("^goroutine [0-9]+", "goroutine N", second) == (
+        "goroutine N [select (no cases), locked to thread]:\n"
+        "deadlock.locked_deadlock_2.locked(...)\n\tFILE\n"
+        "created by deadlock.locked_deadlock_2 in goroutine 1\n\tFILE\n"
+    )
+
+
+@pytest.mark.parametrize("procs", ["1", "2", "8"])
+def test_a_deadlock_report_lists_every_goroutine_with_its_own_reason(procs):
+    ended = prog("MixedDeadlock", env={"GOMAXPROCS": procs})
+    assert ended.status == 2
+    stacks = ended.stderr.removeprefix(ASLEEP + "\n").split("\n\n")
+    reasons = sorted(re.match(r"goroutine \d+ (.*):", stack)[1] for stack in stacks)
+    assert reasons == ["[chan receive]", "[chan send]", "[select]"]
+    functions = sorted(stack.splitlines()[1] for stack in stacks)
+    assert functions == [
+        "deadlock.mixed_deadlock(...)",
+        "deadlock.mixed_deadlock.plain(...)",
+        "deadlock.mixed_deadlock.sender(...)",
+    ]
+
+
+def test_a_sleeper_keeps_the_program_alive_until_it_is_done():
+    ended = prog("DeadlockAfterSleep")
+    assert ended.stdout == "slept\n"
+    assert ended.stderr.startswith(ASLEEP)
+    assert ended.status == 2
+
+
+def test_a_deadlock_can_be_caught_and_another_program_run():
+    ended = prog("DeadlockCaught")
+    assert ended.stdout == ASLEEP + "alive\n"
+    assert ended.stderr.startswith(ASLEEP)
+    assert ended.status == 0
+
+
+# --- goexit ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "stdout"),
+    [
+        ("GoexitDeadlock", ""),
+        ("GoexitPlainMain", "worked\n"),
+        ("GoexitExit", "finalised\n"),
+        ("GoexitInPanic", ""),
+        ("RecoveredPanicAfterGoexit", ""),
+        ("RecoverBeforePanicAfterGoexit", ""),
+        ("RecoverBeforePanicAfterGoexit2", ""),
+    ],
+)
+def test_a_program_that_main_has_left_ends_when_the_others_are_done(name, stdout):
+    """Go: TestGoexitDeadlock, TestGoexitCrash, TestGoexitInPanic, TestRecovered...AfterGoexit."""
+    assert prog(name) == Ended(stdout, NO_GOROUTINES, 2)
+
+
+def test_goroutines_that_wait_after_main_has_left_are_asleep():
+    ended = prog("GoexitOthersWait")
+    assert ended.status == 2
+    assert ended.stderr.startswith(ASLEEP + "\ngoroutine ")
+    assert ended.stderr.count("[chan receive]:") == 1
+    assert "goroutine 1 [" not in ended.stderr
+
+
+def test_an_exception_raised_while_goexit_unwinds_is_a_panic():
+    """Go: TestPanicAfterGoexit."""
+    ended = prog("PanicAfterGoexit")
+    assert ended.status == 2
+    assert ended.stderr.startswith("panic: RuntimeError: hello\n\ngoroutine ")

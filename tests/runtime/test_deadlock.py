@@ -1,0 +1,271 @@
+"""When a program is dead, and when it only seems so."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+
+import pytest
+
+import gopark
+from gopark import Chan, recv, select
+from gopark.testing import wait_all_parked
+
+ASLEEP = "fatal error: all goroutines are asleep - deadlock!\n"
+
+
+@pytest.mark.usefixtures("procs")
+@pytest.mark.parametrize(
+    ("reason", "wait"),
+    [
+        ("chan receive", lambda: Chan().recv()),
+        ("chan send", lambda: Chan().send(1)),
+        ("select", lambda: select(recv(Chan()), recv(Chan()))),
+        ("select (no cases)", lambda: select()),
+    ],
+)
+def test_main_alone_waiting_for_ever_is_a_deadlock(run, capsys, reason, wait):
+    """Go: TestSimpleDeadlock."""
+
+    async def main():
+        await wait()
+
+    with pytest.raises(gopark.DeadlockError) as caught:
+        run(main)
+    assert caught.value.code == 2
+    assert str(caught.value) + "\n" == ASLEEP
+    err = capsys.readouterr().err
+    assert err.startswith(ASLEEP + f"\ngoroutine 1 [{reason}]:\n")
+
+
+@pytest.mark.usefixtures("procs")
+def test_a_plain_main_waiting_for_ever_is_a_deadlock(run, capsys):
+    def main():
+        gopark.block(Chan().recv())
+
+    with pytest.raises(gopark.DeadlockError):
+        run(main)
+    assert capsys.readouterr().err.startswith(ASLEEP + "\ngoroutine 1 [chan receive]:\n")
+
+
+@pytest.mark.usefixtures("procs")
+def test_every_goroutine_shows_in_the_report_main_first(run, capsys):
+    def plain():
+        gopark.block(Chan().recv())
+
+    async def locked():
+        gopark.runtime.lock_os_thread()
+        await Chan().recv()
+
+    async def main():
+        gopark.go(Chan().recv)
+        gopark.go(plain)
+        gopark.go(locked)
+        await Chan().recv()
+
+    with pytest.raises(gopark.DeadlockError):
+        run(main)
+    err = capsys.readouterr().err
+    headers = [line for line in err.split("\n") if line.startswith("goroutine ")]
+    assert headers[0] == "goroutine 1 [chan receive]:"
+    assert len(headers) == 4
+    assert headers[3].endswith("[chan receive, locked to thread]:")
+
+
+@pytest.mark.usefixtures("procs")
+def test_a_deadlock_that_comes_late_is_found(run, capsys):
+    async def worker(ch):
+        await gopark.time.sleep(0.01)
+        await ch.recv()
+
+    async def main():
+        ch = Chan()
+        gopark.go(worker, ch)
+        await Chan().recv()
+
+    with pytest.raises(gopark.DeadlockError):
+        run(main)
+    assert "[chan receive]" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("procs")
+def test_finally_blocks_run_after_a_deadlock(run, capsys):
+    log = []
+
+    async def worker():
+        try:
+            await Chan().recv()
+        finally:
+            log.append("worker")
+
+    async def main():
+        gopark.go(worker)
+        try:
+            await Chan().recv()
+        finally:
+            log.append("main")
+
+    with pytest.raises(gopark.DeadlockError):
+        run(main)
+    assert sorted(log) == ["main", "worker"]
+    capsys.readouterr()
+
+
+# --- not dead ---------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("procs")
+async def test_a_sleeping_goroutine_can_wake_others():
+    """Go: a timer keeps a program alive."""
+    ch = Chan()
+
+    async def later():
+        await gopark.time.sleep(0.01)
+        await ch.send("late")
+
+    gopark.go(later)
+    assert await ch.recv() == "late"
+
+
+@pytest.mark.usefixtures("procs")
+async def test_a_pending_after_keeps_the_program_alive():
+    assert await gopark.time.after(0.01).recv() is not None
+
+
+@pytest.mark.usefixtures("procs")
+async def test_a_goroutine_in_c_can_wake_others():
+    ch = Chan()
+
+    def in_c():
+        gopark.cgo.call(ctypes.CDLL(None).usleep, 10_000)
+        gopark.block(ch.send("from C"))
+
+    gopark.go(in_c)
+    assert await ch.recv() == "from C"
+
+
+@pytest.mark.usefixtures("procs")
+async def test_a_goroutine_that_computes_can_wake_others():
+    ch = Chan()
+
+    def computes():
+        threading.Event().wait(0.01)  # holds its thread, and says nothing to the scheduler
+        gopark.block(ch.send("computed"))
+
+    gopark.go(computes)
+    assert await ch.recv() == "computed"
+
+
+def test_a_program_that_waits_for_its_first_callback_is_not_dead(child):
+    """Only a live callback object stands between it and the detector: no Python thread."""
+    result = child(
+        """
+import ctypes, gopark
+libc = ctypes.CDLL(None)
+START = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+SIGEV_THREAD = 2
+
+class Sigevent(ctypes.Structure):  # glibc's struct sigevent, for SIGEV_THREAD
+    _fields_ = [("value", ctypes.c_void_p), ("signo", ctypes.c_int), ("notify", ctypes.c_int),
+                ("function", ctypes.c_void_p), ("attributes", ctypes.c_void_p),
+                ("pad", ctypes.c_char * 48)]
+
+ch = gopark.Chan()
+
+async def called(_):
+    await ch.send("called")
+
+entry = START(gopark.cgo.callback(called))
+
+async def main():
+    # libc's own timer thread: it does not exist as far as Python can see.
+    event = Sigevent(notify=SIGEV_THREAD, function=ctypes.cast(entry, ctypes.c_void_p).value)
+    timer = ctypes.c_void_p()
+    assert libc.timer_create(1, ctypes.byref(event), ctypes.byref(timer)) == 0
+    times = (ctypes.c_long * 4)(0, 0, 0, 100_000_000)
+    assert libc.timer_settime(timer, 0, times, None) == 0
+    print(await ch.recv())
+
+gopark.run(main)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("called\n", "")
+
+
+@pytest.mark.outside_help
+async def test_a_python_thread_may_still_send(wait_until):
+    ch = Chan()
+    gate = threading.Event()
+
+    def thread():
+        gate.wait(0.05)
+        gopark.block(ch.send("from a thread"))
+
+    t = threading.Thread(target=thread)
+    t.start()
+    assert await ch.recv() == "from a thread"
+    gopark.cgo.call(t.join)
+
+
+def test_a_callback_that_still_runs_keeps_a_strict_program_alive(run, cthread):
+    async def main():
+        ch, inside = Chan(), threading.Event()
+        release = threading.Event()
+
+        def callback(_):
+            inside.set()
+            release.wait(0.05)
+            gopark.block(ch.send("from the callback"))
+
+        thread = cthread(gopark.cgo.callback(callback))
+        gopark.cgo.call(inside.wait, 30)
+        value = await ch.recv()
+        thread.join()
+        return value
+
+    assert run(main) == "from the callback"
+
+
+def test_strict_deadlock_leaves_out_threads_and_callbacks(run, capsys):
+    entry = gopark.cgo.callback(lambda: None)
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+
+    async def main():
+        await Chan().recv()
+
+    with pytest.raises(gopark.DeadlockError):
+        run(main)
+    stop.set()
+    thread.join()
+    assert entry is not None
+    assert capsys.readouterr().err.startswith(ASLEEP)
+
+
+def test_a_deadlock_of_some_goroutines_is_none_of_the_program(run):
+    """Go reports only a program in which all are asleep."""
+
+    async def main():
+        for _ in range(3):
+            gopark.go(Chan().recv)
+        await wait_all_parked()
+        return gopark.runtime.num_goroutine()
+
+    assert run(main) == 4
+
+
+def test_the_next_run_after_a_deadlock_is_clean(run, capsys):
+    async def dead():
+        await Chan().recv()
+
+    async def fine():
+        ch = Chan()
+        gopark.go(ch.send, 1)
+        return await ch.recv()
+
+    for _ in range(3):
+        with pytest.raises(gopark.DeadlockError):
+            run(dead)
+        assert run(fine) == 1
+    assert capsys.readouterr().err.count(ASLEEP) == 3

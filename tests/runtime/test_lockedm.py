@@ -1,0 +1,367 @@
+"""Gs that sit on one thread: `block`, `lock_os_thread`."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+
+import pytest
+
+import gopark
+from gopark import Chan, NotOnGError
+from gopark._runtime import runtime2
+from gopark.testing import wait_all_parked
+
+
+async def gives(value):
+    await gopark.gosched()
+    return value
+
+
+# --- block ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("procs")
+async def test_block_runs_a_coroutine_to_its_end_on_this_thread():
+    out = Chan(1)
+
+    def plain():
+        before = threading.get_ident()
+        value = gopark.block(gives("value"))
+        out.try_send((value, threading.get_ident() == before))
+
+    gopark.go(plain)
+    assert await out.recv() == ("value", True)
+
+
+@pytest.mark.usefixtures("procs")
+async def test_a_blocked_goroutine_stays_on_its_thread_and_is_one_goroutine():
+    out, gate = Chan(1), Chan()
+
+    def plain():
+        idents, goids = set(), set()
+        for _ in range(10):
+            gopark.block(gate.recv())
+            idents.add(threading.get_ident())
+            goids.add(runtime2.getg().goid)
+        out.try_send((len(idents), len(goids), gopark.runtime.num_goroutine()))
+
+    gopark.go(plain)
+    for _ in range(10):
+        await gate.send(None)
+    assert await out.recv() == (1, 1, 2)
+
+
+@pytest.mark.usefixtures("procs")
+async def test_block_passes_results_and_exceptions_through():
+    out = Chan(2)
+
+    async def fails():
+        await gopark.gosched()
+        raise KeyError("mine")
+
+    def plain():
+        try:
+            gopark.block(fails())
+        except KeyError as exc:
+            out.try_send(exc.args)
+        out.try_send(gopark.block(gives(None)))
+
+    gopark.go(plain)
+    assert await out.recv() == ("mine",)
+    assert await out.recv() is None
+
+
+async def test_block_takes_any_awaitable():
+    class Awaitable:
+        def __await__(self):
+            return (yield from gives(7).__await__())
+
+    assert gopark.block(Awaitable()) == 7
+
+
+@pytest.mark.parametrize("wrong", [None, 1, gives, "x"])
+def test_block_refuses_what_is_not_awaitable(wrong):
+    with pytest.raises(TypeError, match="needs an awaitable"):
+        gopark.block(wrong)
+
+
+@pytest.mark.usefixtures("procs")
+async def test_block_inside_a_coroutine_waits_with_its_thread():
+    """Allowed: it holds the thread, as any plain call would, and nobody else up."""
+    ch = Chan()
+    gopark.go(ch.send, 1)
+    assert gopark.block(ch.recv()) == 1
+
+
+@pytest.mark.usefixtures("procs")
+async def test_a_plain_goroutine_that_waits_gives_its_p_away():
+    """More of them than Ps, and all of them must wait before any goes on."""
+    n = 3 * gopark.runtime.gomaxprocs()
+    ready, gate, out = Chan(n), Chan(), Chan(n)
+
+    def plain():
+        gopark.block(ready.send(None))
+        gopark.block(gate.recv())
+        gopark.block(out.send(None))
+
+    for _ in range(n):
+        gopark.go(plain)
+    for _ in range(n):
+        await ready.recv()
+    await wait_all_parked()
+    gate.close()
+    for _ in range(n):
+        await out.recv()
+
+
+@pytest.mark.usefixtures("procs")
+async def test_plain_goroutines_pass_a_value_round_a_ring():
+    channels = [Chan() for _ in range(6)]
+
+    def link(source, sink):
+        for value in source:
+            gopark.block(sink.send(value + 1))
+        sink.close()
+
+    for source, sink in itertools.pairwise(channels):
+        gopark.go(link, source, sink)
+    for n in range(10):
+        await channels[0].send(n)
+        assert await channels[-1].recv() == n + 5
+    channels[0].close()
+    assert await channels[-1].recv_ok() == (None, False)
+
+
+@pytest.mark.outside_help
+async def test_block_works_in_a_python_thread_while_a_program_runs():
+    ch, counts = Chan(), Chan(1)
+
+    async def counted():
+        counts.try_send(gopark.runtime.num_goroutine())
+        await ch.send("from a thread")
+
+    thread = threading.Thread(target=lambda: gopark.block(counted()))
+    thread.start()
+    assert await ch.recv() == "from a thread"
+    assert await counts.recv() == 2
+    gopark.cgo.call(thread.join)
+    assert gopark.runtime.num_goroutine() == 1
+
+
+def test_two_python_threads_meet_over_a_channel_without_run():
+    ch, got = Chan(), []
+    receiver = threading.Thread(target=lambda: got.append(gopark.block(ch.recv())))
+    receiver.start()
+    gopark.block(ch.send("value"))
+    receiver.join()
+    assert got == ["value"]
+
+
+def test_a_python_thread_waits_for_a_goroutine_started_without_run():
+    ch = Chan()
+    gopark.go(ch.send, "value")
+    assert gopark.block(ch.recv()) == "value"
+
+
+def test_for_over_a_channel_in_plain_code_without_run():
+    ch = Chan()
+
+    async def sender():
+        for n in range(3):
+            await ch.send(n)
+        ch.close()
+
+    gopark.go(sender)
+    assert list(ch) == [0, 1, 2]
+
+
+def test_a_plain_goroutine_parked_when_main_returns_unwinds_with_program_ended(run):
+    trace = []
+
+    def plain(ready):
+        try:
+            gopark.block(ready.send(None))
+            gopark.block(Chan().recv())
+        except gopark.ProgramEnded:
+            trace.append("ended")
+            raise
+        finally:
+            trace.append("finally")
+
+    async def main():
+        ready = Chan()
+        gopark.go(plain, ready)
+        await ready.recv()
+        await wait_all_parked()
+
+    run(main)
+    assert trace == ["ended", "finally"]
+
+
+# --- lock_os_thread ---------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("procs")
+async def test_a_locked_goroutine_stays_on_its_thread_across_every_kind_of_wait():
+    """Go: TestLockOSThreadNesting's promise, and stoplockedm."""
+    ch, out = Chan(), Chan(1)
+
+    async def locked():
+        gopark.runtime.lock_os_thread()
+        idents = {threading.get_ident()}
+        for wait in (
+            lambda: ch.recv(),
+            lambda: gopark.gosched(),
+            lambda: gopark.time.sleep(0.001),
+            lambda: gopark.select(gopark.recv(ch)),
+        ):
+            await wait()
+            idents.add(threading.get_ident())
+        gopark.runtime.unlock_os_thread()
+        await out.send(len(idents))
+
+    gopark.go(locked)
+    await ch.send(1)
+    await ch.send(2)
+    assert await out.recv() == 1
+
+
+@pytest.mark.usefixtures("procs")
+async def test_nobody_else_runs_on_a_locked_goroutines_thread():
+    """Go: LockOSThread: no other goroutine will execute in that thread."""
+    gate, out = Chan(), Chan()
+
+    async def locked():
+        gopark.runtime.lock_os_thread()
+        await out.send(threading.get_ident())
+        await gate.recv()
+        gopark.runtime.unlock_os_thread()
+
+    async def other():
+        await gopark.gosched()
+        await out.send(threading.get_ident())
+
+    gopark.go(locked)
+    thread = await out.recv()
+    await wait_all_parked()
+    for _ in range(20):
+        gopark.go(other)
+    assert thread not in [await out.recv() for _ in range(20)]
+    gate.close()
+    await wait_all_parked()
+
+
+@pytest.mark.usefixtures("procs")
+async def test_locks_nest_and_the_last_unlock_frees():
+    """Go: TestLockOSThreadNesting."""
+    out = Chan(1)
+
+    async def nested():
+        seen = []
+        for _ in range(3):
+            gopark.runtime.lock_os_thread()
+        for _ in range(4):  # one more than locked: no effect
+            seen.append("locked to thread" in gopark.runtime.stack())
+            gopark.runtime.unlock_os_thread()
+        seen.append("locked to thread" in gopark.runtime.stack())
+        await gopark.gosched()
+        await out.send(seen)
+
+    gopark.go(nested)
+    assert await out.recv() == [True, True, True, False, False]
+
+
+def test_locking_needs_a_goroutine():
+    with pytest.raises(NotOnGError, match="lock_os_thread"):
+        gopark.runtime.lock_os_thread()
+    with pytest.raises(NotOnGError, match="unlock_os_thread"):
+        gopark.runtime.unlock_os_thread()
+
+
+@pytest.mark.usefixtures("procs")
+async def test_main_may_lock_its_thread_and_still_talk():
+    gopark.runtime.lock_os_thread()
+    assert threading.current_thread() is threading.main_thread()
+    ch = Chan()
+    gopark.go(ch.send, 1)
+    assert await ch.recv() == 1
+    assert threading.current_thread() is threading.main_thread()
+    gopark.runtime.unlock_os_thread()
+
+
+@pytest.mark.usefixtures("procs")
+async def test_a_goroutine_that_ends_locked_takes_its_thread_with_it(wait_until):
+    """Go: TestLockOSThreadExit."""
+    out = Chan(1)
+
+    async def locked():
+        gopark.runtime.lock_os_thread()
+        await gopark.gosched()
+        await out.send(threading.current_thread())
+
+    gopark.go(locked)
+    thread = await out.recv()
+    if thread is not threading.main_thread():
+        gopark.cgo.call(thread.join, 30)
+        assert not thread.is_alive()
+    ch = Chan()
+    gopark.go(ch.send, "the program goes on")
+    assert await ch.recv() == "the program goes on"
+
+
+@pytest.mark.usefixtures("procs")
+async def test_two_locked_goroutines_ping_pong_on_two_threads():
+    a, b, out = Chan(), Chan(), Chan()
+
+    async def locked(source, sink):
+        gopark.runtime.lock_os_thread()
+        idents = set()
+        async for value in source:
+            idents.add(threading.get_ident())
+            if value == 40:
+                break
+            await sink.send(value + 1)
+        gopark.runtime.unlock_os_thread()
+        await out.send(idents)
+
+    gopark.go(locked, a, b)
+    gopark.go(locked, b, a)
+    await a.send(0)
+    first = await out.recv()
+    (a if not first else b).close()
+    a.close() if not a._closed else None
+    second = await out.recv()
+    assert len(first) == len(second) == 1
+    assert first != second
+
+
+@pytest.mark.usefixtures("procs")
+async def test_a_plain_goroutine_may_lock_its_thread_too():
+    out = Chan()
+
+    def plain():
+        gopark.runtime.lock_os_thread()
+        before = threading.get_ident()
+        gopark.block(out.send("waited"))
+        assert threading.get_ident() == before
+        gopark.runtime.unlock_os_thread()
+        gopark.block(out.send("unlocked"))
+
+    gopark.go(plain)
+    assert await out.recv() == "waited"
+    assert await out.recv() == "unlocked"
+
+
+@pytest.mark.outside_help
+async def test_unlock_does_not_free_a_callback_from_its_thread(cthread):
+    headers = []
+
+    def callback(_):
+        gopark.runtime.lock_os_thread()
+        gopark.runtime.unlock_os_thread()
+        gopark.runtime.unlock_os_thread()
+        headers.append(gopark.runtime.stack().splitlines()[0])
+
+    cthread(gopark.cgo.callback(callback)).join()
+    assert headers[0].endswith("[running, locked to thread]:")

@@ -1,0 +1,363 @@
+"""The end of a goroutine and of a program: goexit, panic. (Exit status: tests/crash.)"""
+
+from __future__ import annotations
+
+import pytest
+
+import gopark
+from gopark import Chan
+from gopark._runtime.errors import Goexit
+from gopark._runtime.panic import panictext
+from gopark.testing import wait_all_parked
+
+
+def raised(fn):
+    try:
+        fn()
+    except BaseException as exc:
+        return exc
+    raise AssertionError("nothing was raised")
+
+
+# --- panic ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("procs")
+@pytest.mark.parametrize("plain", [False, True])
+def test_an_uncaught_exception_of_a_goroutine_ends_the_program(run, capsys, plain):
+    error = ValueError("boom")
+
+    async def fails():
+        await gopark.gosched()
+        raise error
+
+    def plain_fails():
+        raise error
+
+    async def main():
+        gopark.go(plain_fails if plain else fails)
+        await Chan().recv()
+
+    with pytest.raises(gopark.FatalError) as caught:
+        run(main)
+    assert caught.value.code == 2
+    assert caught.value.__cause__ is error
+    assert str(caught.value) == "panic: ValueError: boom"
+    name = "plain_fails" if plain else "fails"
+    here = f"{__name__}.{test_an_uncaught_exception_of_a_goroutine_ends_the_program.__name__}"
+    lines = capsys.readouterr().err.split("\n")
+    assert lines[0] == "panic: ValueError: boom"
+    assert lines[1] == ""
+    assert lines[2].startswith("goroutine ")
+    assert lines[2].endswith(" [running]:")
+    assert lines[3] == f"{here}.{name}(...)"
+    assert lines[4].startswith(f"\t{__file__}:")
+    assert lines[5] == f"created by {here}.main in goroutine 1"
+    assert lines[6].startswith(f"\t{__file__}:")
+    assert lines[7:] == [""]
+
+
+def test_only_the_first_panic_is_reported(run, capsys):
+    async def fails(n):
+        raise ValueError(n)
+
+    async def main():
+        for n in range(5):
+            gopark.go(fails, n)
+        await Chan().recv()
+
+    with pytest.raises(gopark.FatalError):
+        run(main)
+    assert capsys.readouterr().err.count("panic:") == 1
+
+
+def test_a_panic_wins_over_mains_own_result_and_the_next_run_is_clean(run, capsys):
+    async def fails():
+        raise ValueError("boom")
+
+    async def main():
+        gopark.go(fails)
+        await wait_all_parked()
+        return "never"
+
+    with pytest.raises(gopark.FatalError):
+        run(main)
+    capsys.readouterr()
+
+    async def fine():
+        return "fine"
+
+    assert run(fine) == "fine"
+
+
+def test_an_exception_that_a_goroutine_catches_is_its_own_business(run, capsys):
+    async def careful(done):
+        try:
+            raise ValueError
+        except ValueError:
+            await done.send("handled")
+
+    async def main():
+        done = Chan()
+        gopark.go(careful, done)
+        return await done.recv()
+
+    assert run(main) == "handled"
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_stop_iteration_out_of_a_goroutine_is_a_panic_not_its_end(run, capsys, plain):
+    async def fails():
+        raise StopIteration("lost")
+
+    def plain_fails():
+        raise StopIteration("lost")
+
+    async def main():
+        gopark.go(plain_fails if plain else fails)
+        await Chan().recv()
+
+    with pytest.raises(gopark.FatalError):
+        run(main)
+    assert "StopIteration" in capsys.readouterr().err
+
+
+def test_sys_exit_in_a_goroutine_ends_the_program_with_its_status(run, capsys):
+    """Go: os.Exit."""
+
+    async def leaves():
+        raise SystemExit(7)
+
+    async def main():
+        gopark.go(leaves)
+        await Chan().recv()
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 7
+    assert capsys.readouterr().err == ""
+
+
+def test_a_panic_shows_where_the_exception_was_raised_down_to_the_goroutine(run, capsys):
+    async def deepest():
+        raise ValueError
+
+    async def middle():
+        await deepest()
+
+    async def worker():
+        await middle()
+
+    async def main():
+        gopark.go(worker)
+        await Chan().recv()
+
+    with pytest.raises(gopark.FatalError):
+        run(main)
+    functions = [
+        line.rpartition(".")[2] for line in capsys.readouterr().err.split("\n") if "(...)" in line
+    ]
+    text = [f.removesuffix(")").strip("(.") for f in functions]
+    assert len(text) == 3
+
+
+class Problem(Exception):
+    """An exception of this module."""
+
+
+def chained():
+    try:
+        raise ValueError("first")
+    except ValueError as exc:
+        raise KeyError("second") from exc
+
+
+def during():
+    try:
+        raise ValueError("first")
+    except ValueError:
+        raise KeyError("second")  # noqa: B904
+
+
+def hidden_cause():
+    try:
+        raise ValueError("first")
+    except ValueError:
+        raise KeyError("second") from None
+
+
+def thrice():
+    try:
+        chained()
+    except KeyError:
+        raise TypeError("third")  # noqa: B904
+
+
+def say(exc):
+    def fn():
+        raise exc
+
+    return fn
+
+
+@pytest.mark.parametrize(
+    ("fn", "text"),
+    [
+        (say(ValueError("x")), "panic: ValueError: x"),
+        (say(ValueError()), "panic: ValueError"),
+        (say(Problem("x")), f"panic: {Problem.__module__}.Problem: x"),
+        (say(ValueError("two\nlines")), "panic: ValueError: two\n\tlines"),
+        (
+            chained,
+            "panic: ValueError: first [recovered]\n\tpanic: KeyError: 'second'",
+        ),
+        (during, "panic: ValueError: first [recovered]\n\tpanic: KeyError: 'second'"),
+        (hidden_cause, "panic: KeyError: 'second'"),
+        (
+            thrice,
+            "panic: ValueError: first [recovered]\n"
+            "\tpanic: KeyError: 'second' [recovered]\n"
+            "\tpanic: TypeError: third",
+        ),
+    ],
+)
+def test_the_text_of_a_panic_and_of_a_chain(fn, text):
+    """Go: printpanics: `[recovered]`, each later line indented by a tab."""
+    assert panictext(raised(fn))[0] == text
+
+
+def test_a_value_whose_printing_fails_is_a_fatal_error():
+    """Go: fatal error: panic while printing panic value."""
+
+    class Bad(Exception):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    text, last = panictext(Bad())
+    assert text == last == "fatal error: panic while printing panic value: no text"
+
+
+def test_a_ring_of_causes_ends():
+    first, second = ValueError("first"), KeyError("second")
+    first.__cause__, second.__cause__ = second, first
+    assert panictext(first)[0].count("panic:") == 2
+
+
+# --- goexit -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("procs")
+@pytest.mark.parametrize("plain", [False, True])
+async def test_goexit_ends_the_goroutine_and_runs_its_finally_blocks(plain):
+    """Go: TestGoexit family."""
+    log, done = [], Chan()
+
+    async def async_worker():
+        try:
+            with pytest.raises(ZeroDivisionError):
+                _ = 1 / 0
+            gopark.goexit()
+            log.append("not reached")
+        finally:
+            await gopark.gosched()
+            log.append("finally")
+            done.close()
+
+    def plain_worker():
+        try:
+            gopark.goexit()
+            log.append("not reached")
+        finally:
+            gopark.block(gopark.gosched())
+            log.append("finally")
+            done.close()
+
+    gopark.go(plain_worker if plain else async_worker)
+    await done.recv()
+    await wait_all_parked()
+    assert log == ["finally"]
+    assert gopark.runtime.num_goroutine() == 1
+
+
+@pytest.mark.usefixtures("procs")
+async def test_goexit_passes_except_exception_by():
+    log, done = [], Chan()
+
+    async def worker():
+        try:
+            gopark.goexit()
+        except Exception:
+            log.append("caught")
+        finally:
+            done.close()
+
+    gopark.go(worker)
+    await done.recv()
+    assert log == []
+
+
+@pytest.mark.usefixtures("procs")
+async def test_goexit_inside_block_ends_the_plain_goroutine():
+    log, done = [], Chan()
+
+    async def inner():
+        gopark.goexit()
+
+    def plain():
+        try:
+            gopark.block(inner())
+            log.append("not reached")
+        finally:
+            done.close()
+
+    gopark.go(plain)
+    await done.recv()
+    assert log == []
+
+
+def test_goexit_where_no_goroutine_runs_says_so():
+    with pytest.raises(Goexit, match="none runs here"):
+        gopark.goexit()
+
+
+@pytest.mark.usefixtures("procs")
+@pytest.mark.parametrize("plain", [False, True])
+def test_goexit_in_main_lets_the_others_finish_and_then_the_program_is_dead(run, capsys, plain):
+    """Go: TestGoexitDeadlock, TestGoexitExit."""
+    log = []
+
+    async def worker(n):
+        await gopark.time.sleep(0.001 * n)
+        log.append(n)
+
+    def main():
+        for n in range(5):
+            gopark.go(worker, n)
+        gopark.goexit()
+
+    async def async_main():
+        main()
+
+    with pytest.raises(gopark.DeadlockError):
+        run(main if plain else async_main)
+    assert sorted(log) == [0, 1, 2, 3, 4]
+    assert capsys.readouterr().err == (
+        "fatal error: no goroutines (main called runtime.Goexit) - deadlock!\n"
+    )
+
+
+def test_a_panic_after_goexit_in_main_is_a_panic(run, capsys):
+    """Go: TestGoexitInPanic's counterpart."""
+
+    async def fails():
+        raise ValueError("later")
+
+    async def main():
+        gopark.go(fails)
+        gopark.goexit()
+
+    with pytest.raises(gopark.FatalError) as caught:
+        run(main)
+    assert not isinstance(caught.value, gopark.DeadlockError)
+    assert capsys.readouterr().err.startswith("panic: ValueError: later\n")

@@ -1,0 +1,130 @@
+"""Ctrl-C: one KeyboardInterrupt, in main, wherever main is. Each in a process of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+PRELUDE = """
+import os, signal, sys, threading, time
+import gopark
+
+def interrupt_when(ready):
+    def body():
+        while not ready():
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+    threading.Thread(target=body, daemon=True).start()
+
+def parked():
+    return "[" in gopark.runtime.stack(all=True) and any(
+        f"[{why}]" in gopark.runtime.stack(all=True)
+        for why in ("chan receive", "select", "sleep", "select (no cases)")
+    )
+"""
+
+WAITS = {
+    "recv": "await gopark.Chan().recv()",
+    "sleep": "await gopark.time.sleep(100)",
+    "select": "await gopark.select(gopark.recv(gopark.Chan()), gopark.recv(gopark.Chan()))",
+    "no cases": "await gopark.select()",
+    "block": "gopark.block(gopark.Chan().recv())",
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_a_parked_main_gets_one_keyboard_interrupt_at_its_wait(child, wait):
+    result = child(
+        PRELUDE
+        + f"""
+async def main():
+    count = 0
+    try:
+        {wait}
+    except KeyboardInterrupt:
+        count += 1
+    await gopark.time.sleep(0.05)  # a second one would hit here
+    print("interrupted", count)
+
+interrupt_when(parked)
+gopark.run(main)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("interrupted 1\n", "")
+
+
+def test_a_computing_main_gets_it_too(child):
+    result = child(
+        PRELUDE
+        + """
+started = []
+async def main():
+    try:
+        started.append(1)
+        while True:
+            pass
+    except KeyboardInterrupt:
+        print("interrupted")
+
+interrupt_when(lambda: started)
+gopark.run(main)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("interrupted\n", "")
+
+
+def test_an_uncaught_one_passes_out_of_run_and_others_are_unwound(child):
+    result = child(
+        PRELUDE
+        + """
+async def worker():
+    try:
+        await gopark.Chan().recv()
+    finally:
+        print("worker unwound")
+
+async def main():
+    gopark.go(worker)
+    await gopark.time.sleep(100)
+
+interrupt_when(lambda: gopark.runtime.num_goroutine() == 2 and parked())
+try:
+    gopark.run(main)
+except KeyboardInterrupt:
+    print("run raised", gopark.runtime.num_goroutine())
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+"""
+    )
+    assert result.stdout == "worker unwound\nrun raised 0\nTrue\n"
+    assert result.stderr == ""
+
+
+def test_a_handler_of_the_programs_own_is_left_alone(child):
+    result = child(
+        PRELUDE
+        + """
+seen = []
+signal.signal(signal.SIGINT, lambda *_: seen.append(1))
+async def main():
+    gate = gopark.Chan()
+    os.kill(os.getpid(), signal.SIGINT)
+    await gopark.time.sleep(0.05)
+    print("seen", seen)
+gopark.run(main)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("seen [1]\n", "")
+
+
+def test_run_in_another_thread_installs_no_handler(child):
+    result = child(
+        PRELUDE
+        + """
+async def main():
+    return signal.getsignal(signal.SIGINT) is signal.default_int_handler
+out = []
+t = threading.Thread(target=lambda: out.append(gopark.run(main)))
+t.start(); t.join()
+print(out)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("[True]\n", "")

@@ -1,0 +1,556 @@
+"""Stacks and counts: Go's printed form for goroutines of every kind, in every state."""
+
+from __future__ import annotations
+
+import re
+import sys
+import threading
+
+import pytest
+
+import gopark
+from gopark import Chan, recv, select
+from gopark._runtime import runtime2
+from gopark.testing import wait_all_parked
+
+HEADER = re.compile(
+    r"goroutine (\d+) \[([a-zA-Z0-9 ()._:]+)(?:, (\d+) minutes)?(, locked to thread)?\]:"
+)
+FUNCTION = re.compile(r"[\w.<>]+\(\.\.\.\)")
+FILE = re.compile(r"\t[^\t:]+:\d+")
+CREATED = re.compile(r"created by [\w.<>]+( in goroutine \d+)?")
+FREE_THREADED = hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
+
+
+def goroutines(text):
+    """A dump by its strict grammar: (id, what, minutes, locked, functions, creator)."""
+    parsed = []
+    assert text.endswith("\n")
+    for block in text[:-1].split("\n\n"):
+        lines = block.split("\n")
+        match = HEADER.fullmatch(lines[0])
+        assert match, lines[0]
+        functions, creator = [], None
+        rest = lines[1:]
+        while rest:
+            assert creator is None, "created by is last"
+            if rest[0].startswith("\tgoroutine running on other thread"):
+                rest = rest[1:]
+                continue
+            if rest[0].startswith("..."):
+                assert re.fullmatch(r"\.\.\.\d+ frames elided\.\.\.", rest[0])
+                functions.append(rest[0])
+                rest = rest[1:]
+                continue
+            if CREATED.fullmatch(rest[0]):
+                creator = rest[0]
+            else:
+                assert FUNCTION.fullmatch(rest[0]), rest[0]
+                functions.append(rest[0].removesuffix("(...)").rpartition(".")[2])
+            assert FILE.fullmatch(rest[1]), rest[1]
+            rest = rest[2:]
+        goid, what, minutes, locked = match.groups()
+        parsed.append((int(goid), what, minutes, bool(locked), functions, creator))
+    return parsed
+
+
+def find(text, what):
+    """The one goroutine of a dump in that state."""
+    found = [g for g in goroutines(text) if g[1] == what]
+    assert len(found) == 1, text
+    return found[0]
+
+
+def lineof(fn, marker):
+    """The line of a function that carries a marker comment."""
+    import inspect
+
+    lines, first = inspect.getsourcelines(fn)
+    return first + next(i for i, line in enumerate(lines) if marker in line)
+
+
+# --- counts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("procs")
+async def test_num_goroutine_counts_main_and_each_goroutine_until_it_ends():
+    """Go: runtime.NumGoroutine."""
+    assert gopark.runtime.num_goroutine() == 1
+    ch, done = Chan(), Chan()
+
+    async def worker():
+        await ch.recv()
+        await done.send(None)
+
+    for n in range(10):
+        gopark.go(worker)
+        assert gopark.runtime.num_goroutine() == n + 2
+    ch.close()
+    for _ in range(10):
+        await done.recv()
+    await wait_all_parked()
+    assert gopark.runtime.num_goroutine() == 1
+
+
+async def test_plain_goroutines_count_in_every_state():
+    gate, event = Chan(), threading.Event()
+    gopark.go(lambda: gopark.block(gate.recv()))
+    gopark.go(lambda: gopark.cgo.call(event.wait))
+    assert gopark.runtime.num_goroutine() == 3
+    for _ in range(5):
+        await gopark.gosched()
+        assert gopark.runtime.num_goroutine() == 3
+    event.set()
+    gate.close()
+    await wait_all_parked()
+    assert gopark.runtime.num_goroutine() == 1
+
+
+def test_outside_a_program_there_is_no_goroutine():
+    assert gopark.runtime.num_goroutine() == 0
+    assert gopark.runtime.stack() == ""
+    assert gopark.runtime.stack(all=True) == ""
+
+
+@pytest.mark.usefixtures("procs")
+async def test_the_headers_of_a_dump_agree_with_the_count():
+    for n in range(1, 20):
+        gopark.go(Chan().recv)
+        await wait_all_parked()
+        dump = gopark.runtime.stack(all=True)
+        assert len(goroutines(dump)) == gopark.runtime.num_goroutine() == n + 1
+
+
+# --- the three kinds of goroutine -------------------------------------------------------------
+
+
+async def inner(ch):
+    await ch.recv()  # inner waits here
+
+
+async def middle(ch):
+    await inner(ch)  # middle waits here
+
+
+async def outer(ch):
+    await middle(ch)  # outer waits here
+
+
+async def test_a_parked_coroutine_shows_its_whole_chain_of_awaits():
+    ch = Chan()
+    gopark.go(outer, ch)  # created here
+    await wait_all_parked()
+    text = gopark.runtime.stack(all=True)
+    _, _, minutes, locked, functions, creator = find(text, "chan receive")
+    assert functions == ["inner", "middle", "outer"]
+    assert (minutes, locked) == (None, False)
+    here = test_a_parked_coroutine_shows_its_whole_chain_of_awaits
+    assert creator == f"created by {__name__}.{here.__name__} in goroutine 1"
+    parked = text.split("\n\n")[1]
+    for fn, marker in [
+        (inner, "# inner waits"),
+        (middle, "# middle waits"),
+        (outer, "# outer waits"),
+    ]:
+        assert f"{__name__}.{fn.__name__}(...)\n\t{__file__}:{lineof(fn, marker)}\n" in parked
+    assert parked.endswith(f"\n\t{__file__}:{lineof(here, '# created')}\n")
+
+
+async def test_the_chain_goes_through_async_for_async_with_and_generators():
+    ch = Chan()
+
+    class Manager:
+        async def __aenter__(self):
+            await ch.recv()
+
+        async def __aexit__(self, *exc):
+            pass
+
+    async def agen():
+        async for value in ch:
+            yield value
+
+    async def through_async_with():
+        async with Manager():
+            pass
+
+    async def through_async_for():
+        async for _ in agen():
+            pass
+
+    gopark.go(through_async_with)
+    gopark.go(through_async_for)
+    await wait_all_parked()
+    stacks = [g[4] for g in goroutines(gopark.runtime.stack(all=True))[1:]]
+    assert stacks == [["__aenter__", "through_async_with"], ["agen", "through_async_for"]]
+
+
+async def test_a_parked_plain_goroutine_shows_its_frames():
+    ch = Chan()
+
+    def deepest():
+        gopark.block(outer(ch))
+
+    def plain():
+        deepest()
+
+    gopark.go(plain)
+    await wait_all_parked()
+    text = gopark.runtime.stack(all=True)
+    _, _, _, locked, functions, creator = find(text, "chan receive")
+    assert functions == ["inner", "middle", "outer", "deepest", "plain"]
+    assert not locked  # it sits on a thread, but nobody called lock_os_thread
+    assert creator.endswith(" in goroutine 1")
+    ch.close()
+    await wait_all_parked()
+
+
+async def test_a_plain_goroutine_in_c_shows_as_syscall():
+    event = threading.Event()
+
+    def in_c():
+        gopark.cgo.call(event.wait)
+
+    gopark.go(in_c)
+    while "[syscall]" not in gopark.runtime.stack(all=True):
+        await gopark.gosched()
+    text = gopark.runtime.stack(all=True)
+    functions = find(text, "syscall")[4]
+    assert functions[-1] == "in_c"
+    event.set()
+    await wait_all_parked()
+
+
+@pytest.mark.outside_help
+async def test_a_callback_from_c_shows_as_a_goroutine_locked_to_its_thread(cthread):
+    """Seen in Go: a blocked callback shows [chan receive, locked to thread] and no creator."""
+    ch, inside = Chan(), Chan(1)
+
+    async def waits(_):
+        inside.try_send(None)
+        await outer(ch)
+
+    def calls_block(_):
+        inside.try_send(None)
+        gopark.block(outer(ch))
+
+    for fn, frames in ((waits, ["waits"]), (calls_block, ["calls_block"])):
+        thread = cthread(gopark.cgo.callback(fn))
+        await inside.recv()
+        await wait_all_parked()
+        text = gopark.runtime.stack(all=True)
+        _, _, _, locked, functions, creator = find(text, "chan receive")
+        assert functions == ["inner", "middle", "outer", *frames]
+        assert locked
+        assert creator is None
+        assert gopark.runtime.num_goroutine() == 2
+        await ch.send(None)
+        thread.join()
+        assert len(goroutines(gopark.runtime.stack(all=True))) == 1
+        assert gopark.runtime.num_goroutine() == 1
+
+
+@pytest.mark.outside_help
+async def test_a_callback_finds_itself_first_in_its_dump(cthread):
+    """Go: testprogcgo NumGoroutine, the seed's program."""
+    dumps = []
+
+    def callback_of_c(_):
+        dumps.append((gopark.runtime.num_goroutine(), gopark.runtime.stack(all=True)))
+
+    assert gopark.runtime.stack(all=True).count("goroutine ") == 1
+    thread = cthread(gopark.cgo.callback(callback_of_c))
+    thread.join()
+    count, text = dumps[0]
+    assert count == 2
+    first, main = goroutines(text)
+    assert (first[1], first[3], first[4]) == ("running", True, ["callback_of_c"])
+    assert main[0] == 1
+    assert gopark.runtime.num_goroutine() == 1
+    assert len(goroutines(gopark.runtime.stack(all=True))) == 1
+
+
+async def test_a_nested_callback_is_part_of_its_goroutine(qsort):
+    counts, dumps = [], []
+
+    def compare(a, b):
+        counts.append(gopark.runtime.num_goroutine())
+        dumps.append(gopark.runtime.stack())
+        return a - b
+
+    assert qsort([3, 1, 2], compare) == [1, 2, 3]
+    assert set(counts) == {1}
+    functions = goroutines(dumps[0])[0][4]
+    assert functions[0] == "compare"
+    assert functions[-1] == "test_a_nested_callback_is_part_of_its_goroutine"
+
+
+# --- states -----------------------------------------------------------------------------------
+
+
+async def test_the_caller_comes_first_and_the_others_in_order_of_their_start():
+    for _ in range(5):
+        gopark.go(Chan().recv)
+    dumps = Chan(1)
+
+    async def last():
+        await dumps.send(gopark.runtime.stack(all=True))
+
+    await wait_all_parked()
+    gopark.go(last)
+    ids = [g[0] for g in goroutines(await dumps.recv())]
+    assert ids[0] == max(ids)
+    assert ids[1:] == sorted(ids[1:])
+    assert len(ids) == 7
+
+
+async def test_without_all_only_the_caller_shows():
+    gopark.go(Chan().recv)
+    await wait_all_parked()
+    (only,) = goroutines(gopark.runtime.stack())
+    assert only[:4] == (1, "running", None, False)
+    assert only[4] == ["test_without_all_only_the_caller_shows"]
+    assert only[5] is None
+
+
+async def test_a_runnable_goroutine_shows_where_it_will_begin():
+    async def not_begun():
+        await gopark.gosched()
+
+    def plain_not_begun():
+        pass
+
+    gopark.go(not_begun)
+    gopark.go(plain_not_begun)
+    text = gopark.runtime.stack(all=True)
+    if gopark.runtime.gomaxprocs() == 1:
+        assert [(g[1], g[4]) for g in goroutines(text)[1:]] == [
+            ("runnable", ["not_begun"]),
+            ("runnable", ["plain_not_begun"]),
+        ]
+    await wait_all_parked()
+
+
+@pytest.mark.parametrize(
+    ("reason", "start"),
+    [
+        ("chan receive", lambda: Chan().recv),
+        ("chan send", lambda: lambda: Chan().send(1)),
+        ("select", lambda: lambda: select(recv(Chan()), recv(Chan()))),
+        ("select (no cases)", lambda: lambda: select()),
+        ("sleep", lambda: lambda: gopark.time.sleep(100)),
+    ],
+)
+async def test_wait_reasons_are_gos_words(reason, start):
+    gopark.go(start())
+    await wait_all_parked()
+    assert goroutines(gopark.runtime.stack(all=True))[1][1] == reason
+
+
+@pytest.mark.parametrize(("seconds", "minutes"), [(59, None), (61, "1"), (60 * 7 + 1, "7")])
+async def test_minutes_waited_show_from_the_first_on(seconds, minutes):
+    """Go: goroutine 2 [chan receive, 7 minutes]."""
+    gopark.go(Chan().recv)
+    await wait_all_parked()
+    (waiting,) = [g for g in runtime2.allgs.copy() if g.goid != 1]
+    waiting.waitsince -= seconds
+    assert find(gopark.runtime.stack(all=True), "chan receive")[2] == minutes
+
+
+async def test_a_wait_that_has_just_begun_shows_no_minutes_after_a_long_quiet_spell():
+    """`waitsince` is the loop's last look at the clock; it must not be one of long ago."""
+    sched = runtime2.getg().m.sched
+    sched.now -= 3600
+    for _ in range(3):
+        gopark.go(Chan().recv)
+    await wait_all_parked()
+    await gopark.time.sleep(0.001)
+    gopark.go(Chan().recv)
+    await wait_all_parked()
+    assert goroutines(gopark.runtime.stack(all=True))[-1][2] is None
+
+
+async def test_minutes_come_before_locked_to_thread():
+    ch = Chan()
+
+    async def locked():
+        gopark.runtime.lock_os_thread()
+        await ch.recv()
+
+    gopark.go(locked)
+    await wait_all_parked()
+    (waiting,) = [g for g in runtime2.allgs.copy() if g.goid != 1]
+    waiting.waitsince -= 180
+    text = gopark.runtime.stack(all=True)
+    assert "[chan receive, 3 minutes, locked to thread]:" in text
+    assert find(text, "chan receive")[4] == ["locked"]
+    ch.close()
+    await wait_all_parked()
+
+
+async def test_lock_os_thread_shows_on_the_running_goroutine():
+    gopark.runtime.lock_os_thread()
+    assert "goroutine 1 [running, locked to thread]:\n" in gopark.runtime.stack()
+    gopark.runtime.unlock_os_thread()
+    assert "goroutine 1 [running]:\n" in gopark.runtime.stack()
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="frames of a running thread cannot be read safely")
+async def test_a_goroutine_running_on_another_thread_shows_its_frames(request):
+    before = gopark.runtime.gomaxprocs(2)
+    request.addfinalizer(lambda: gopark.runtime.gomaxprocs(before))
+    started, stop = [], []
+
+    def computes():
+        started.append(True)
+        while not stop:
+            pass
+
+    gopark.go(computes)
+    while not started:
+        await gopark.gosched()
+    text = gopark.runtime.stack(all=True)
+    stop.append(True)
+    other = goroutines(text)[1]
+    assert other[1] == "running"
+    assert other[4] == ["computes"]
+    await wait_all_parked()
+
+
+# --- names ------------------------------------------------------------------------------------
+
+
+async def test_names_are_qualified_without_locals():
+    class Server:
+        async def serve(self):
+            await Chan().recv()
+
+        @staticmethod
+        def start():
+            gopark.go(Server().serve)
+
+    Server.start()
+    await wait_all_parked()
+    text = gopark.runtime.stack(all=True)
+    here = f"{__name__}.test_names_are_qualified_without_locals.Server"
+    assert f"{here}.serve(...)\n" in text
+    assert f"created by {here}.start in goroutine 1\n" in text
+    assert "<locals>" not in text
+
+
+async def test_created_by_names_the_goroutine_that_did_it_not_main():
+    ids = Chan(1)
+
+    async def parent():
+        gopark.go(Chan().recv)
+        await ids.send(runtime2.getg().goid)
+        await Chan().recv()
+
+    gopark.go(parent)
+    goid = await ids.recv()
+    await wait_all_parked()
+    creators = [g[5] for g in goroutines(gopark.runtime.stack(all=True))]
+    assert creators[0] is None
+    assert creators[1].endswith(" in goroutine 1")
+    assert creators[2].endswith(f".parent in goroutine {goid}")
+
+
+def test_a_goroutine_started_outside_any_has_no_parent():
+    dumps, event = [], threading.Event()
+
+    async def worker():
+        dumps.append(gopark.runtime.stack())
+        event.set()
+
+    gopark.go(worker)
+    assert event.wait(10)
+    (only,) = goroutines(dumps[0])
+    assert only[5] == f"created by {__name__}.test_a_goroutine_started_outside_any_has_no_parent"
+
+
+async def test_main_prints_as_main(child):
+    """Go's package main: the module `__main__`."""
+    done = Chan(1)
+
+    def plain():
+        done.try_send(
+            child(
+                "import gopark\n"
+                "async def work(ch):\n"
+                "    await ch.recv()\n"
+                "async def main():\n"
+                "    ch = gopark.Chan()\n"
+                "    gopark.go(work, ch)\n"
+                "    await gopark.testing.wait_all_parked()\n"
+                "    print(gopark.runtime.stack(all=True), end='')\n"
+                "gopark.run(main)\n"
+            )
+        )
+
+    gopark.go(plain)
+    result = await done.recv()
+    file = result.args[1]
+    assert result.stderr == ""
+    assert result.stdout == (
+        "goroutine 1 [running]:\n"
+        f"main.main(...)\n\t{file}:8\n"
+        "\n"
+        "goroutine 2 [chan receive]:\n"
+        f"main.work(...)\n\t{file}:3\n"
+        f"created by main.main in goroutine 1\n\t{file}:6\n"
+    )
+
+
+async def test_a_very_deep_stack_shows_its_first_and_last_fifty_frames():
+    """Go: ...N frames elided..."""
+    texts = []
+
+    def deep(n):
+        if n:
+            deep(n - 1)
+        else:
+            texts.append(gopark.runtime.stack())
+
+    deep(299)
+    functions = goroutines(texts[0])[0][4]
+    assert functions[50] == "...201 frames elided..."
+    assert len(functions) == 101
+
+
+async def test_the_runtimes_own_frames_do_not_show():
+    gopark.go(Chan().recv)
+    gopark.go(lambda: select(recv(Chan())))
+    gopark.go(gopark.time.sleep, 100)
+    await wait_all_parked()
+    text = gopark.runtime.stack(all=True)
+    package = gopark.__file__.removesuffix("__init__.py")
+    assert package not in text
+
+
+@pytest.mark.usefixtures("procs")
+async def test_dumps_taken_while_goroutines_come_and_go_are_well_formed():
+    stop, done = [], Chan()
+
+    async def short(n):
+        for _ in range(n % 3):
+            await gopark.gosched()
+
+    async def churn():
+        n = 0
+        while not stop:
+            n += 1
+            gopark.go(short, n)
+            await gopark.gosched()
+        await done.send(None)
+
+    for _ in range(3):
+        gopark.go(churn)
+    for _ in range(50):
+        await gopark.gosched()
+        parsed = goroutines(gopark.runtime.stack(all=True))
+        assert parsed[0][:2] == (1, "running")
+        assert len({g[0] for g in parsed}) == len(parsed)
+        assert len(parsed) >= 4
+    stop.append(True)
+    for _ in range(3):
+        await done.recv()

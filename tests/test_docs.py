@@ -1,0 +1,198 @@
+"""What the documentation shows is true: its programs run and print what it says they print.
+
+In README.md, HACKING.md and docs/:
+
+    ```python             a whole program, run as a child; it has to end with status 0
+    ```python exit=2      the same, with another status
+    ```python fragment    a piece of one; it only has to compile
+    ```text               straight after a program: what it prints, stdout before stderr
+
+In the text of an output a line `...` stands for any lines, and the program's file is
+`/path/prog.py`.
+"""
+
+from __future__ import annotations
+
+import builtins
+import ctypes
+import doctest
+import inspect
+import pathlib
+import re
+import threading
+from collections.abc import Iterator
+from itertools import zip_longest
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+import gopark
+from gopark._runtime.lockrank import Rank
+from harness import run_python
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "HACKING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+
+FENCE = re.compile(r"^```(\w*)(.*)\n((?:.*\n)*?)```$", re.M)
+CODE = re.compile(r"`[^`\n]*`")
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.*)$", re.M)
+
+
+# --- programs in the pages --------------------------------------------------------------------
+
+
+class Block(NamedTuple):
+    """A fenced piece of Python."""
+
+    where: str  # page:line
+    options: list[str]
+    code: str
+    output: str | None
+
+
+def blocks(page: pathlib.Path) -> Iterator[Block]:
+    text = page.read_text()
+    fences = list(FENCE.finditer(text))
+    for fence, after in zip_longest(fences, fences[1:]):
+        language, options, code = fence.groups()
+        if language != "python":
+            continue
+        output = None
+        if (
+            after is not None
+            and after[1] == "text"
+            and not text[fence.end() : after.start()].strip()
+        ):
+            output = after[3]
+        line = text.count("\n", 0, fence.start()) + 1
+        yield Block(f"{page.relative_to(ROOT)}:{line}", options.split(), code, output)
+
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether the text is the pattern, in which a line `...` stands for any lines."""
+    pieces = [re.escape(piece) for piece in re.split(r"^\.\.\.\n", pattern, flags=re.M)]
+    return re.fullmatch(r"(?:.*\n)*?".join(pieces), text) is not None
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=[block.where for block in BLOCKS])
+def test_the_program_runs_and_prints_what_the_page_says(block: Block, tmp_path: pathlib.Path):
+    if block.options == ["fragment"]:
+        compile(block.code, block.where, "exec", flags=FRAGMENT)
+        return
+    status = 0
+    for option in block.options:
+        name, _, value = option.partition("=")
+        assert name == "exit", f"unknown option {option!r}"
+        status = int(value)
+    program = tmp_path / "prog.py"
+    program.write_text(block.code)
+    ended = run_python([str(program)])
+    printed = (ended.stdout + ended.stderr).replace(str(program), "/path/prog.py")
+    assert ended.status == status, printed
+    if block.output is not None:
+        assert matches(block.output, printed), printed
+    elif status == 0:
+        assert not ended.stderr
+
+
+FRAGMENT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, since a fragment may begin inside a function
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: pathlib.Path):
+    """Links to other files of the repository and to headings in them; not those to the web."""
+    broken = []
+    for target in LINK.findall(CODE.sub("code", FENCE.sub("", page.read_text()))):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def anchors(page: pathlib.Path) -> set[str]:
+    """The names that a page's headings can be linked by, as GitHub makes them."""
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+        for heading in HEADING.findall(FENCE.sub("", page.read_text()))
+    }
+
+
+def test_a_wrong_output_would_be_noticed():
+    assert matches("a\n...\nz\n", "a\nb\nc\nz\n")
+    assert matches("a\n...\nz\n", "a\nz\n")
+    assert not matches("a\n...\nz\n", "a\nb\n")
+    assert not matches("a\n", "a\nb\n")
+    assert not matches("main.f(...)\n", "main.f(1)\n")
+
+
+def test_hacking_lists_every_module_of_the_runtime_and_every_rank():
+    rows = re.findall(r"^\| (`.*?) \|", (ROOT / "HACKING.md").read_text(), re.M)
+    listed = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    runtime = ROOT / "src" / "gopark" / "_runtime"
+    modules = {path.stem for path in runtime.glob("*.py")} - {"__init__"}
+    assert modules - listed == set()
+    assert {rank.name for rank in Rank} - listed == set()
+
+
+def test_the_index_lists_every_public_name():
+    table = (ROOT / "docs" / "index.md").read_text()
+    names = {name.rpartition(".")[2] for name in PUBLIC if not re.search(r"[A-Z]\w*\.", name)}
+    assert {name for name in names if f"`{name}`" not in table} == set()
+
+
+# --- docstrings -------------------------------------------------------------------------------
+
+
+def public() -> Iterator[tuple[str, object]]:
+    """Every public function, class and method, with the name that a user knows it by."""
+    modules: list[tuple[str, ModuleType]] = [("gopark", gopark)]
+    for prefix, module in modules:
+        for name in module.__all__:
+            value = getattr(module, name)
+            if isinstance(value, ModuleType):
+                modules.append((f"{prefix}.{name}", value))
+                continue
+            yield f"{prefix}.{name}", value
+            if isinstance(value, type):
+                for attribute, method in vars(value).items():
+                    if inspect.isfunction(method) and not attribute.startswith("_"):
+                        yield f"{prefix}.{name}.{attribute}", method
+
+
+PUBLIC = dict(public())
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_examples_in_docstrings_run(name: str):
+    names = {"gopark": gopark, "ctypes": ctypes, "threading": threading}
+    test = doctest.DocTestParser().get_doctest(
+        inspect.getdoc(PUBLIC[name]) or "", names, name, name, 0
+    )
+    report: list[str] = []
+    failed, _ = doctest.DocTestRunner().run(test, out=report.append)
+    assert failed == 0, "".join(report)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_errors_named_under_raises_exist(name: str):
+    text = inspect.getdoc(PUBLIC[name]) or ""
+    section = re.search(r"^Raises:\n((?: .*\n?)*)", text, re.M)
+    for error in re.findall(r"^ {4}(\w+):", section[1] if section else "", re.M):
+        known = getattr(builtins, error, None) or getattr(gopark, error, None) or ERRORS[error]
+        assert issubclass(known, BaseException)
+
+
+ERRORS = {"Goexit": BaseException}  # unwinds a goroutine; nobody is to name it in an except
+
+
+@pytest.mark.parametrize("name", [n for n, value in PUBLIC.items() if callable(value)])
+def test_every_public_name_says_what_it_does(name: str):
+    assert inspect.getdoc(PUBLIC[name])

@@ -1,0 +1,69 @@
+"""Every program in examples/ runs as a stranger would run it and prints what it promises."""
+
+from __future__ import annotations
+
+import ctypes.util
+import hashlib
+import pathlib
+import re
+import sys
+
+import pytest
+
+from harness import run_python
+
+EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
+
+
+def output(name: str) -> str:
+    """What the example prints, once it has ended well and said nothing on stderr."""
+    ended = run_python([str(EXAMPLES / name)])
+    assert (ended.stderr, ended.status) == ("", 0)
+    return ended.stdout
+
+
+def test_every_example_is_tested():
+    tested = {f"{name.removeprefix('test_')}.py" for name in globals() if name.startswith("test_")}
+    assert {path.name for path in EXAMPLES.glob("*.py")} <= tested
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="uses functions of Linux C libraries")
+def test_c_threads():
+    """A callback on a C thread is counted and dumped while it runs, and not afterwards."""
+    out = output("c_threads.py")
+    counts, dump, cost = re.split(r"\n\n(?=The )", out)
+    assert re.findall(r"\d+$", counts, re.M) == ["1", "2", "1"]
+    headers = re.findall(r"^ *goroutine \d+ \[(.*)\]:$", dump, re.M)
+    assert headers == ["running, locked to thread", "syscall"]
+    assert "    main.on_c_thread(...)\n    \t" in dump
+    assert "    main.main(...)\n    \t" in dump
+    assert len(re.findall(r" (?:plain ctypes|gopark) +[\d,]+ ns", cost)) == 2
+
+
+def test_worker_pool():
+    digests = [hashlib.sha256(bytes([n]) * (1 << 20)).hexdigest()[:12] for n in range(8)]
+    assert output("worker_pool.py") == "".join(
+        f"block {n}: {digest}\n" for n, digest in enumerate(digests)
+    )
+
+
+def test_select_timeout():
+    assert output("select_timeout.py") == (
+        "hello from near\n"
+        "hello from far\n"
+        "no answer from lost within 0.5 seconds\n"
+        "first of all: near\n"
+        "the heart beat meanwhile: True\n"
+        "nothing is ready: True\n"
+    )
+
+
+@pytest.mark.skipif(ctypes.util.find_library("sqlite3") is None, reason="no SQLite library here")
+def test_sqlite_callbacks():
+    assert output("sqlite_callbacks.py") == (
+        "changes: ['insert gopher 1', 'insert gopher 2', 'insert gopher 3', 'update gopher 3']\n"
+        "row 1: Ada has 4 legs\n"
+        "row 3: Ken has 4 legs\n"
+        "row 2: Rob has 4 legs\n"
+        "endless query after 0.1 seconds: interrupted\n"
+    )

@@ -1,0 +1,51 @@
+"""What the child programs share: a registry, so that one file holds a family of programs.
+
+`python main.py Name` imports every family of its folder and runs the program registered
+under that name. A program is the main goroutine, unless it registers with `run=False`: then
+it calls `gopark.run` by itself, or never.
+"""
+
+import ctypes
+import importlib
+import os
+import pathlib
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import gopark
+
+F = TypeVar("F", bound=Callable[[], object])
+
+_programs: dict[str, tuple[Callable[[], object], bool]] = {}
+
+
+def register(name: str, *, run: bool = True) -> Callable[[F], F]:
+    """Decorator: `main.py name` runs this function."""
+
+    def decorate(fn: F) -> F:
+        assert name not in _programs, name
+        _programs[name] = (fn, run)
+        return fn
+
+    return decorate
+
+
+def library(name: str) -> ctypes.CDLL:
+    """The C library that the harness built from `name.c`."""
+    return ctypes.CDLL(os.path.join(os.environ["TESTPROG_LIBS"], f"{name}.so"))
+
+
+def main(folder: pathlib.Path) -> None:
+    """Run the program named on the command line."""
+    for file in sorted(folder.glob("*.py")):
+        if file.stem != "main":
+            importlib.import_module(file.stem)
+    name = sys.argv[1]
+    if name not in _programs:
+        sys.exit(f"no program {name!r}; there are: {', '.join(sorted(_programs))}")
+    fn, run = _programs[name]
+    if run:
+        gopark.run(fn)
+    else:
+        fn()

@@ -1,0 +1,2 @@
+extern "Python" int from_c(int);
+int call_from_c_thread(int arg);
