@@ -55,9 +55,13 @@ def public_objects():
     return found
 
 
-# What is public by its name only: the wait queue's door for the rest of the runtime.
-INTERNAL = {"gopark.Chan.sendlocked", "gopark.Chan.recvlocked", "gopark.Chan.unwait"}
-OBJECTS = [(name, value) for name, value in public_objects() if name not in INTERNAL]
+# What else a Chan has without an underscore is for the rest of the runtime.
+CHAN = {"send", "recv", "recv_ok", "try_send", "try_recv", "close"}
+OBJECTS = [
+    (name, value)
+    for name, value in public_objects()
+    if not name.startswith("gopark.Chan.") or name.removeprefix("gopark.Chan.") in CHAN
+]
 CALLABLES = [
     (name, value)
     for name, value in OBJECTS

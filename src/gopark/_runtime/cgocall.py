@@ -25,6 +25,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
@@ -53,6 +54,7 @@ R = TypeVar("R")
 _closing: Final[list[bool]] = []  # not empty once the interpreter exits
 _live: Final[set[int]] = set()  # ids of the callback objects that exist
 _exported: Final[list[Any]] = []  # C may call these for ever
+_countlock = threading.Lock()  # guards _ncgocall
 _ncgocall = 0
 
 _CFuncPtr: Final = ctypes.CFUNCTYPE(None).__mro__[1]
@@ -198,8 +200,6 @@ def _leave(m: M, g: G) -> None:
         resetctx(m)
     g.elem = g.waiting = None
     g.goexiting = False
-    g.lockedcnt = 1
-    m.lockedg = None
     if m.pinned is None:
         dropm(m)
 
@@ -290,7 +290,8 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     Go: a cgo call.
     """
     global _ncgocall
-    _ncgocall += 1
+    with _countlock:
+        _ncgocall += 1
     m = tls.m
     if m is None or (g := m.curg) is None or g.status is not GRUNNING:
         return cfunc(*args, **kwargs)

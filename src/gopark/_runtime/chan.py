@@ -16,6 +16,9 @@ was won elsewhere is skipped; the select takes its other Sudogs off itself, in O
 end of the queue at once, in the middle by marking them, and the marked ones are swept out
 when they are the majority.
 
+An operation decides under the lock and acts after: what it wakes, it wakes with the lock
+released, and an exception on the way (a recursion limit, no memory) releases it too.
+
 Locks: `_lock`, rank CHAN; a select takes several, by ascending id. A G is made ready after
 the lock is released.
 Source: Go 1.27 runtime/chan.go. Tests: tests/runtime/test_chan.py, test_chan_model.py
@@ -220,27 +223,33 @@ class Chan(Waiter, Generic[T]):
 
         Go: `ch <- value`.
         """
+        entry: Any = None
+        g = None
         self._get()
-        queue = self._recvq
-        if queue:
-            # A plain waiter is taken in line: 60 ns less per hand-over than by dequeue().
-            entry: Any = queue.dequeue() if queue[0].is_select else queue.popleft()
+        try:
+            queue = self._recvq
+            if queue:
+                # A plain waiter is taken in line: 60 ns less per hand-over than by dequeue().
+                entry = queue.dequeue() if queue[0].is_select else queue.popleft()
             if entry is not None:
                 entry.elem = value
                 entry.success = True
-                self._put(None)
+            elif self._closed:
+                raise ClosedChannelError(SEND_CLOSED)
+            elif len(self._buf) < self.cap:
+                self._buf.append(value)
+            else:
+                g = self._enqueue(self._sendq, "send", "chan send")
+                g.elem = value
+                g.success = False
+        except BaseException:
+            self._put(None)
+            raise
+        if g is None:
+            self._put(None)
+            if entry is not None:
                 ready(entry.g if entry.is_select else entry)
-                return
-        if self._closed:
-            self._put(None)
-            raise ClosedChannelError(SEND_CLOSED)
-        if len(self._buf) < self.cap:
-            self._buf.append(value)
-            self._put(None)
             return
-        g = self._enqueue(self._sendq, "send", "chan send")
-        g.elem = value
-        g.success = False
         try:
             await park_point
         except BaseException as exc:
@@ -303,33 +312,27 @@ class Chan(Waiter, Generic[T]):
 
         Go: `v := <-ch`.
         """
+        entry: Any = None
+        g = value = None
         self._get()
-        buf = self._buf
-        if buf:
-            value = buf.popleft()
-            entry = self._refill() if self._sendq else None
+        try:
+            if self._buf:
+                value = self._buf.popleft()
+                if self._sendq:
+                    entry = self._refill()
+            elif self._sendq and (entry := self._sendq.dequeue()) is not None:
+                value = entry.elem
+                entry.success = True
+            elif not self._closed:
+                g = self._enqueue(self._recvq, "recv", "chan receive")
+        except BaseException:
+            self._put(None)
+            raise
+        if g is None:
             self._put(None)
             if entry is not None:
                 wake(entry)
             return value
-        sendq = self._sendq
-        if sendq and (entry := sendq.dequeue()) is not None:
-            value = entry.elem
-            entry.success = True
-            self._put(None)
-            wake(entry)
-            return value
-        if self._closed:
-            self._put(None)
-            return None
-        # As _enqueue, in line: 50 ns of the 2 µs of a round trip.
-        m = tls.m
-        if m is None or (g := m.curg) is None:
-            raise self._notong("recv")
-        self._recvq.append(g)
-        g.waiting = self
-        g.waitreason = "chan receive"
-        m.waitunlockf = self._put
         try:
             await park_point
         except BaseException as exc:
@@ -353,10 +356,18 @@ class Chan(Waiter, Generic[T]):
         Go: `v, ok := <-ch`.
         """
         self._get()
-        taken = self._take()
+        try:
+            taken, entry = self.recvlocked()
+            if taken is None:
+                g = self._enqueue(self._recvq, "recv", "chan receive")
+        except BaseException:
+            self._put(None)
+            raise
         if taken is not None:
+            self._put(None)
+            if entry is not None:
+                wake(entry)
             return taken
-        g = self._enqueue(self._recvq, "recv", "chan receive")
         try:
             await park_point
         except BaseException as exc:
@@ -380,20 +391,13 @@ class Chan(Waiter, Generic[T]):
         Go: select with one receive and a default.
         """
         self._get()
-        taken = self._take()
-        if taken is None:
+        try:
+            taken, entry = self.recvlocked()
+        finally:
             self._put(None)
-            return None, False, False
-        return *taken, True
-
-    def _take(self) -> tuple[T | None, bool] | None:
-        """A value, or the end, if there is one; None, with the lock kept, if one must wait."""
-        taken, entry = self.recvlocked()
-        if taken is not None:
-            self._put(None)
-            if entry is not None:
-                wake(entry)
-        return taken
+        if entry is not None:
+            wake(entry)
+        return (None, False, False) if taken is None else (*taken, True)
 
     def maybeready(self, is_send: bool) -> bool:
         """A send, or a receive, may go without waiting. Caller holds the lock."""
@@ -438,16 +442,17 @@ class Chan(Waiter, Generic[T]):
         Go: `close(ch)`.
         """
         self._get()
-        if self._closed:
+        try:
+            if self._closed:
+                raise ClosedChannelError(_CLOSE_CLOSED)
+            self._closed = True
+            receivers = self._recvq.drain()
+            for entry in receivers:
+                entry.elem = None
+                entry.success = False
+            waiters = receivers + self._sendq.drain()
+        finally:
             self._put(None)
-            raise ClosedChannelError(_CLOSE_CLOSED)
-        self._closed = True
-        receivers = self._recvq.drain()
-        for entry in receivers:
-            entry.elem = None
-            entry.success = False
-        waiters = receivers + self._sendq.drain()
-        self._put(None)
         for entry in reversed(waiters):  # as Go: the first one is readied last, and runs next
             wake(entry)
 
@@ -471,8 +476,7 @@ class Chan(Waiter, Generic[T]):
             return False
 
     def _notong(self, what: str) -> NotOnGError:
-        """Nobody can be parked here. Called with the lock held, which it releases."""
-        self._put(None)
+        """Nobody can be parked here."""
         return NotOnGError(
             f"{what} on {self!r} has to wait, and this thread runs no goroutine: in plain "
             f"code use gopark.block(ch.{what}(...)), under another event loop try_{what}"

@@ -324,6 +324,8 @@ def lock_os_thread() -> None:
     Go: runtime.LockOSThread.
     """
     m, g = _ong("lock_os_thread")
+    if m.g is g:
+        return  # a callback from C never leaves its thread
     g.lockedcnt += 1
     m.lockedg = g
     g.lockedm = m
@@ -343,7 +345,7 @@ def unlock_os_thread() -> None:
     Go: runtime.UnlockOSThread.
     """
     m, g = _ong("unlock_os_thread")
-    if g.lockedcnt <= (1 if m.g is g else 0):  # a callback from C stays with its thread
+    if not g.lockedcnt or m.g is g:
         return
     g.lockedcnt -= 1
     if not g.lockedcnt:

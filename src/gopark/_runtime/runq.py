@@ -153,19 +153,24 @@ def _take(q: deque[G], n: int, rest: deque[G]) -> G | None:
 
 
 def runqhead(p: P) -> G | None:
-    """The local queue before `runnext`: a pair that wakes each other starves nobody."""
+    """The head of the local queue, with `runnext` sent to its tail first.
+
+    So what is in `runnext` keeps its turn but starves nobody: neither a pair that wakes each
+    other, nor goroutines on threads of their own that pass the P round among them.
+    """
+    try:
+        p.runq.append(p.runnext.pop())
+    except IndexError:
+        pass
     try:
         return p.runq.popleft()
     except IndexError:
-        try:
-            return p.runnext.pop()
-        except IndexError:
-            return None
+        return None
 
 
 def stealorder(sched: Sched) -> list[P]:
     """Every P once, from a random start by a random step that is coprime with their number."""
-    allp = sched.allp
+    allp = sched.allp[:]  # gomaxprocs may change it
     n = len(allp)
     start = sched.random.randrange(n)
     step = sched.random.choice([k for k in range(1, n + 1) if gcd(k, n) == 1])

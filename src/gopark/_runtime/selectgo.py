@@ -127,13 +127,16 @@ async def select(*cases: Case, default: bool = False) -> Result:
     chans = _lockorder(polled)
     for ch in chans:
         ch._get()
+    waiting = None
     try:
         done, entry = _poll(polled)
-    except ClosedChannelError:
+        if done is None and not default:
+            waiting = _park(polled, chans)
+    except BaseException:
         _unlock(chans)
         raise
-    if done is None and not default:
-        return await _wait(polled, chans)
+    if waiting is not None:
+        return await _wait(polled, waiting)
     _unlock(chans)
     if entry is not None:
         wake(entry)
@@ -186,11 +189,10 @@ def _poll(polled: list[Polled]) -> tuple[Result | None, Entry | None]:
     return None, None
 
 
-async def _wait(polled: list[Polled], chans: list[Chan[Any]]) -> Result:
-    """Passes 2 and 3."""
+def _park(polled: list[Polled], chans: list[Chan[Any]]) -> _Selecting:
+    """Pass 2: the calling G on every queue. The locks stay taken until it has parked."""
     m = tls.m
     if m is None or (g := m.curg) is None:
-        _unlock(chans)
         raise NotOnGError(
             "select has to wait, and this thread runs no goroutine: in plain code use "
             "gopark.block(gopark.select(...)), under another event loop default=True"
@@ -198,10 +200,17 @@ async def _wait(polled: list[Polled], chans: list[Chan[Any]]) -> Result:
     if len(chans) < len(polled):
         _shuffle(polled)  # cases on one channel: whoever comes shall not always meet the first
     waiting = _Selecting(g, polled, chans)
+    waiting.enqueue()
     g.elem = None
     g.waiting = waiting
     g.waitreason = "select"
     m.waitunlockf = waiting.unlock
+    return waiting
+
+
+async def _wait(polled: list[Polled], waiting: _Selecting) -> Result:
+    """Pass 3."""
+    g = waiting.g
     try:
         await park_point
     except BaseException as exc:
@@ -250,9 +259,10 @@ _FOREVER: Final = _Forever()
 class _Selecting(Waiter):
     """A select that waits: its Sudogs, one for each case."""
 
-    __slots__ = ("chans", "sudogs", "token")
+    __slots__ = ("chans", "g", "sudogs", "token")
 
     def __init__(self, g: G, polled: list[Polled], chans: list[Chan[Any]]) -> None:
+        self.g = g
         self.chans = chans
         self.token: list[Sudog | None] = [None]
         self.sudogs: list[tuple[Chan[Any], bool, Sudog]] = []
@@ -260,7 +270,10 @@ class _Selecting(Waiter):
             value = case.value if isinstance(case, SendCase) else None
             sudog = Sudog(g, n, value, self.token)
             self.sudogs.append((ch, case.is_send, sudog))
-            (ch._sendq if case.is_send else ch._recvq).append(sudog)
+
+    def enqueue(self) -> None:
+        for ch, is_send, sudog in self.sudogs:
+            (ch._sendq if is_send else ch._recvq).append(sudog)
 
     def unlock(self, _: None = None) -> None:
         _unlock(self.chans)

@@ -15,7 +15,7 @@ C that cannot be interrupted, and the process exits with status 2, as Go's would
 
 The handler is installed by `run` on the main thread where Python's own stood, and no other.
 
-Locks: `_state.lock`, rank SIGNAL, guards who delivers; never taken by the handler.
+Locks: `_state.lock`, rank SIGNAL, guards `installed`; never taken by the handler.
 Source: none in Go, where Ctrl-C ends the process. Tests: tests/runtime/test_signal_unix.py
 """
 
@@ -81,7 +81,9 @@ def initsig(sched: Sched) -> Callable[[], None]:
     _state.installed = True
 
     def restore() -> None:
-        _state.installed = False
+        with _state.lock:
+            _state.installed = False  # from here on no helper sends a signal
+        time.sleep(0)  # one that is on its way meets our handler, not the one we put back
         if signal.getsignal(signal.SIGINT) is _sigint:
             signal.signal(signal.SIGINT, before)
 
@@ -196,12 +198,13 @@ class _Throw:
 
 def _poke(m: M, sched: Sched, exc: type[BaseException]) -> None:
     """Interrupt user code that runs on `m`."""
-    if m is sched.m0 and _state.installed:
-        # A real signal also ends a system call, so that time.sleep wakes up.
-        main = threading.main_thread().ident
-        if main is not None:
-            signal.pthread_kill(main, signal.SIGINT)
-        return
+    with _state.lock:
+        if m is sched.m0 and _state.installed:
+            # A real signal also ends a system call, so that time.sleep wakes up.
+            main = threading.main_thread().ident
+            if main is not None:
+                signal.pthread_kill(main, signal.SIGINT)
+            return
     frame = sys._current_frames().get(m.ident)
     g = m.curg
     if g is not None and frame is not None and g.status is GRUNNING and _interruptible(frame, g):

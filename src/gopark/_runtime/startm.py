@@ -23,6 +23,7 @@ from contextvars import Context
 from time import monotonic
 from typing import Any, Final
 
+from gopark._runtime.errors import Throw
 from gopark._runtime.runtime2 import G, M, P, Sched
 from gopark._runtime.timer import NEVER, Timers
 
@@ -186,9 +187,15 @@ def newm(sched: Sched, p: P, spinning: bool) -> None:
     options: dict[str, Any] = {}
     if sys.version_info >= (3, 14):
         options["context"] = Context()  # 3.14t would hand down the starter's context
-    threading.Thread(
+    thread = threading.Thread(
         target=hooks.mstart, args=(m,), name=f"gopark-M{m.mid}", daemon=True, **options
-    ).start()
+    )
+    try:
+        thread.start()
+    except RuntimeError as exc:
+        if not sched.ended:
+            have = len(sched.allm)
+            hooks.throw(Throw(f"newm: no new thread (have {have} already): {exc}"))
 
 
 def acquirep(m: M) -> None:

@@ -1,0 +1,41 @@
+"""What a type checker must make of the public names. Checked by tests/test_typing.py, never run."""
+
+from typing import assert_type
+
+import gopark
+from gopark import Chan, recv, select, send
+
+
+async def double(n: int, out: Chan[int]) -> int:
+    await out.send(2 * n)
+    return n
+
+
+def plain(out: Chan[int]) -> str:
+    for value in out:
+        assert_type(value, int)
+    return "done"
+
+
+async def main() -> None:
+    ch = Chan[int](3)
+    assert_type(await ch.recv(), int | None)
+    assert_type(await ch.recv_ok(), tuple[int | None, bool])
+    assert_type(ch.try_send(1), bool)
+    assert_type(ch.try_recv(), tuple[int | None, bool, bool])
+    async for value in ch:
+        assert_type(value, int)
+    index, _, ok = await select(recv(ch), send(ch, 1), recv(None), default=True)
+    assert_type(index, int)
+    assert_type(ok, bool)
+    gopark.go(double, 1, ch)
+    assert_type(gopark.block(ch.recv()), int | None)
+    assert_type(gopark.runtime.num_goroutine(), int)
+    assert_type(gopark.runtime.stack(all=True), str)
+    assert_type(await gopark.time.after(1.0).recv(), float | None)
+
+
+assert_type(gopark.run(double, 1, Chan[int]()), int)
+assert_type(gopark.run(plain, Chan[int]()), str)
+assert_type(gopark.cgo.call(divmod, 7, 2), tuple[int, int])
+Chan[int]().try_send("no")  # type: ignore[arg-type]
