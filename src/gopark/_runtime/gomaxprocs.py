@@ -83,7 +83,7 @@ def procresize(sched: Sched, n: int) -> None:
             if p in sched.pidle:
                 sched.pidle.remove(p)
                 sched.npidle -= 1
-            elif p.m is not None:
+            elif p.m is not None and p.m.p is p:  # p.m may be who had it before
                 p.m.p = None
                 p.m = None
         sched.gomaxprocs = n

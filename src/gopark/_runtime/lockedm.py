@@ -16,10 +16,9 @@ Tests: tests/runtime/test_lockedm.py
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Coroutine
 from types import CoroutineType
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from gopark._runtime.errors import NotOnGError, ProgramEnded
 from gopark._runtime.runtime2 import (
@@ -46,9 +45,19 @@ from gopark._runtime.startm import (
     wakep,
 )
 
-__all__ = ("block", "drive", "entersyscall", "exitsyscall", "lock_os_thread", "unlock_os_thread")
+__all__ = (
+    "block",
+    "drive",
+    "entersyscall",
+    "exitsyscall",
+    "lock_os_thread",
+    "requeue",
+    "unlock_os_thread",
+)
 
 T = TypeVar("T")
+
+_INFLIGHT: Final = 0.0005  # seconds
 
 
 class _Foreign:
@@ -169,7 +178,7 @@ def mpark(m: M, g: G) -> None:
     """Wait on this thread until somebody readies `g`; the P goes to others meanwhile."""
     sched = _schedof(m)
     if sched.ended:
-        _undo(m, g)
+        _undo(g, m)
         raise ProgramEnded
     saved = g.ctx, g.lockedm
     g.ctx = _ELSEWHERE
@@ -198,20 +207,16 @@ def _schedof(m: M) -> Sched:
     return sched
 
 
-def _undo(m: M, g: G) -> None:
+def _undo(g: G, m: M) -> None:
     """A G of an ended program wanted to wait: let its primitive go as if it had not."""
     unlockf, m.waitunlockf = m.waitunlockf, None
-    if unlockf is not None:
-        g.status = GWAITING
-        unlockf(None)
-        _leave(m, g)
-
-
-def _leave(m: M, g: G) -> None:
-    """Take `g` off what it waits on, or let the one who has it in hand finish."""
-    if g.waiting is not None and not g.waiting.unwait(g):
-        while g.status is GWAITING:
-            time.sleep(0)  # between taking g off its queue and marking it runnable
+    if unlockf is None or g.waiting is None:
+        return
+    g.status = GWAITING
+    unlockf(None)
+    sched = _schedof(m)
+    while not _takeoff(sched, g):
+        m.park.sleep(_INFLIGHT)
     g.waiting = None
     g.status = GRUNNING
 
@@ -224,24 +229,44 @@ def _checkdead(sched: Sched) -> None:
 
 
 def _waitforp(sched: Sched, m: M, g: G) -> None:
-    """Sleep until a P was handed over for `g`, then run it; raise if the program ended."""
+    """Sleep until a P was handed over for `g`, then run on.
+
+    When the program has ended nobody hands a P over. Then this thread takes `g` off whatever
+    it is on, so that it is on no queue when it runs, and has ProgramEnded raised in it.
+    """
     while m.nextp is None:
-        if sched.ended:
-            m.curg = g
-            if g.status is GWAITING:
-                _leave(m, g)
-            else:
-                g.status = GRUNNING
-            if m.exc is None:
-                m.exc = sched.fatal if m.m0 and sched.fatal is not None else ProgramEnded()
-            return
-        notesleep(m, sched.recheck if m.m0 else -1)
-        if m.nextp is None and not sched.ended:
-            _checkdead(sched)
+        if not sched.ended:
+            notesleep(m, sched.recheck if m.m0 else -1)
+            if m.nextp is None and not sched.ended:
+                _checkdead(sched)
+        elif _takeoff(sched, g):
+            break
+        else:
+            m.park.sleep(_INFLIGHT)  # somebody has `g` in hand, and is about to put it somewhere
     acquirep(m)
-    casgstatus(g, GRUNNABLE, GRUNNING)
+    if not sched.ended:
+        casgstatus(g, GRUNNABLE, GRUNNING)
+    elif m.exc is None:
+        m.exc = sched.fatal if m.m0 and sched.fatal is not None else ProgramEnded()
+    g.status = GRUNNING
     g.m = m
     m.curg = g
+
+
+def _takeoff(sched: Sched, g: G) -> bool:
+    """Take `g` off its wait queue or run queue; True if it was there."""
+    if g.status is GWAITING:
+        return g.waiting is not None and g.waiting.unwait(g)
+    queues: list[Any] = [sched.runq]
+    for p in sched.allp[:]:
+        queues += [p.runq, p.runnext]
+    for queue in queues:
+        try:
+            queue.remove(g)
+        except (ValueError, IndexError):
+            continue
+        return True
+    return False
 
 
 def mgosched(m: M, g: G) -> None:
@@ -249,10 +274,11 @@ def mgosched(m: M, g: G) -> None:
     sched = _schedof(m)
     if sched.ended:
         raise ProgramEnded
-    _requeue(sched, m, g)
+    requeue(sched, m, g)
 
 
-def _requeue(sched: Sched, m: M, g: G) -> None:
+def requeue(sched: Sched, m: M, g: G) -> None:
+    """Go to the back of the global queue and wait there, on this thread, for a P."""
     saved = g.ctx, g.lockedm
     g.ctx = _ELSEWHERE
     g.lockedm = m
@@ -298,7 +324,7 @@ def exitsyscall(m: M, g: G) -> None:
         p.m = m
         m.p = p
     elif wantp:
-        _requeue(sched, m, g)
+        requeue(sched, m, g)
 
 
 # --- lock_os_thread ----------------------------------------------------------------------

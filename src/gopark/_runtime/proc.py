@@ -175,6 +175,8 @@ def findrunnable(m: M) -> G | None:
             g = runqhead(p) or globrunqget(sched, p)
         if g is None:
             g = _steal(m, sched, p)
+        if m.p is not p:
+            strayed(p)  # taken while we moved Gs onto it
         if g is not None:
             if m.spinning:
                 resetspinning(m, sched)
@@ -213,9 +215,6 @@ def notbusy(g: G) -> None:
     raise Throw(f"schedule: goroutine {g.goid} is {g.status.name}, not runnable")
 
 
-_NOP: Final = P(-1, Sched(0))  # in the place of a P that was taken before the first step
-
-
 def schedule(m: M) -> None:
     """Run goroutines on this thread until the program ends. Go: schedule and execute.
 
@@ -230,7 +229,7 @@ def schedule(m: M) -> None:
     monotime = monotonic
     ticks = range(SCHEDTICK - 1)
     g: G | None = None
-    p = _NOP
+    nop = p = P(-1, sched)  # in the place of a P that was taken before the first step
     while True:
         if g is not None and sched.ended:
             if m.p is None:
@@ -240,7 +239,7 @@ def schedule(m: M) -> None:
         g = findrunnable(m)
         if g is None:
             return
-        p = m.p or _NOP
+        p = m.p or nop
         runnext, runq = p.runnext, p.runq
         popnext, popleft = runnext.pop, runq.popleft
         now = sched.now
@@ -308,21 +307,21 @@ def startlockedm(m: M, g: G) -> None:
     sched = m.sched
     assert sched is not None
     p, m.p = m.p, None
+    lockedm = g.lockedm
+    if lockedm is not None:
+        g.m = lockedm
     if p is None:
         sched.runq.append(g)
-        return
-    lockedm = g.lockedm
-    if lockedm is None:
+    elif lockedm is None:
         # A plain function, met by the thread that called run: it goes to another thread,
         # so that run can return when main does.
         with sched.lock:
             p.runq.appendleft(g)
             other = midleget(sched, p)
         startm(sched, other, p)
-        return
-    g.m = lockedm
-    lockedm.nextp = p
-    lockedm.park.wakeup()
+    else:
+        lockedm.nextp = p
+        lockedm.park.wakeup()
 
 
 hooks.mstart = mstart

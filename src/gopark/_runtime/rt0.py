@@ -8,7 +8,8 @@ The end, step by step, on M0:
   1. `endsched` (panic.py) has taken every P away and woken every sleeper of the program.
   2. A report that is being printed is waited for; its error wins over main's result.
   3. Goroutines on threads of ours, parked, raise ProgramEnded there and unwind; M0 waits for
-     those threads, a second at most. One that is in C or computing ends at its next wait.
+     those threads, a second at most. For one that is in C or computing it waits a tenth of
+     that; it ends at its next wait.
   4. Parked and runnable coroutines are taken off their queues and closed: `finally` blocks
      run, what they await does not.
   5. Async generators that are left are closed (mfinal.py).
@@ -44,6 +45,7 @@ from gopark._runtime.runtime2 import (
     GWAITING,
     G,
     M,
+    P,
     Sched,
     allgs,
     casgstatus,
@@ -56,7 +58,10 @@ __all__ = ("run",)
 
 T = TypeVar("T")
 
-_ENDWAIT: Final = 1.0  # seconds that `run` waits for parked threads to unwind
+# Seconds that `run` waits at its end, at most: for threads that were asleep to unwind, and for
+# those in the middle of a step, after which they find that the program has ended.
+_ENDWAIT: Final = 1.0
+_STEPWAIT: Final = 0.1
 _run_lock = threading.Lock()  # one `run` at a time
 _forks = 0
 
@@ -122,10 +127,7 @@ def _program(
     tls.m = None  # main is nobody's child
     g = newg(1, None if coro is None else _keep(sched, coro), main, args, kwargs, None)
     tls.m = m
-    with sched.lock:
-        sched.allm.append(m)
-        sched.m0 = m
-        sched.main = g
+    _entermain(sched, m, g)
     forks = _forks
     agen_hooks = mfinal.sethooks()
     restore = signal_unix.initsig(sched)
@@ -133,7 +135,11 @@ def _program(
         if coro is None:
             _plainmain(m, g, main, args, kwargs)
         else:
-            _putmain(sched, m, g)
+            if m.p is not None:
+                runqput(m, m.p, g)
+            else:
+                sched.runq.append(g)
+            _leavesyscall(sched)
             schedule(m)
         while not sched.ended:  # main is gone by goexit, M0 is needed no more
             if not stopm(m):
@@ -156,16 +162,26 @@ async def _keep(sched: Sched, coro: Coroutine[Any, Any, Any]) -> None:
     sched.result = await coro
 
 
-def _putmain(sched: Sched, m: M, g: G) -> None:
-    """Take a P if one is idle, and put main where this or another M will find it."""
+def _entermain(sched: Sched, m: M, g: G) -> None:
+    """Make `m` M0, with a P if one is idle, and `g` main.
+
+    A program that was running without a main may fall idle at this moment. Until main is on a
+    queue or runs it counts as one in C, or that would look like a deadlock.
+    """
     with sched.lock:
-        p = startm.pidleget(sched) if sched.pidle else None
-    if p is None:
-        sched.runq.append(g)
-        return
-    p.m = m
-    m.p = p
-    runqput(m, p, g)
+        sched.allm.append(m)
+        sched.m0 = m
+        sched.main = g
+        sched.nsyscall += 1
+        if sched.pidle:
+            p = startm.pidleget(sched)
+            p.m = m
+            m.p = p
+
+
+def _leavesyscall(sched: Sched) -> None:
+    with sched.lock:
+        sched.nsyscall -= 1
 
 
 def _plainmain(
@@ -181,10 +197,9 @@ def _plainmain(
     g.m = m
     m.curg = g
     casgstatus(g, GRUNNABLE, GRUNNING)
-    with sched.lock:
-        m.p = startm.pidleget(sched) if sched.pidle else None
-        if m.p is not None:
-            m.p.m = m
+    if m.p is None:
+        lockedm.requeue(sched, m, g)  # wait for a turn
+    _leavesyscall(sched)
     exc: BaseException | None = None
     result: Any = None
     try:
@@ -234,7 +249,6 @@ def _end(sched: Sched, m: M) -> None:
     for g in left:
         abandon(sched, g)
     _join(sched, m)
-    abandon(sched, None)
     for g in left:
         allgs.discard(g)
     mfinal.closeleft()
@@ -261,7 +275,10 @@ def abandon(sched: Sched, g: G | None) -> None:
             taken = sched.runq.popleft()
         except IndexError:
             break
-        if taken.status is GRUNNABLE and taken.lockedm is None:
+        if taken.lockedm is not None:
+            taken.lockedm.nextp = P(-1, sched)  # its own thread unwinds it: see lockedm
+            taken.lockedm.park.wakeup()
+        else:
             _bury(taken)
 
 
@@ -293,13 +310,15 @@ _undead: Final[list[object]] = []
 
 
 def _join(sched: Sched, m: M) -> None:
-    """Wait for our threads to end, but not for one that is in C or computing."""
-    deadline = time.monotonic() + _ENDWAIT
+    """Wait for our threads to end; a short while only for one that is in C or computing."""
+    began = time.monotonic()
     pause = 0.00005
-    while time.monotonic() < deadline:
+    while True:
         with sched.lock:
             others = [o for o in sched.allm if o is not m]
-        if not any(_unwinding(o) for o in others):
+        abandon(sched, None)  # what was on its way to a queue when the end came
+        waited = time.monotonic() - began
+        if not any(waited < (_ENDWAIT if _unwinding(o) else _STEPWAIT) for o in others):
             return
         time.sleep(pause)
         pause = min(pause * 2, 0.005)
@@ -308,7 +327,7 @@ def _join(sched: Sched, m: M) -> None:
 def _unwinding(m: M) -> bool:
     """This M was asleep, so it is on its way out; a G that runs user code may take for ever."""
     g = m.curg
-    return g is None or (g.status is GWAITING)
+    return g is None or g.status is GWAITING
 
 
 # --- fork and exit -----------------------------------------------------------------------

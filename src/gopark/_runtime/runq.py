@@ -106,7 +106,8 @@ def strayed(p: P) -> None:
     even less, so they go to the global queue.
     """
     sched = p.sched
-    if p.m is None:
+    m = p.m
+    if m is None or m.p is not p:
         drainp(p)
     if sched.runq and sched.npidle:
         wakep(sched)
@@ -123,7 +124,9 @@ def drainp(p: P) -> None:
 
 
 def globrunqput(g: G) -> None:
-    sched = getsched()
+    """Onto the global queue of its program: a G of one that has ended must not enter the next."""
+    m = g.m
+    sched = getsched() if m is None or m.sched is None or m.g is not None else m.sched
     sched.runq.append(g)
     if sched.npidle:
         wakep(sched)

@@ -44,6 +44,7 @@ from gopark._runtime.traceback import boundary, callback_entry, hidden
 __all__ = ("initsig",)
 
 GRACE: Final = 1.0  # seconds
+_PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
 _PAUSE: Final = 0.001
 
 # Frames of ours that user code may be called from, and an exception may pass through.
@@ -223,11 +224,12 @@ def bringhome(sched: Sched) -> None:
 
 
 def _home(sched: Sched) -> None:
-    deadline = time.monotonic() + GRACE
+    began = time.monotonic()
     while (m0 := sched.m0) is not None and (g := m0.curg) is not None:
-        if g.status is not GWAITING:
+        waited = time.monotonic() - began
+        if waited > _PATIENCE and g.status is not GWAITING:
             _poke(m0, sched, ProgramEnded)
-        if sched.fatal is not None and time.monotonic() > deadline:
+        if waited > GRACE and sched.fatal is not None:
             os._exit(2)
         time.sleep(_PAUSE * 5)
 

@@ -213,8 +213,7 @@ def acquirep(m: M) -> None:
 
 def gone(p: P) -> bool:
     """gomaxprocs has taken this P away."""
-    allp = p.sched.allp
-    return p.pid >= len(allp) or allp[p.pid] is not p
+    return p.sched.allp[p.pid : p.pid + 1] != [p]
 
 
 def notesleep(m: M, timeout: float = -1) -> None:
