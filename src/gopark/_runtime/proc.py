@@ -42,6 +42,7 @@ from gopark._runtime.runtime2 import (
 )
 from gopark._runtime.startm import (
     acquirep,
+    givep,
     hooks,
     midleget,
     midleput,
@@ -145,7 +146,7 @@ def _sleep(sched: Sched, m: M, timeout: float) -> bool:
             if sched.pollm is m:
                 sched.pollm = None
             if sched.pidle:
-                m.nextp = pidleget(sched)
+                givep(m, pidleget(sched))
             break
     acquirep(m)
     return not sched.ended
@@ -320,7 +321,7 @@ def startlockedm(m: M, g: G) -> None:
             other = midleget(sched, p)
         startm(sched, other, p)
     else:
-        lockedm.nextp = p
+        givep(lockedm, p)
         lockedm.park.wakeup()
 
 

@@ -276,7 +276,7 @@ def abandon(sched: Sched, g: G | None) -> None:
         except IndexError:
             break
         if taken.lockedm is not None:
-            taken.lockedm.nextp = P(-1, sched)  # its own thread unwinds it: see lockedm
+            startm.givep(taken.lockedm, P(-1, sched))  # its own thread unwinds it: see lockedm
             taken.lockedm.park.wakeup()
         else:
             _bury(taken)

@@ -103,11 +103,10 @@ def strayed(p: P) -> None:
     """Gs may have been put on `p` after it was taken from the M that did so: see to them.
 
     An idle P's queue is nobody's to look at, and that of a P which gomaxprocs has taken away
-    even less, so they go to the global queue.
+    even less, so they go to the global queue. One that was given to another M went with all.
     """
     sched = p.sched
-    m = p.m
-    if m is None or m.p is not p:
+    if p.m is None:
         drainp(p)
     if sched.runq and sched.npidle:
         wakep(sched)

@@ -293,7 +293,7 @@ class P:
     def __init__(self, pid: int, sched: Sched) -> None:
         self.pid = pid
         self.sched = sched
-        self.m: M | None = None  # who acquired it last; None while it is idle
+        self.m: M | None = None  # who has it, or is about to; None while it is idle or gone
         self.runq: deque[G] = deque()
         # At most one G, the one to run next. A list, since pop() is the atomic exchange.
         self.runnext: list[G] = []

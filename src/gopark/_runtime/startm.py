@@ -24,18 +24,20 @@ from time import monotonic
 from typing import Any, Final
 
 from gopark._runtime.errors import Throw
-from gopark._runtime.runtime2 import G, M, P, Sched
+from gopark._runtime.runtime2 import G, M, P, Sched, tls
 from gopark._runtime.timer import NEVER, Timers
 
 __all__ = (
     "acquirep",
     "current",
     "getsched",
+    "givep",
     "gone",
     "handoffp",
     "hooks",
     "midleget",
     "midleput",
+    "mysched",
     "newsched",
     "notesleep",
     "pidleget",
@@ -78,6 +80,14 @@ def getsched() -> Sched:
     """The running program; one without a main if none is, for the runtime starts at first use."""
     sched = _current
     return newsched() if sched is None or sched.ended else sched
+
+
+def mysched() -> Sched:
+    """The program of the calling thread: of a thread of ours its own, even if that has ended."""
+    m = tls.m
+    if m is not None and m.g is None and m.sched is not None:
+        return m.sched
+    return getsched()
 
 
 def current() -> Sched | None:
@@ -164,7 +174,7 @@ def midleget(sched: Sched, p: P) -> M | None:
         return None
     m = sched.midle.pop()
     m.idle = False
-    m.nextp = p
+    givep(m, p)
     if sched.pollm is m:
         sched.pollm = None
     return m
@@ -180,7 +190,7 @@ def startm(sched: Sched, m: M | None, p: P, spinning: bool = False) -> None:
 
 def newm(sched: Sched, p: P, spinning: bool) -> None:
     m = M(sched)
-    m.nextp = p
+    givep(m, p)
     m.spinning = spinning
     with sched.lock:
         sched.allm.append(m)
@@ -196,6 +206,12 @@ def newm(sched: Sched, p: P, spinning: bool) -> None:
         if not sched.ended:
             have = len(sched.allm)
             hooks.throw(Throw(f"newm: no new thread (have {have} already): {exc}"))
+
+
+def givep(m: M, p: P) -> None:
+    """Leave `p` for `m`, which is about to be woken. What is queued on it goes along."""
+    p.m = m
+    m.nextp = p
 
 
 def acquirep(m: M) -> None:
@@ -232,7 +248,7 @@ def handoffp(sched: Sched, p: P) -> None:
     g = _pinnednext(p)
     if g is not None and g.lockedm is not None:
         # What runs next sits on another thread: wake that one, not one more in between.
-        g.lockedm.nextp = p
+        givep(g.lockedm, p)
         g.lockedm.park.wakeup()
         return
     dead = None

@@ -16,7 +16,7 @@ from gopark._runtime.errors import NotOnGError
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import gosched_point, park_point, tls
-from gopark._runtime.startm import getsched
+from gopark._runtime.startm import mysched
 from gopark._runtime.timer import Timer
 
 __all__ = ("after", "gosched", "sleep")
@@ -41,7 +41,7 @@ async def sleep(duration: float) -> None:
     m = tls.m
     if m is None or (g := m.curg) is None:
         raise NotOnGError("sleep has to wait, and this thread runs no goroutine: use time.sleep")
-    timer = Timer(getsched().timers, monotonic() + seconds, ready, g)
+    timer = Timer(mysched().timers, monotonic() + seconds, ready, g)
     g.waiting = timer
     g.waitreason = "sleep"
     m.waitunlockf = timer.start
@@ -74,7 +74,7 @@ def after(duration: float) -> Chan[float]:
     """
     when = monotonic() + _seconds("after", duration)
     ch: Chan[float] = Chan(1)
-    Timer(getsched().timers, when, _fire, ch).start()
+    Timer(mysched().timers, when, _fire, ch).start()
     return ch
 
 
