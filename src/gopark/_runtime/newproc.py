@@ -94,7 +94,7 @@ def go(fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
         if m.p is not p:
             strayed(p)
         elif p.sched.npidle:
-            spread(m, p)
+            spread(p)
         return
     g = newg(next(goids), coro, fn, args, kwargs, _getframe(1))
     if m is None or (p := m.p) is None:

@@ -22,7 +22,15 @@ from time import monotonic
 from typing import Final
 
 from gopark._runtime.errors import Throw
-from gopark._runtime.runq import drainp, globrunqget, runqhead, runqsteal, stealorder, strayed
+from gopark._runtime.runq import (
+    drainp,
+    globrunqget,
+    onthread,
+    runqhead,
+    runqsteal,
+    stealorder,
+    strayed,
+)
 from gopark._runtime.runtime2 import (
     DONE,
     GDEAD,
@@ -101,8 +109,10 @@ def stopm(m: M) -> bool:
             sched.nmspinning -= 1
         if p is not None:
             pidleput(sched, p)
-        # Of another P's `runnext` its own M sees to; ours has no M any more.
-        work = sched.runq or any(q.runq or (q is p and q.runnext) for q in sched.allp)
+        # Another P's `runnext` is its own M's to run, if that comes back to its loop soon.
+        work = sched.runq or any(
+            q.runq or (q.runnext and (q is p or onthread(q))) for q in sched.allp
+        )
         if work and sched.pidle:
             p = pidleget(sched)
             p.m = m

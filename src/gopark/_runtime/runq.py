@@ -31,6 +31,7 @@ __all__ = (
     "drainp",
     "globrunqget",
     "globrunqput",
+    "onthread",
     "ready",
     "runqhead",
     "runqput",
@@ -65,7 +66,7 @@ def ready(g: G) -> None:
     if m.p is not p:
         strayed(p)
     elif p.sched.npidle:
-        spread(m, p)
+        spread(p)
 
 
 def runqput(m: M, p: P, g: G) -> None:
@@ -80,17 +81,16 @@ def runqput(m: M, p: P, g: G) -> None:
     if m.p is not p:
         strayed(p)
     elif p.sched.npidle:
-        spread(m, p)
+        spread(p)
 
 
-def spread(m: M, p: P) -> None:
+def spread(p: P) -> None:
     """There is an idle P: wake an M for it if this M will not soon run all that `p` holds.
 
     A coroutine comes back to the loop, which then runs `runnext`; a plain function may
     compute or wait for long, so what it readies goes where others can take it.
     """
-    g = m.curg
-    if g is not None and (g.coro is None or g.lockedm is not None):
+    if onthread(p):
         try:
             p.runq.append(p.runnext.pop())
         except IndexError:
@@ -183,7 +183,23 @@ def runqsteal(p: P, victim: P) -> G | None:
     """Take half of another P's queue; the first is to run, the rest go on ours."""
     q = victim.runq
     n = len(q)
+    if n == 0 and victim.runnext and onthread(victim):
+        return _pop(victim.runnext)
     return _take(q, n - n // 2, p.runq)
+
+
+def onthread(p: P) -> bool:
+    """This P's M runs a plain function, or one that sits on its thread: it may be long."""
+    m = p.m
+    g = None if m is None else m.curg
+    return g is not None and (g.coro is None or g.lockedm is not None)
+
+
+def _pop(runnext: list[G]) -> G | None:
+    try:
+        return runnext.pop()
+    except IndexError:
+        return None
 
 
 hooks.drainp = drainp
