@@ -554,3 +554,15 @@ async def test_dumps_taken_while_goroutines_come_and_go_are_well_formed():
     stop.append(True)
     for _ in range(3):
         await done.recv()
+
+
+async def test_a_goroutine_that_runs_one_of_our_own_functions_shows_that():
+    """A header without a frame would be unreadable for Go's dump parsers."""
+    ch = Chan()
+    gopark.go(ch.recv)
+    await gopark.testing.wait_all_parked()
+    dump = gopark.runtime.stack(all=True).split("\n\n")[1].splitlines()
+    assert dump[0].endswith("[chan receive]:")
+    assert dump[1] == "gopark.Chan.recv(...)"
+    assert dump[3].startswith("created by ")
+    ch.close()

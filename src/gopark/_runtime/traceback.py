@@ -197,7 +197,7 @@ def coroframes(g: G) -> list[Frame]:
         code = getattr(start, "__code__", None)
         if code is not None:
             return [frameof(code, start.__globals__, code.co_firstlineno)]  # type: ignore[union-attr]
-    return awaitframes(g.coro)
+    return awaitframes(g.coro) or ownframe(g.coro)
 
 
 def awaitframes(inner: Any) -> list[Frame]:
@@ -212,6 +212,14 @@ def awaitframes(inner: Any) -> list[Frame]:
         if inner is None:
             break
     return frames[::-1]
+
+
+def ownframe(coro: Any) -> list[Frame]:
+    """The frame of a goroutine whose function is one of ours, as in `go(ch.recv)`."""
+    frame = _await_link(coro)[0]
+    if frame is None:
+        return []
+    return [frameof(frame.f_code, {"__name__": "gopark"}, frame.f_lineno)]
 
 
 def suspended(g: G) -> bool:
