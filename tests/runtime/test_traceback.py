@@ -518,9 +518,12 @@ async def test_a_very_deep_stack_shows_its_first_and_last_fifty_frames():
 
 
 async def test_the_runtimes_own_frames_do_not_show():
-    gopark.go(Chan().recv)
-    gopark.go(lambda: select(recv(Chan())))
-    gopark.go(gopark.time.sleep, 100)
+    async def waits(wait):
+        await wait()
+
+    gopark.go(waits, Chan().recv)
+    gopark.go(waits, lambda: select(recv(Chan())))
+    gopark.go(waits, lambda: gopark.time.sleep(100))
     await wait_all_parked()
     text = gopark.runtime.stack(all=True)
     package = gopark.__file__.removesuffix("__init__.py")
