@@ -269,3 +269,32 @@ def test_the_next_run_after_a_deadlock_is_clean(run, capsys):
             run(dead)
         assert run(fine) == 1
     assert capsys.readouterr().err.count(ASLEEP) == 3
+
+
+async def test_a_goroutine_that_runs_on_without_a_p_is_no_deadlock():
+    """gomaxprocs takes the Ps of plain goroutines that block their threads; main then waits."""
+    n = 3
+    go_on = [threading.Event() for _ in range(n)]
+    started, out = Chan(n), Chan()
+
+    def plain(i):
+        started.try_send(None)
+        go_on[i].wait(30)
+        gopark.block(out.send(i))
+
+    def release(i):
+        while "[chan receive]" not in gopark.runtime.stack(all=True).partition("\n\n")[0]:
+            threading.Event().wait(0.001)
+        go_on[i].set()
+
+    before = gopark.runtime.gomaxprocs(n + 1)
+    try:
+        for i in range(n):
+            gopark.go(plain, i)
+            await started.recv()
+        gopark.runtime.gomaxprocs(1)
+        for i in range(n):  # all but one of them run without a P
+            threading.Thread(target=release, args=(i,)).start()
+            assert await out.recv() == i
+    finally:
+        gopark.runtime.gomaxprocs(before)

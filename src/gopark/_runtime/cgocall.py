@@ -86,7 +86,7 @@ def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
     run: Callable[..., Any] = _driven(fn) if isasync(fn) else fn
 
     # The hot path: a bound thread comes in again. No call of ours, no lock: 0.15 µs above a
-    # bare ctypes callback on a kept thread state (benchmarks, callback_many).
+    # bare ctypes callback on a kept thread state (benchmarks: callback).
     listed, unlisted = allgs.add, allgs.discard
 
     def entry(*args: Any) -> Any:

@@ -1,7 +1,7 @@
 """When is a program dead? Only when nothing can wake anyone.
 
-That is: every P is idle and every queue empty, no M is in C, no timer is set, no callback
-from C runs; and no help can come from outside: no live `cgo.callback` or `export` object,
+That is: every P is idle and every queue empty, no M runs a goroutine or is in C, no timer is
+set, no callback from C runs; and no help can come from outside: no live `cgo.callback` or `export` object,
 and no Python thread but gopark's own. A program that has started a C library and waits for
 its first callback is not dead, and to end it would be the worst a runtime can do.
 `strict_deadlock()` says "no outside help will come" and leaves the last two questions out.
@@ -78,7 +78,9 @@ def checkdead(sched: Sched) -> str | None:
         or sched.timers
     ):
         return None
-    if any(m.curg is not None and m.curg.status is not GWAITING for m in outside.extras()):
+    # An M may work on without a P: one of a callback has none, gomaxprocs may have taken it.
+    ms = sched.allm + outside.extras()
+    if any(m.curg is not None and m.curg.status is not GWAITING for m in ms):
         return None
     if not _strict:
         if outside.nlive():

@@ -222,7 +222,7 @@ def resetspinning(m: M, sched: Sched) -> None:
         wakep(sched)
 
 
-def notbusy(g: G) -> None:
+def badrunnable(g: G) -> None:
     raise Throw(f"schedule: goroutine {g.goid} is {g.status.name}, not runnable")
 
 
@@ -256,7 +256,7 @@ def schedule(m: M) -> None:
         now = sched.now
         for _ in ticks:
             if g.status is not GRUNNABLE:
-                notbusy(g)
+                badrunnable(g)
             g.status = GRUNNING
             g.m = m
             m.curg = g
