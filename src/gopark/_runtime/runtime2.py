@@ -341,7 +341,7 @@ class Sched:
         self.exc: BaseException | None = None  # what main raised
         self.fatal: FatalError | None = None
         self.random = random.Random()
-        self.timers: Any = None  # timer.Timers; set by rt0, which knows the layers above
+        self.timers: Any = None  # a timer.Timers, from the module above; set by newsched
 
 
 _mids = itertools.count(1)  # not 0, which ctypes hands to a destructor as None
