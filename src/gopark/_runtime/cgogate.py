@@ -14,8 +14,8 @@ progress, so that `close` can wait for those that are inside already; without th
 thread caught between libffi and the GIL crashes about once in a hundred busy exits.
 
 Invariants:
-  - Nothing is changed unless every part of that layout is recognised, on Linux on 64-bit x86
-    or ARM. Else `guard` says False, and late callbacks fare as without gopark.
+  - Nothing is changed unless every part of that layout is recognised, on Linux on 64-bit x86.
+    Else `guard` says False, and late callbacks fare as with plain ctypes.
   - The gate adds to the count before it looks at the flag; `close` sets the flag before it
     looks at the count: a call that found the gate open is always seen by `close`. The gate
     looks at the flag before that as well, so that late calls do not keep the count up.
@@ -46,7 +46,7 @@ _CLOSURE_WORDS = 8  # a closure on the supported machines never fills more than 
 
 # The gate's page of code is followed by its page of data, which holds:
 _PENDING, _CLOSED, _REPORTED, _FUN, _LENGTH, _TEXT = 0, 8, 12, 16, 24, 32
-_REPORTING = 0x10  # the entry that reports late calls (x86 only); the entry at 0 is quiet
+_REPORTING = 0x10  # the entry that reports late calls; the one at 0 is quiet
 
 # {} is the distance to the data.  The result area libffi passes is at least 16 bytes, enough
 # for every ctypes result type.
@@ -71,48 +71,27 @@ _X86 = """
     498d7020 498b5018       # lea rsi, [r8 + 32]; mov rdx, [r8 + 24]
     0f05 c3                 # syscall; end: ret
 """
-_ARM = """
-    5f2403d5 fd7bbfa9 fd030091  # bti c; stp x29, x30, [sp, -16]!; mov x29, sp
-    {0x0c}                      # adr x9, data
-    2a0940b9 6a020035           # ldr w10, [x9, 8]; cbnz w10, zero
-    2afd5fc8 4a050091           # more: ldaxr x10, [x9]; add x10, x10, 1
-    2afd0bc8 abffff35           # stlxr w11, x10, [x9]; cbnz w11, more
-    bf3b03d5 2a0940b9 8a000035  # dmb ish; ldr w10, [x9, 8]; cbnz w10, late
-    2a0940f9 40013fd6 02000014  # ldr x10, [x9, 16]; blr x10; b leave
-    3f7c00a9                    # late: stp xzr, xzr, [x1]
-    {0x44}                      # leave: adr x9, data
-    2afd5fc8 4a0500d1           # less: ldaxr x10, [x9]; sub x10, x10, 1
-    2afd0bc8 abffff35           # stlxr w11, x10, [x9]; cbnz w11, less
-    fd7bc1a8 c0035fd6           # ldp x29, x30, [sp], 16; ret
-    880f80d2 010000d4           # zero: mov x8, 124 (the sched_yield system call); svc 0
-    3f7c00a9 fd7bc1a8 c0035fd6  # stp xzr, xzr, [x1]; ldp x29, x30, [sp], 16; ret
-"""
 
 _MESSAGE: Final = b"gopark: a callback from C came in while the interpreter exits; C gets 0\n"
 _late = [False]  # reported, where there is no gate
 _guarded: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
-def _code(machine: str, page: int) -> bytes:
-    """Return the gate's machine code, or nothing where none is known."""
-    text = {"x86_64": _X86, "aarch64": _ARM}.get(machine, "")
-    code = "".join(line.split("#")[0] for line in text.splitlines())
-    for here in (0x0C, 0x44) if machine == "aarch64" else (0x21, 0x46):
-        distance = page - here  # from this address to the data
-        if machine == "aarch64":  # adr holds the low two bits apart from the others
-            distance = 0x10000009 | (distance & 3) << 29 | (distance >> 2) << 5
-        code = code.replace(f"{{0x{here:02x}}}", distance.to_bytes(4, "little").hex())
+def _code(page: int) -> bytes:
+    """The gate's machine code, whose data begin `page` bytes after it."""
+    code = "".join(line.split("#")[0] for line in _X86.splitlines())
+    for here in (0x21, 0x46):
+        code = code.replace(f"{{0x{here:02x}}}", (page - here).to_bytes(4, "little").hex())
     return bytes.fromhex(code)
 
 
 @functools.cache
 def _gate() -> int:
     """Make the gate's pages; return their address, or 0 where that is not possible."""
-    native = sys.platform == "linux" and sys.byteorder == "little" and sys.maxsize > 2**32
-    page = mmap.PAGESIZE
-    code = _code(os.uname().machine, page) if native else b""
-    if not code:
+    if sys.platform != "linux" or os.uname().machine != "x86_64" or sys.maxsize < 2**32:
         return 0
+    page = mmap.PAGESIZE
+    code = _code(page)
     # Not the mmap module: its objects unmap their memory when the interpreter deletes them.
     libc = ctypes.CDLL(None)
     libc.mmap.restype = ctypes.c_void_p
@@ -124,7 +103,6 @@ def _gate() -> int:
     if not base or base == ctypes.c_size_t(-1).value:
         return 0
     ctypes.memmove(base, code, len(code))
-    # The kernel makes the instruction cache coherent when a page becomes executable.
     if libc.mprotect(base, page, mmap.PROT_READ | mmap.PROT_EXEC) != 0:
         return 0
     ctypes.memmove(base + page + _TEXT, _MESSAGE, len(_MESSAGE))
@@ -178,8 +156,7 @@ def guard(func: Any, quiet: bool = False) -> bool:
         inner.value = inner.value or fun.value
         if inner.value != fun.value:
             return False  # ctypes enters all its callbacks through the same function
-    reports = os.uname().machine == "x86_64" and not quiet
-    fun.value = base + _REPORTING if reports else base
+    fun.value = base if quiet else base + _REPORTING
     _guarded[id(func)] = func
     if ctypes.c_int.from_address(base + mmap.PAGESIZE + _CLOSED).value:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(func))

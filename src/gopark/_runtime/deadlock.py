@@ -1,9 +1,9 @@
 """When is a program dead? Only when nothing can wake anyone.
 
 That is: every P is idle and every queue empty, no M runs a goroutine or is in C, no timer is
-set, no callback from C runs; and no help can come from outside: no live `cgo.callback` or `export` object,
-and no Python thread but gopark's own. A program that has started a C library and waits for
-its first callback is not dead, and to end it would be the worst a runtime can do.
+set, no callback from C runs; and no help can come from outside: no live `cgo.callback` or
+`export` object, and no Python thread but gopark's own. A program that has started a C library
+and waits for its first callback is not dead, and to end it would be the worst a runtime can do.
 `strict_deadlock()` says "no outside help will come" and leaves the last two questions out.
 
 A program with no main (the runtime started at first use) is never dead: the thread that
