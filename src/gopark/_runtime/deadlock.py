@@ -19,15 +19,16 @@ Source: Go 1.27 runtime/proc.go, checkdead. Tests: tests/runtime/test_deadlock.p
 
 from __future__ import annotations
 
+import _thread
 import sys
 from collections.abc import Callable
 from typing import Final
 
 from gopark._runtime.errors import DeadlockError
 from gopark._runtime.panic import fatal
-from gopark._runtime.runtime2 import GWAITING, G, M, Sched, allgs
-from gopark._runtime.startm import current, hooks
-from gopark._runtime.traceback import gtraceback
+from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, M, Sched, allgs
+from gopark._runtime.startm import current, hooks, ourthreads
+from gopark._runtime.traceback import gtraceback, threadstates
 
 __all__ = ("outside", "strict_deadlock")
 
@@ -93,6 +94,8 @@ def checkdead(sched: Sched) -> str | None:
 
 def _pythonthreads(sched: Sched) -> bool:
     """There is a thread that runs Python and is not ours."""
+    if FREETHREADED:
+        return _thread._count() > len(ourthreads)
     ours = {m.ident for m in sched.allm}
     return any(ident not in ours for ident in sys._current_frames())
 
@@ -114,7 +117,7 @@ def deadlock(sched: Sched, what: str) -> None:
 
 def _stacks() -> list[str]:
     gs: list[G] = sorted(allgs.copy(), key=lambda g: g.goid)
-    threads = sys._current_frames()
+    threads = threadstates()
     return [text for g in gs if (text := gtraceback(g, threads=threads))]
 
 

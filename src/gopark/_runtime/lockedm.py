@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 
 from gopark._runtime.errors import NotOnGError, ProgramEnded
 from gopark._runtime.runtime2 import (
+    FREETHREADED,
     GOSCHED,
     GRUNNABLE,
     GRUNNING,
@@ -184,6 +185,8 @@ def mpark(m: M, g: G) -> None:
     g.ctx = _ELSEWHERE
     g.lockedm = m
     g.waitsince = sched.now
+    if FREETHREADED:
+        hooks.recordframes(m)
     unlockf, m.waitunlockf = m.waitunlockf, None
     g.status = GWAITING
     p, m.p = m.p, None
@@ -302,6 +305,8 @@ def requeue(sched: Sched, m: M, g: G) -> None:
 def entersyscall(m: M, g: G) -> None:
     """This G is about to run C that may block: its P goes to others. Go: entersyscallblock."""
     sched = _schedof(m)
+    if FREETHREADED:
+        hooks.recordframes(m)
     casgstatus(g, GRUNNING, GSYSCALL)
     g.waitsince = sched.now
     with sched.lock:

@@ -55,6 +55,7 @@ from gopark._runtime.startm import (
     midleget,
     midleput,
     notesleep,
+    ourthreads,
     pidleget,
     pidleput,
     startm,
@@ -74,6 +75,7 @@ def mstart(m: M) -> None:
     """A new thread of ours, from its first to its last line."""
     tls.m = m
     m.ident = threading.get_ident()
+    ourthreads.add(m.ident)
     sched = m.sched
     assert sched is not None
     try:
@@ -86,6 +88,7 @@ def mstart(m: M) -> None:
         with sched.lock:
             sched.allm.remove(m)
         tls.m = None
+        ourthreads.discard(m.ident)
         m.ident = 0
 
 

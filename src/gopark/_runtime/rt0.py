@@ -52,7 +52,7 @@ from gopark._runtime.runtime2 import (
     tls,
 )
 from gopark._runtime.startm import hooks, newsched
-from gopark._runtime.traceback import boundary, drivers, internal
+from gopark._runtime.traceback import boundary, drivers, internal, recordframes
 
 __all__ = ("run",)
 
@@ -367,6 +367,7 @@ if hasattr(os, "register_at_fork"):
 atexit.register(_atexit)
 
 hooks.abandon = abandon
+hooks.recordframes = recordframes
 drivers.add(lockedm.drive.__code__)
 internal.add(startm.newm.__code__)
 signal_unix.transparent.add(_keep.__code__)

@@ -33,6 +33,7 @@ from __future__ import annotations
 import _thread
 import itertools
 import random
+import sys
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
@@ -78,6 +79,10 @@ class Status:
     def __repr__(self) -> str:
         return self.name
 
+
+# Without the GIL the frames of a thread, or of a coroutine that may be resumed, must not be
+# read by another thread.
+FREETHREADED: Final = not getattr(sys, "_is_gil_enabled", lambda: True)()
 
 GIDLE: Final = Status("idle")
 GRUNNABLE: Final = Status("runnable")
@@ -164,6 +169,10 @@ class Waiter:
         """Take `g` off the wait queue. True: the caller now owns the wake-up."""
         raise Throw(f"{type(self).__name__} cannot give up goroutine {g.goid}")
 
+    def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
+        """`look(g)` while nobody can wake `g`; nothing if it has been woken."""
+        return look(g)
+
 
 class G:
     """A goroutine. Fields are its owner's (see the table above) unless a line says otherwise."""
@@ -235,6 +244,7 @@ class M:
 
     __slots__ = (
         "ctx",  # extra M: the context entered on the thread, replaced when a callback used it
+        "frames",  # free-threaded: where its G waits on this thread, for dumps by others
         "exc",  # raised in the G that waits on this thread once it wakes; set by who woke it
         "curg",  # the G whose code this thread executes, or holds on its stack while parked
         "g",  # extra M: its own G, dead between callbacks
@@ -256,6 +266,7 @@ class M:
     ctx: Context | None
     curg: G | None
     exc: BaseException | None
+    frames: list[Any]
     g: G | None
     ident: int
     idle: bool
@@ -279,6 +290,7 @@ class M:
         self.p = self.nextp = self.curg = self.lockedg = self.g = self.ctx = None
         self.m0 = self.idle = self.spinning = False
         self.exc = None
+        self.frames = []
         self.pinned = self.waitunlockf = None
 
     def __repr__(self) -> str:

@@ -14,6 +14,7 @@ Source: Go 1.27 runtime/select.go. Tests: tests/runtime/test_selectgo.py, test_c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 from typing import Any, Final, Generic, TypeVar
 
@@ -285,6 +286,14 @@ class _Selecting(Waiter):
                 with ch._lock:
                     (ch._sendq if is_send else ch._recvq).leave(sudog)
                     sudog.forget()
+
+    def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
+        for ch in self.chans:
+            ch._get()
+        try:
+            return look(g) if self.token else []
+        finally:
+            self.unlock()
 
     def unwait(self, g: G) -> bool:
         try:

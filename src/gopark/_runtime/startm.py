@@ -40,6 +40,7 @@ __all__ = (
     "mysched",
     "newsched",
     "notesleep",
+    "ourthreads",
     "pidleget",
     "pidleput",
     "startm",
@@ -61,12 +62,15 @@ class Hooks:
     deadlock: Callable[[Sched, str], None]  # deadlock.py
     badcommand: Callable[[M, G, object], None]  # lockedm.py
     parklocked: Callable[[M, G, object], None]  # lockedm.py
+    recordframes: Callable[[M], None]  # traceback.py
     minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
     throw: Callable[[BaseException], None]  # panic.py
     abandon: Callable[[Sched, G | None], None]  # rt0.py
 
 
 hooks: Final = Hooks()
+
+ourthreads: Final[set[int]] = set()  # identifiers of the threads that newm has started
 
 _current: Sched | None = None
 _gomaxprocs = 1
@@ -122,6 +126,7 @@ def forget() -> None:
     global _current, _sched_lock
     _current = None
     _sched_lock = threading.Lock()
+    ourthreads.clear()
 
 
 # --- Ms and Ps --------------------------------------------------------------------------

@@ -53,6 +53,10 @@ class Timer(Waiter):
         g.waiting = None
         return True
 
+    def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
+        with self.timers.lock:
+            return look(g) if self.pending else []
+
 
 class Timers:
     """All timers of one program."""

@@ -11,8 +11,11 @@ status or wait reason, minutes and `locked to thread`; a function line one pair 
 parentheses; a file line a tab and `:digits`. Frames of this package do not show.
 
 Nothing here takes a lock: a dump is a copy of `allgs`, formatted at leisure. A G that moves
-on meanwhile is shown as it was at some moment of the dump. On a free-threaded build the
-frames of a thread that is executing cannot be read safely; Go's own words say so then.
+on meanwhile is shown as it was at some moment of the dump.
+
+Without the GIL frames may be read only while nobody runs them. A parked coroutine is kept
+from being woken meanwhile (`Waiter.frozen`), one that waits on a thread has left a note there
+(`M.frames`), and for one that runs, or is about to, Go's own words say that there is no stack.
 
 Source: Go 1.27 runtime/traceback.go, mprof.go (Stack). Tests: tests/runtime/test_traceback.py
 """
@@ -34,6 +37,7 @@ from types import (
 from typing import Any, Final
 
 from gopark._runtime.runtime2 import (
+    FREETHREADED,
     GDEAD,
     GRUNNING,
     GSYSCALL,
@@ -53,7 +57,9 @@ __all__ = (
     "funcname",
     "gtraceback",
     "num_goroutine",
+    "recordframes",
     "stack",
+    "threadstates",
 )
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -106,7 +112,7 @@ def stack(all: bool = False) -> str:
     parts = [] if me is None else [gtraceback(me, frame)]
     if all:
         others = sorted((g for g in allgs.copy() if g is not me), key=lambda g: g.goid)
-        threads = sys._current_frames() if others else {}
+        threads = threadstates() if others else {}
         parts += [text for g in others if (text := gtraceback(g, threads=threads))]
     return "\n".join(parts)
 
@@ -123,18 +129,30 @@ def gtraceback(
     if frame is not None:
         frames = threadframes(frame, tls.m)
     elif m is not None and m.ident and not (status is GWAITING and suspended(g)):
-        if status is GRUNNING and _freethreaded():
-            lines.append("\tgoroutine running on other thread; stack unavailable\n")
-            frames = []
+        if not FREETHREADED:
+            frames = threadframes((threads or threadstates()).get(m.ident), m)
         else:
-            if threads is None:
-                threads = sys._current_frames()
-            frames = threadframes(threads.get(m.ident), m)
-    else:
+            frames = [] if status is GRUNNING else m.frames
+    elif not FREETHREADED:
         frames = coroframes(g)
+    else:
+        waiting = g.waiting
+        frames = [] if status is not GWAITING or waiting is None else waiting.frozen(g, coroframes)
+    if not frames and FREETHREADED:
+        lines.append("\tgoroutine running on other thread; stack unavailable\n")
     lines += formatframes(frames)
     lines.append(createdby(g))
     return "".join(lines)
+
+
+def threadstates() -> dict[int, FrameType]:
+    """The innermost frame of each thread; none without the GIL, where they may not be read."""
+    return {} if FREETHREADED else sys._current_frames()
+
+
+def recordframes(m: M) -> None:
+    """Free-threaded: note where the goroutine on this thread is, before it waits here."""
+    m.frames = threadframes(sys._getframe(1), m)
 
 
 def header(g: G, status: Status) -> str:
@@ -284,8 +302,3 @@ def hidden(code: CodeType) -> bool:
     if known is None:
         known = _hidden_files[file] = os.path.abspath(file).startswith(_PACKAGE)
     return known
-
-
-def _freethreaded() -> bool:
-    enabled = getattr(sys, "_is_gil_enabled", None)
-    return enabled is not None and not enabled()
