@@ -70,11 +70,14 @@ async def test_after_sends_the_time_once():
     """Go: TestAfter."""
     start = monotonic()
     ch = after(0.01)
-    assert ch.try_recv() == (None, False, False)
     value, ok = await ch.recv_ok()
     assert ok
     assert start + 0.01 <= value <= monotonic()
     assert ch.try_recv() == (None, False, False)
+
+
+async def test_after_sends_nothing_before_its_time():
+    assert after(3600).try_recv() == (None, False, False)
 
 
 async def test_after_zero_fires_at_the_next_chance():

@@ -59,6 +59,7 @@ __all__ = (
 T = TypeVar("T")
 
 _INFLIGHT: Final = 0.0005  # seconds
+exiting: Final[list[bool]] = []  # not empty once the interpreter exits
 
 
 class _Foreign:
@@ -238,7 +239,9 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
     it is on, so that it is on no queue when it runs, and has ProgramEnded raised in it.
     """
     while m.nextp is None:
-        if not sched.ended:
+        if exiting and m.g is not None and m.ctx is None:
+            m.park.sleep()  # a thread of Python's: it sleeps on until the interpreter is gone
+        elif not sched.ended:
             notesleep(m, sched.recheck if m.m0 else -1)
             if m.nextp is None and not sched.ended:
                 _checkdead(sched)

@@ -355,6 +355,7 @@ def _atexit() -> None:
     """The interpreter exits: callbacks stop here, and no thread of ours is waited for."""
     sched = startm.current()
     if sched is not None:
+        lockedm.exiting.append(True)
         sched.ended = True
         for g in allgs.copy():  # callbacks that wait return to C; Python's threads sleep on
             if g.lockedm is not None and g.lockedm.ctx is not None:
