@@ -86,7 +86,6 @@ def procresize(sched: Sched, n: int) -> None:
             elif p.m is not None and p.m.p is p:  # p.m may be who had it before
                 p.m.p = None
                 p.m = None
-        sched.gomaxprocs = n
     for p in gone:
         strayed(p)
     if sched.runq:

@@ -333,7 +333,6 @@ class Sched:
     def __init__(self, gomaxprocs: int) -> None:
         self.lock = mklock(Rank.SCHED)
         self.runq: deque[G] = deque()
-        self.gomaxprocs = gomaxprocs
         self.allp: list[P] = [P(i, self) for i in range(gomaxprocs)]
         self.pidle: list[P] = self.allp[::-1]
         self.npidle = gomaxprocs
