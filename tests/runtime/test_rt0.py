@@ -394,3 +394,20 @@ def test_the_runtime_works_again_after_run_without_run(run):
     gopark.go(ch.send, 2)
     assert gopark.block(ch.recv()) == 2
     assert run(main) == 1
+
+
+def test_run_ends_soon_with_200_000_goroutines_parked_on_one_channel(child):
+    """Taking them off the queue one by one must not cost a search each: that took minutes."""
+    program = """
+import gopark
+
+async def main():
+    ch = gopark.Chan()
+    for _ in range(200_000):
+        gopark.go(ch.recv)
+    await gopark.testing.wait_all_parked()
+
+gopark.run(main)
+print("ended", gopark.runtime.num_goroutine())
+"""
+    assert child(program).stdout == "ended 0\n"

@@ -245,7 +245,9 @@ def _end(sched: Sched, m: M) -> None:
         panic.endsched(sched)
     m.p = None
     m.curg = None
-    left = [g for g in allgs.copy() if g.m is None or g.m.g is not g]
+    # In the order they were started, which is about that of the queues they are on: taking
+    # 100,000 of them off one channel in any other order would take minutes.
+    left = sorted((g for g in allgs.copy() if g.m is None or g.m.g is not g), key=lambda g: g.goid)
     for g in left:
         abandon(sched, g)
     _join(sched, m)
