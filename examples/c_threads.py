@@ -53,12 +53,16 @@ except AttributeError as missing:
 
 def run_c_thread(start: object, arg: int | None = None) -> None:
     """Have C make a thread that runs `start(arg)`, and wait until it has ended."""
-    thread = c_ulong()
-    error = libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(start, c_void_p), arg)  # type: ignore[arg-type]
-    if error:
-        raise OSError(error, "pthread_create")
-    # The wait is C that blocks; `cgo.call` lets other goroutines run meanwhile.
-    gopark.cgo.call(libc.pthread_join, thread, None)
+
+    def work() -> None:
+        thread = c_ulong()
+        error = libc.pthread_create(ctypes.byref(thread), None, ctypes.cast(start, c_void_p), arg)  # type: ignore[arg-type]
+        if error:
+            raise OSError(error, "pthread_create")
+        libc.pthread_join(thread, None)
+
+    # All of it is C that may block; `cgo.call` lets other goroutines run meanwhile.
+    gopark.cgo.call(work)
 
 
 # --- counted and seen, exactly ---------------------------------------------------------------
