@@ -43,7 +43,7 @@ from gopark._runtime.lockedm import drive, entersyscall, exitsyscall, foreign
 from gopark._runtime.newproc import isasync, startable_check
 from gopark._runtime.panic import fatal, gopanic, printerr, sysexit
 from gopark._runtime.runtime2 import GDEAD, GRUNNING, GSYSCALL, G, M, allgs, tls
-from gopark._runtime.startm import getsched, handoffp
+from gopark._runtime.startm import getsched, handoffp, releasep
 from gopark._runtime.traceback import callback_entry
 
 __all__ = ("call", "callback", "closing", "export", "nlive", "num_cgo_call")
@@ -106,7 +106,7 @@ def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
             unlisted(g)
             g.status = GDEAD
             m.curg = None
-            if m.ctx or m.p is not None:
+            if m.ctx or m.p is not None or m.hog:
                 _leave(m, g)
 
     callback_entry.add(entry.__code__)
@@ -193,7 +193,7 @@ def _exit(m: M, g: G) -> None:
 
 def _leave(m: M, g: G) -> None:
     """What only some callbacks leave behind: a P, context variables, or the M itself."""
-    p, m.p = m.p, None
+    p = releasep(m)
     if p is not None:
         handoffp(p.sched, p)
     if m.ctx:

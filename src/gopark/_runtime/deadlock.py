@@ -27,7 +27,7 @@ from typing import Final
 from gopark._runtime.errors import DeadlockError
 from gopark._runtime.panic import fatal
 from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, M, Sched, allgs
-from gopark._runtime.startm import current, hooks, ourthreads
+from gopark._runtime.startm import current, hooks, ourthreads, sysmonwait
 from gopark._runtime.traceback import gtraceback, threadstates
 
 __all__ = ("outside", "strict_deadlock")
@@ -97,6 +97,7 @@ def _pythonthreads(sched: Sched) -> bool:
     if FREETHREADED:
         return _thread._count() > len(ourthreads)
     ours = {m.ident for m in sched.allm}
+    ours.add(sysmonwait.ident)
     return any(ident not in ours for ident in sys._current_frames())
 
 

@@ -38,7 +38,8 @@ from typing import Any, Final
 from gopark._runtime.cgogate import guard
 from gopark._runtime.deadlock import outside
 from gopark._runtime.lockrank import Rank, mklock
-from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, casgstatus, goids, tls
+from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, Sched, casgstatus, goids, tls
+from gopark._runtime.startm import cpuclock, hooks
 
 __all__ = ("dropm", "extralen", "inuse", "needm", "resetctx", "threadexit")
 
@@ -62,6 +63,11 @@ def inuse() -> list[M]:
     """The extra Ms that are bound to a thread now."""
     with _lock:
         return list(_bound)
+
+
+def mcount(sched: Sched) -> int:
+    """How many threads the program has: its own, and those of C that have called in."""
+    return len(sched.allm) + len(_bound)
 
 
 def one_new_extram() -> None:
@@ -88,6 +94,7 @@ def needm(caller: FrameType | None) -> M:
             one_new_extram()
         _bound.add(m)
     m.ident = threading.get_ident()
+    m.clock = cpuclock()
     assert m.g is not None
     m.g.m = m
     tls.m = m
@@ -117,6 +124,7 @@ def dropm(m: M) -> None:
     """Give an extra M back. Runs on the thread it was bound to. Go: dropm."""
     tls.m = None
     m.ident = 0
+    m.clock = None
     m.sched = None
     m.pinned = m.ctx = m.exc = None
     with _lock:
@@ -198,3 +206,4 @@ def forget() -> None:
 
 
 outside.extras = inuse
+hooks.mcount = mcount

@@ -19,7 +19,7 @@ from gopark._runtime.runq import strayed
 from gopark._runtime.runtime2 import P, Sched
 from gopark._runtime.startm import pidleput, wakep
 
-__all__ = ("gomaxprocs", "num_cpu")
+__all__ = ("gomaxprocs", "num_cpu", "set_max_threads")
 
 _MAX = 1 << 10
 
@@ -69,6 +69,39 @@ def gomaxprocs(n: int = 0) -> int:
     return before
 
 
+def set_max_threads(n: int) -> int:
+    """Limit the threads that a program may have; one that needs more dies.
+
+    A guard against a program that makes threads without end: goroutines that block their
+    thread take one each. Threads of C that have called in count, sysmon does not.
+
+    Args:
+        n: The new limit. It is 10,000 at the start.
+    Returns:
+        The limit before the call.
+    Raises:
+        TypeError: `n` is not an integer.
+        ValueError: `n` is less than 1.
+        FatalError: the program has more threads than `n` already; it ends.
+    Example:
+        >>> before = gopark.runtime.set_max_threads(500)
+        >>> gopark.runtime.set_max_threads(before)
+        500
+
+    Go: debug.SetMaxThreads.
+    """
+    if not isinstance(n, int) or isinstance(n, bool):
+        raise TypeError(f"set_max_threads: n must be an integer, got {n!r}")
+    if n < 1:
+        raise ValueError(f"set_max_threads: n must be at least 1, got {n}")
+    before = startm.maxthreads()
+    startm.setmaxthreads(n)
+    sched = startm.current()
+    if sched is not None:
+        startm.checkmcount(sched)
+    return before
+
+
 def procresize(sched: Sched, n: int) -> None:
     """Give a running program `n` Ps."""
     with sched.lock:
@@ -77,6 +110,7 @@ def procresize(sched: Sched, n: int) -> None:
             p = P(pid, sched)
             sched.allp.append(p)
             pidleput(sched, p)
+        sched.maxhogs = n
         gone = sched.allp[n:]
         del sched.allp[n:]
         for p in gone:

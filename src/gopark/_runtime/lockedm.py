@@ -43,6 +43,7 @@ from gopark._runtime.startm import (
     hooks,
     notesleep,
     pidleget,
+    releasep,
     wakep,
 )
 
@@ -190,8 +191,8 @@ def mpark(m: M, g: G) -> None:
         hooks.recordframes(m)
     unlockf, m.waitunlockf = m.waitunlockf, None
     g.status = GWAITING
-    p, m.p = m.p, None
     unlockf(None)  # type: ignore[misc]
+    p = releasep(m)
     if p is not None:
         handoffp(sched, p)
     else:
@@ -208,6 +209,7 @@ def _schedof(m: M) -> Sched:
     sched = m.sched
     if sched is None or (sched.ended and m.g is not None):
         sched = m.sched = getsched()
+        m.hog = False
     return sched
 
 
@@ -263,7 +265,7 @@ def _takeoff(sched: Sched, g: G) -> bool:
     """Take `g` off its wait queue or run queue; True if it was there."""
     if g.status is GWAITING:
         return g.waiting is not None and g.waiting.unwait(g)
-    queues: list[Any] = [sched.runq]
+    queues: list[Any] = [sched.runq, sched.hogq]
     for p in sched.allp[:]:
         queues += [p.runq, p.runnext]
     for queue in queues:
@@ -289,7 +291,7 @@ def requeue(sched: Sched, m: M, g: G) -> None:
     g.ctx = _ELSEWHERE
     g.lockedm = m
     g.status = GRUNNABLE
-    p, m.p = m.p, None
+    p = releasep(m)
     sched.runq.append(g)
     if p is not None:
         handoffp(sched, p)
@@ -314,7 +316,7 @@ def entersyscall(m: M, g: G) -> None:
     g.waitsince = sched.now
     with sched.lock:
         sched.nsyscall += 1
-    p, m.p = m.p, None
+    p = releasep(m)
     if p is not None:
         handoffp(sched, p)
 
@@ -326,12 +328,11 @@ def exitsyscall(m: M, g: G) -> None:
     with sched.lock:
         wantp = not sched.ended and m.g is None  # a foreign thread holds no P
         p = pidleget(sched) if wantp and sched.pidle else None
+        if p is not None:
+            acquirep(m, p)
         sched.nsyscall -= 1
     casgstatus(g, GSYSCALL, GRUNNING)
-    if p is not None:
-        p.m = m
-        m.p = p
-    elif wantp:
+    if wantp and p is None:
         requeue(sched, m, g)
 
 

@@ -27,7 +27,7 @@ from typing import Final, NoReturn
 
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
 from gopark._runtime.runtime2 import GDEAD, GRUNNING, G, M, Sched, allgs, casgstatus, tls
-from gopark._runtime.startm import handoffp, hooks
+from gopark._runtime.startm import handoffp, hooks, maxthreads, releasep
 from gopark._runtime.traceback import createdby, excstack, formatframes, header
 
 __all__ = (
@@ -119,7 +119,7 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
     locked = g.lockedcnt
     g.clear()
     if locked:  # its thread ends with it: see stopm
-        p, m.p = m.p, None
+        p = releasep(m)
         if p is not None:
             handoffp(sched, p)
 
@@ -127,7 +127,7 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
 def _awaitreport(m: M, sched: Sched) -> None:
     """Main is done: a report that is being printed comes first. It may need our P for that."""
     if not _panlk.acquire(False):
-        p, m.p = m.p, None
+        p = releasep(m)
         if p is not None:
             handoffp(sched, p)
         _panlk.acquire()
@@ -238,6 +238,12 @@ def throw(exc: BaseException) -> None:
     _exit()
 
 
+def exhausted(sched: Sched) -> None:
+    """More threads than `set_max_threads` allows."""
+    what = f"runtime: program exceeds {maxthreads()}-thread limit\nfatal error: thread exhaustion"
+    fatal(sched, FatalError("fatal error: thread exhaustion"), what + "\n")
+
+
 def die(sched: Sched, err: FatalError, report: str) -> None:
     """Print, then end the program. Caller holds `_panlk`."""
     sched.fatal = err
@@ -283,7 +289,7 @@ def endsched(sched: Sched) -> None:
         sched.midle.clear()
         for m in ms:
             m.p = None
-            m.idle = False
+            m.idle = m.hog = False
         sched.npidle = 0
         sched.pidle.clear()
     for m in ms:
@@ -296,3 +302,4 @@ def endsched(sched: Sched) -> None:
 
 hooks.goexit0 = goexit0
 hooks.throw = throw
+hooks.exhausted = exhausted

@@ -46,11 +46,16 @@ from gopark._runtime.runtime2 import (
     Sched,
     allgs,
     casgstatus,
+    codeof,
     tls,
 )
 from gopark._runtime.startm import (
     acquirep,
+    cpuclock,
     givep,
+    globwork,
+    handoffp,
+    hogback,
     hooks,
     midleget,
     midleput,
@@ -58,6 +63,7 @@ from gopark._runtime.startm import (
     ourthreads,
     pidleget,
     pidleput,
+    releasep,
     startm,
     wakep,
     wantpoller,
@@ -66,6 +72,7 @@ from gopark._runtime.startm import (
 __all__ = ("mstart", "schedule", "stopm")
 
 SCHEDTICK: Final = 61
+IDLETIME: Final = 5.0  # seconds: an idle thread that was not needed for so long ends
 
 
 # --- a thread of ours, and its sleep -----------------------------------------------------
@@ -75,6 +82,7 @@ def mstart(m: M) -> None:
     """A new thread of ours, from its first to its last line."""
     tls.m = m
     m.ident = threading.get_ident()
+    m.clock = cpuclock()
     ourthreads.add(m.ident)
     sched = m.sched
     assert sched is not None
@@ -107,19 +115,20 @@ def stopm(m: M) -> bool:
         if sched.ended:
             return False
         p, m.p = m.p, None
+        if m.hog:
+            hogback(sched, m)
         if m.spinning:
             m.spinning = False
             sched.nmspinning -= 1
         if p is not None:
             pidleput(sched, p)
         # Another P's `runnext` is its own M's to run, if that comes back to its loop soon.
-        work = sched.runq or any(
+        work = globwork(sched) or any(
             q.runq or (q.runnext and (q is p or onthread(q))) for q in sched.allp
         )
         if work and sched.pidle:
             p = pidleget(sched)
-            p.m = m
-            m.p = p
+            acquirep(m, p)
             return True
         if m.nextp is None:
             midleput(sched, m)
@@ -147,22 +156,32 @@ def _sleeptime(sched: Sched, m: M) -> float:
 
 
 def _sleep(sched: Sched, m: M, timeout: float) -> bool:
+    """Sleep until chosen, woken or for `timeout`; without one, until nobody needed it for long."""
+    spare = timeout < 0 and not m.m0 and m is not _lastidle(sched)
     while m.nextp is None and not sched.ended:
-        notesleep(m, timeout)
+        woken = notesleep(m, IDLETIME if spare else timeout)
         with sched.lock:
             if not m.idle:
-                timeout = -1  # chosen (nextp), or the program has ended
+                timeout, spare = -1, False  # chosen (nextp), or the program has ended
                 continue
             # Time is up, or somebody wants this M to look around (deadlock.recheck).
             m.idle = False
             sched.midle.remove(m)
             if sched.pollm is m:
                 sched.pollm = None
+            if spare and not woken:
+                return False
             if sched.pidle:
                 givep(m, pidleget(sched))
             break
     acquirep(m)
     return not sched.ended
+
+
+def _lastidle(sched: Sched) -> M | None:
+    """The idle thread of ours that is woken last: it stays for good, the others end in time."""
+    with sched.lock:
+        return next((m for m in sched.midle if not m.m0), None)
 
 
 # --- the loop ----------------------------------------------------------------------------
@@ -178,11 +197,13 @@ def findrunnable(m: M) -> G | None:
             if not stopm(m):
                 return None
             continue
-        sched.now = now = monotonic()
+        sched.now = p.began = now = monotonic()
         if now >= sched.timers.when:
             sched.timers.run(now)
         p.schedtick += 1
         # In turn, so that neither queue starves the other whatever sends us here.
+        if sched.hogq and (g := hogget(m, sched)) is not None:
+            return g
         if p.schedtick & 1:
             g = globrunqget(sched, p) or runqhead(p)
         else:
@@ -191,6 +212,8 @@ def findrunnable(m: M) -> G | None:
             g = _steal(m, sched, p)
         if m.p is not p:
             strayed(p)  # taken while we moved Gs onto it
+        if g is not None and sched.nhogs >= sched.maxhogs and deferhog(sched, g):
+            continue
         if g is not None:
             if m.spinning:
                 resetspinning(m, sched)
@@ -213,6 +236,34 @@ def _steal(m: M, sched: Sched, p: P) -> G | None:
         if victim is not p and (g := runqsteal(p, victim)) is not None:
             return g
     return None
+
+
+def deferhog(sched: Sched, g: G) -> bool:
+    """Hold back a goroutine that is likely to compute while enough others do: see sysmon.py."""
+    if codeof(g) not in sched.hogcodes or g is sched.main or g.lockedm is not None:
+        return False
+    with sched.lock:
+        if sched.nhogs < sched.maxhogs or sched.ended:
+            return False
+        if not sched.hogq:
+            sched.hogwhen = monotonic()
+        sched.hogq.append(g)
+    return True
+
+
+def hogget(m: M, sched: Sched) -> G | None:
+    """One that was held back, once there is room again. It runs as a hog, without a P."""
+    with sched.lock:
+        if sched.nhogs >= sched.maxhogs or not sched.hogq or m.p is None:
+            return None
+        g = sched.hogq.popleft()
+        p, m.p = m.p, None
+        m.hog = True
+        sched.nhogs += 1
+    if m.spinning:
+        resetspinning(m, sched)
+    handoffp(sched, p)
+    return g
 
 
 def resetspinning(m: M, sched: Sched) -> None:
@@ -241,7 +292,7 @@ def schedule(m: M) -> None:
     heap = timers.heap
     unlistg = allgs.discard
     monotime = monotonic
-    ticks = range(SCHEDTICK - 1)
+    ticks, onetick = range(SCHEDTICK - 1), range(1)
     g: G | None = None
     nop = p = P(-1, sched)  # in the place of a P that was taken before the first step
     while True:
@@ -257,7 +308,8 @@ def schedule(m: M) -> None:
         runnext, runq = p.runnext, p.runq
         popnext, popleft = runnext.pop, runq.popleft
         now = sched.now
-        for _ in ticks:
+        # While hogs compute, findrunnable is to see each goroutine before it runs.
+        for _ in ticks if not sched.nhogs else onetick:
             if g.status is not GRUNNABLE:
                 badrunnable(g)
             g.status = GRUNNING
@@ -296,7 +348,8 @@ def schedule(m: M) -> None:
             except IndexError:
                 break
         else:
-            runq.append(g)  # the slice was over before it began: others first
+            # The slice was over before it began: others first.
+            runq.appendleft(g) if sched.nhogs else runq.append(g)
         if m.p is not p:
             strayed(p)
 
@@ -320,7 +373,7 @@ def startlockedm(m: M, g: G) -> None:
     """Give this M's P to the thread that `g` has to run on. Go: startlockedm."""
     sched = m.sched
     assert sched is not None
-    p, m.p = m.p, None
+    p = releasep(m)
     lockedm = g.lockedm
     if lockedm is not None:
         g.m = lockedm

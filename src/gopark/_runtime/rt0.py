@@ -33,7 +33,17 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, overload
 
-from gopark._runtime import cgocall, extram, lockedm, mfinal, panic, proc, signal_unix, startm
+from gopark._runtime import (
+    cgocall,
+    extram,
+    lockedm,
+    mfinal,
+    panic,
+    proc,
+    signal_unix,
+    startm,
+    sysmon,
+)
 from gopark._runtime.errors import Goexit
 from gopark._runtime.newproc import newg, startable
 from gopark._runtime.proc import schedule, stopm
@@ -124,6 +134,7 @@ def _program(
     m = M(sched)
     m.m0 = True
     m.ident = threading.get_ident()
+    m.clock = startm.cpuclock()
     tls.m = None  # main is nobody's child
     g = newg(1, None if coro is None else _keep(sched, coro), main, args, kwargs, None)
     tls.m = m
@@ -174,9 +185,7 @@ def _entermain(sched: Sched, m: M, g: G) -> None:
         sched.main = g
         sched.nsyscall += 1
         if sched.pidle:
-            p = startm.pidleget(sched)
-            p.m = m
-            m.p = p
+            startm.acquirep(m, startm.pidleget(sched))
 
 
 def _leavesyscall(sched: Sched) -> None:
@@ -272,6 +281,8 @@ def abandon(sched: Sched, g: G | None) -> None:
         sched.runq.append(g)
     for p in sched.allp:
         drainp(p)
+    while sched.hogq:
+        sched.runq.append(sched.hogq.popleft())
     while sched.runq:
         try:
             taken = sched.runq.popleft()
@@ -349,6 +360,7 @@ def _afterfork() -> None:
     tls.m = None
     startm.forget()
     panic.forget()
+    sysmon.forget()
     extram.forget()
     signal_unix.forget()
 

@@ -18,9 +18,10 @@ coroutine crash the interpreter. A G is resumed only by the M that took it off a
 (`list.pop` and `deque.popleft` hand an item to exactly one taker), and it gets onto a run
 queue only through the one who owned its wake-up.
 
-P is advisory: somebody else may take `m.p` at any moment (only the end of the program does
-so today). Read `m.p` once into a local and use that; every queue of a P stands several
-producers and consumers.
+P is advisory: somebody else may take `m.p` at any moment (sysmon, gomaxprocs, the end of the
+program do), under Sched.lock; so who gives it away does that under the same lock (releasep).
+Read `m.p` once into a local and use that; every queue of a P stands several producers and
+consumers.
 
 Relies on: append, pop and popleft of list and deque, add and discard of set, and one
 attribute load or store, each being atomic on both builds.
@@ -60,6 +61,7 @@ __all__ = (
     "Waiter",
     "allgs",
     "casgstatus",
+    "codeof",
     "getg",
     "goids",
     "gosched_point",
@@ -243,11 +245,13 @@ class M:
     """An OS thread that runs Gs, or an extra M that waits to be bound to a foreign thread."""
 
     __slots__ = (
+        "clock",  # the CPU clock of its thread, for sysmon; None where there is none
         "ctx",  # extra M: the context entered on the thread, replaced when a callback used it
         "frames",  # free-threaded: where its G waits on this thread, for dumps by others
         "exc",  # raised in the G that waits on this thread once it wakes; set by who woke it
         "curg",  # the G whose code this thread executes, or holds on its stack while parked
         "g",  # extra M: its own G, dead between callbacks
+        "hog",  # it computes without a P, and counts in Sched.nhogs; guarded by Sched.lock
         "ident",  # thread identifier; 0 while the M has no thread
         "idle",  # on Sched.midle; guarded by Sched.lock
         "lockedg",  # the G that lock_os_thread bound to this M
@@ -263,11 +267,13 @@ class M:
         "waitunlockf",  # set by the G just before it yields PARK; called once it is waiting
     )
 
+    clock: int | None
     ctx: Context | None
     curg: G | None
     exc: BaseException | None
     frames: list[Any]
     g: G | None
+    hog: bool
     ident: int
     idle: bool
     lockedg: G | None
@@ -288,7 +294,8 @@ class M:
         self.park = Note()
         self.ident = self.ncgo = 0
         self.p = self.nextp = self.curg = self.lockedg = self.g = self.ctx = None
-        self.m0 = self.idle = self.spinning = False
+        self.m0 = self.idle = self.spinning = self.hog = False
+        self.clock = None
         self.exc = None
         self.frames = []
         self.pinned = self.waitunlockf = None
@@ -300,7 +307,7 @@ class M:
 class P:
     """The right to schedule, with the queues that go with it."""
 
-    __slots__ = ("m", "pid", "runnext", "runq", "schedtick", "sched")
+    __slots__ = ("began", "m", "pid", "runnext", "runq", "schedtick", "sched")
 
     def __init__(self, pid: int, sched: Sched) -> None:
         self.pid = pid
@@ -310,6 +317,7 @@ class P:
         # At most one G, the one to run next. A list, since pop() is the atomic exchange.
         self.runnext: list[G] = []
         self.schedtick = 0
+        self.began = 0.0  # when the slice that runs now began, for sysmon
 
     def __repr__(self) -> str:
         return f"<P {self.pid}>"
@@ -321,8 +329,9 @@ class P:
 class Sched:
     """One program: from the first use of the runtime, or `run`, until main returns.
 
-    `lock` guards midle, pidle, allm, allp, npidle, nmspinning, nsyscall, every M's `idle`,
-    `spinning` and `nextp`, and all decisions about who sleeps. It is held for a few lines at a time
+    `lock` guards midle, pidle, allm, allp, npidle, nmspinning, nsyscall, the hogs, every M's
+    `idle`, `spinning`, `hog` and `nextp`, the taking of a P from an M, and all decisions about
+    who sleeps. It is held for a few lines at a time
     and nothing is called under it that could run user code.
 
     Read without it: `npidle` and `nmspinning` (by ready: stale means one wake-up more, or
@@ -339,6 +348,11 @@ class Sched:
         self.nmspinning = 0
         self.allm: list[M] = []
         self.midle: list[M] = []
+        self.nhogs = 0  # see sysmon.py, as for the next four
+        self.maxhogs = gomaxprocs
+        self.hogq: deque[G] = deque()
+        self.hogcodes: set[object] = set()
+        self.hogwhen = 0.0
         self.nsyscall = 0  # Ms of ours in cgo.call, without a P
         self.recheck = -1.0  # seconds until an idle M asks again whether the program is dead
         self.now = 0.0  # the clock as some M last read it, for `waitsince`
@@ -375,6 +389,15 @@ def getg() -> G | None:
     """The goroutine that the calling thread runs, or None."""
     m = tls.m
     return None if m is None else m.curg
+
+
+def codeof(g: G) -> object:
+    """The code that a goroutine was started with: how sysmon knows a function again."""
+    coro = g.coro
+    if coro is not None:
+        return getattr(coro, "cr_code", None)
+    fn = getattr(g.step, "fn", None)
+    return getattr(fn, "__code__", fn)
 
 
 def casgstatus(g: G, old: Status, new: Status) -> None:

@@ -18,22 +18,26 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextvars import Context
 from time import monotonic
 from typing import Any, Final
 
 from gopark._runtime.errors import Throw
-from gopark._runtime.runtime2 import G, M, P, Sched, tls
+from gopark._runtime.runtime2 import G, M, Note, P, Sched, tls
 from gopark._runtime.timer import NEVER, Timers
 
 __all__ = (
     "acquirep",
+    "cpuclock",
     "current",
     "getsched",
     "givep",
+    "globwork",
     "gone",
     "handoffp",
+    "hogback",
     "hooks",
     "midleget",
     "midleput",
@@ -43,7 +47,9 @@ __all__ = (
     "ourthreads",
     "pidleget",
     "pidleput",
+    "releasep",
     "startm",
+    "sysmonwait",
     "wakep",
     "wantpoller",
 )
@@ -62,6 +68,9 @@ class Hooks:
     deadlock: Callable[[Sched, str], None]  # deadlock.py
     badcommand: Callable[[M, G, object], None]  # lockedm.py
     parklocked: Callable[[M, G, object], None]  # lockedm.py
+    mcount: Callable[[Sched], int]  # extram.py
+    exhausted: Callable[[Sched], None]  # panic.py
+    sysmon: Callable[[], None]  # sysmon.py: start its thread
     recordframes: Callable[[M], None]  # traceback.py
     minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
     throw: Callable[[BaseException], None]  # panic.py
@@ -72,8 +81,22 @@ hooks: Final = Hooks()
 
 ourthreads: Final[set[int]] = set()  # identifiers of the threads that newm has started
 
+
+class _SysmonWait:
+    """Whether sysmon sleeps until a P is taken, and the note that it sleeps on."""
+
+    def __init__(self) -> None:
+        self.started = False
+        self.on = False  # set under Sched.lock, or while there is no program
+        self.note = Note()
+        self.ident = 0
+
+
+sysmonwait: Final = _SysmonWait()
+
 _current: Sched | None = None
 _gomaxprocs = 1
+_maxthreads = 10_000
 _sched_lock = threading.Lock()  # guards the making of a Sched
 
 
@@ -121,6 +144,15 @@ def gomaxprocs() -> int:
     return _gomaxprocs
 
 
+def setmaxthreads(n: int) -> None:
+    global _maxthreads
+    _maxthreads = n
+
+
+def maxthreads() -> int:
+    return _maxthreads
+
+
 def forget() -> None:
     """In the child of a fork: there is no program, and no thread but this one."""
     global _current, _sched_lock
@@ -151,6 +183,12 @@ def pidleget(sched: Sched) -> P:
     """Take an idle P; the caller holds Sched.lock and knows that there is one."""
     p = sched.pidle.pop()
     sched.npidle -= 1
+    if sysmonwait.on:
+        sysmonwait.on = False
+        sysmonwait.note.wakeup()
+    elif not sysmonwait.started:
+        sysmonwait.started = True
+        hooks.sysmon()
     return p
 
 
@@ -199,6 +237,7 @@ def newm(sched: Sched, p: P, spinning: bool) -> None:
     m.spinning = spinning
     with sched.lock:
         sched.allm.append(m)
+    checkmcount(sched)
     options: dict[str, Any] = {}
     if sys.version_info >= (3, 14):
         options["context"] = Context()  # 3.14t would hand down the starter's context
@@ -213,23 +252,70 @@ def newm(sched: Sched, p: P, spinning: bool) -> None:
             hooks.throw(Throw(f"newm: no new thread (have {have} already): {exc}"))
 
 
+def checkmcount(sched: Sched) -> None:
+    """A program with more threads than allowed has gone astray: end it. Go: checkmcount."""
+    if hooks.mcount(sched) > maxthreads() and not sched.ended:
+        hooks.exhausted(sched)
+
+
 def givep(m: M, p: P) -> None:
     """Leave `p` for `m`, which is about to be woken. What is queued on it goes along."""
     p.m = m
     m.nextp = p
 
 
-def acquirep(m: M) -> None:
-    """Take the P that whoever woke this M left for it; one that is gone meanwhile is drained."""
-    p, m.nextp = m.nextp, None
+def acquirep(m: M, p: P | None = None) -> None:
+    """Take `p`, or what whoever woke this M left for it; one that is gone meanwhile is drained."""
     if p is None:
-        return
+        p, m.nextp = m.nextp, None
+        if p is None:
+            return
     if gone(p):
         hooks.drainp(p)
         wakep(p.sched)
         return
+    p.schedtick += 1
+    p.began = monotonic()
     p.m = m
     m.p = p
+
+
+def cpuclock() -> int | None:
+    """The calling thread's CPU clock, by which sysmon sees whether it works."""
+    getid = getattr(time, "pthread_getcpuclockid", None)
+    return None if getid is None else getid(threading.get_ident())
+
+
+def releasep(m: M) -> P | None:
+    """Take the P off this M, whose thread is about to wait or end; None if it has none.
+
+    Under the lock, for sysmon may take it too, and one of the two must win. Go: releasep.
+    """
+    sched = m.sched
+    if sched is None:
+        return None
+    with sched.lock:
+        p, m.p = m.p, None
+        hog = m.hog
+        if hog:
+            hogback(sched, m)
+    if hog and sched.npidle and globwork(sched):
+        wakep(sched)
+    return p
+
+
+def hogback(sched: Sched, m: M) -> None:
+    """A hog has come to a scheduling point: one that waits may run. Caller holds Sched.lock."""
+    m.hog = False
+    sched.nhogs -= 1
+    sched.hogwhen = monotonic()
+    if not sched.hogq:
+        sched.maxhogs = len(sched.allp)
+
+
+def globwork(sched: Sched) -> bool:
+    """A goroutine waits that belongs to no P: on the global queue, or held back as a hog."""
+    return bool(sched.runq or (sched.hogq and sched.nhogs < sched.maxhogs))
 
 
 def gone(p: P) -> bool:
@@ -237,15 +323,15 @@ def gone(p: P) -> bool:
     return p.sched.allp[p.pid : p.pid + 1] != [p]
 
 
-def notesleep(m: M, timeout: float = -1) -> None:
-    """Sleep on the M's note, until woken or for `timeout` seconds.
+def notesleep(m: M, timeout: float = -1) -> bool:
+    """Sleep on the M's note, until woken or for `timeout` seconds; False if time was up.
 
     On the main thread a signal may come between the interpreter's last look for one and the
     start of the wait, which then does not end. So that thread looks once more, soon.
     """
     if timeout < 0 and m.m0 and m.park.sleep(_SIGNALCHECK):
-        return
-    m.park.sleep(timeout)
+        return True
+    return m.park.sleep(timeout)
 
 
 def handoffp(sched: Sched, p: P) -> None:
@@ -260,10 +346,10 @@ def handoffp(sched: Sched, p: P) -> None:
     with sched.lock:
         if sched.ended:
             return
-        if p.empty() and not sched.runq and not wantpoller(sched):
+        if p.empty() and not globwork(sched) and not wantpoller(sched):
             pidleput(sched, p)
             # A submitter that saw no idle P has put its G there by now.
-            again = pidleget(sched) if sched.runq and sched.pidle else None
+            again = pidleget(sched) if globwork(sched) and sched.pidle else None
             if again is None:
                 dead = hooks.checkdead(sched)
         else:

@@ -1,0 +1,228 @@
+"""sysmon: the thread that watches the Ms and takes the P from one that does not come back.
+
+A goroutine may block its thread or compute for long without a word. Its M cannot be stopped,
+but its P can be given to another M (P is advisory, see runtime2.py); the goroutine runs on
+without one until its next scheduling point. An M comes back once it starts another step, so
+sysmon looks twice, and compares:
+  asleep     its thread's CPU clock stood still: retaken at once
+  busy       10 ms in one step: retaken if something waits for the P
+A thread that waits for the GIL is no sleeper. It wakes once a switch interval, in C, to ask
+for the GIL again, which its CPU clock shows. So while the process burns CPU, and somebody may
+be holding the GIL, a clock must stand still for more than such an interval.
+
+How often it looks: every 0.5 ms after it has retaken a P, every millisecond for a second
+after it met a sleeper, at most every 11 ms in a program that gives it no reason, and not at
+all once every P is idle (`sysmonwait`; `pidleget` wakes it).
+
+Hogs. The Ms that compute without a P are counted (`Sched.nhogs`), and MAXHOGS is as many as
+there may be: with so many the P stays where it is. From `Sched.maxhogs` on, which is the
+number of Ps as long as hogs come and go, goroutines of a function known for computing
+(`Sched.hogcodes`) are not started but queue on `Sched.hogq` (proc.py, deferhog), and all
+others run. Every tenth of a second without a hog coming back lets in one more.
+
+Locks: Sched.lock, for one decision at a time. There is one sysmon for the process; the state
+of this module is its own, and it works for the program that runs.
+Source: Go 1.27 runtime/proc.go (sysmon, retake). Tests: tests/runtime/test_sysmon.py
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import time
+from time import monotonic
+from typing import Final
+
+from gopark._runtime.runtime2 import FREETHREADED, M, Note, P, Sched, codeof
+from gopark._runtime.startm import current, handoffp, hooks, ourthreads, sysmonwait, wakep
+
+__all__ = ("FORCE_PREEMPT", "MAXHOGS", "Watch")
+
+# Seconds.
+_SHORT: Final = 0.0005  # between two looks, after a P was retaken
+_ALERT: Final = 0.001  # the same, while the program is one that blocks
+_LONG: Final = 0.011  # the same, at most
+_BURST: Final = 0.05  # sleepers tend to come in numbers: how long it looks out for the next
+_MEMORY: Final = 1.0  # how long a program is one that blocks
+_STILL: Final = 0.0004  # a clock that stood still for so long belongs to a sleeper
+_ADMIT: Final = 0.1  # no hog came back for so long: let in one more
+FORCE_PREEMPT: Final = 0.01  # a step that is busy for longer may lose its P
+
+MAXHOGS: Final = 8  # Ms that compute without a P, at most
+_IDLELOOKS: Final = 3  # so many times in a row every P was idle: sleep
+
+_clock: Final = getattr(time, "clock_gettime", None)
+
+
+class Watch:
+    """What sysmon remembers of a P between two looks."""
+
+    __slots__ = ("cpu", "m", "since", "still", "tick")
+
+    def __init__(self) -> None:
+        self.m: M | None = None
+        self.tick = -1
+        self.since = 0.0  # when the step was first seen
+        self.cpu = 0.0  # the thread's CPU clock at the last look
+        self.still = 0.0  # since when that clock has not moved
+
+
+class _Sysmon:
+    """The thread's own state; nobody else touches it."""
+
+    def __init__(self) -> None:
+        self.delay = _SHORT
+        self.idlelooks = 0
+        self.blocked = 0.0  # when a sleeper was last met
+        self.contended = 0.0  # until when the GIL counts as fought for
+        self.looked = 0.0  # when it last looked, and the CPU time of the process then
+        self.spent = 0.0
+        self.watches: dict[P, Watch] = {}
+        self.sched: Sched | None = None
+
+    def loop(self) -> None:
+        sysmonwait.ident = _thread.get_ident()
+        ourthreads.add(sysmonwait.ident)
+        note = sysmonwait.note
+        while True:
+            sched = current()
+            if sched is not self.sched:
+                self.sched = sched
+                self.watches.clear()
+            if sched is None or self.idlelooks >= _IDLELOOKS:
+                if self.parked(sched):
+                    del sched  # a sleeping thread keeps no program alive
+                    note.sleep()
+                self.delay, self.idlelooks = _SHORT, 0
+                continue
+            note.sleep(self.delay)
+            self.look(sched, monotonic())
+
+    def parked(self, sched: Sched | None) -> bool:
+        """Show that this thread sleeps, unless a P has been taken meanwhile."""
+        self.sched = None
+        self.watches.clear()
+        if sched is None:
+            sysmonwait.on = True
+            return current() is None
+        with sched.lock:
+            if sched.npidle == len(sched.allp):
+                sysmonwait.on = True
+            return sysmonwait.on
+
+    def look(self, sched: Sched, now: float) -> None:
+        if sched.ended:
+            return
+        self.fought(now)
+        if sched.npidle == len(sched.allp):
+            self.idlelooks += 1
+            self.delay = min(self.delay * 2, _LONG)
+            return
+        self.idlelooks = 0
+        verdicts = [self.retake(sched, p, now) for p in sched.allp[:]]
+        if sched.hogq:
+            _admit(sched, now)
+        burst = now - self.blocked < _BURST
+        if "taken" in verdicts or (burst and "suspect" in verdicts):
+            self.delay = _SHORT
+        elif "suspect" in verdicts or now - self.blocked < _MEMORY:
+            self.delay = _ALERT
+        else:
+            self.delay = min(self.delay * 2, _LONG)
+
+    def fought(self, now: float) -> None:
+        """See whether somebody may have held the GIL since the last look."""
+        spent = time.process_time()
+        if spent - self.spent > (now - self.looked) / 2 and not FREETHREADED:
+            self.contended = now + sys.getswitchinterval()
+        self.spent, self.looked = spent, now
+
+    def retake(self, sched: Sched, p: P, now: float) -> str:
+        """Look at one P, and take it if its M does not come back."""
+        m = p.m
+        g = None if m is None else m.curg
+        watch = self.watches.get(p)
+        if watch is None:
+            watch = self.watches[p] = Watch()
+        if m is None or g is None or m.p is not p:
+            watch.m = None
+            return "idle"
+        cpu = _cputime(m)
+        if watch.m is not m or watch.tick != p.schedtick:
+            watch.m, watch.tick = m, p.schedtick
+            watch.cpu, watch.since, watch.still = cpu, now, now
+            return "suspect" if now - p.began > _ALERT else "new"
+        if cpu != watch.cpu or m.clock is None:
+            # It ran, but for less than half of the time: it may have fallen asleep since.
+            slow = cpu - watch.cpu < (now - watch.still) / 2 and m.clock is not None
+            watch.cpu, watch.still = cpu, now
+            if now - watch.since < FORCE_PREEMPT:
+                return "suspect" if slow else "busy"
+            if _waiting(sched, p, now) and _take(sched, p, m, True):
+                return "taken"
+            return "suspect" if slow and now > self.contended else "busy"
+        need = 1.2 * sys.getswitchinterval() if now < self.contended else _STILL
+        if now - watch.still < need:
+            return "suspect"
+        self.blocked = now
+        return "taken" if _take(sched, p, m, False) else "busy"
+
+
+def _cputime(m: M) -> float:
+    """The CPU time of the M's thread; 0 where there is no such clock."""
+    if m.clock is None or _clock is None:
+        return 0.0
+    try:
+        cpu: float = _clock(m.clock)
+    except OSError:
+        return 0.0  # the thread has ended
+    return cpu
+
+
+def _waiting(sched: Sched, p: P, now: float) -> bool:
+    """Something waits for this P."""
+    return bool(p.runq or p.runnext or sched.runq or now >= sched.timers.when)
+
+
+def _take(sched: Sched, p: P, m: M, hog: bool) -> bool:
+    """Take `p` from `m` and hand it to whoever can use it."""
+    with sched.lock:
+        g = m.curg
+        if sched.ended or p.m is not m or m.p is not p or g is None:
+            return False
+        if hog:
+            if sched.nhogs >= MAXHOGS:
+                return False
+            sched.nhogs += 1
+            m.hog = True
+            sched.hogcodes.add(codeof(g))
+            sched.hogwhen = monotonic()
+        m.p = None
+        p.m = None
+    handoffp(sched, p)
+    return True
+
+
+def _admit(sched: Sched, now: float) -> None:
+    """Goroutines are held back because of hogs, and none of those comes back: one more."""
+    with sched.lock:
+        if now - sched.hogwhen < _ADMIT or sched.maxhogs >= MAXHOGS or not sched.hogq:
+            return
+        sched.hogwhen = now
+        sched.maxhogs += 1
+    wakep(sched)
+
+
+def start() -> None:
+    """The first P of the process is taken: start the thread."""
+    _thread.start_new_thread(_Sysmon().loop, ())
+
+
+def forget() -> None:
+    """In the child of a fork there is no such thread."""
+    sysmonwait.started = sysmonwait.on = False
+    sysmonwait.ident = 0
+    sysmonwait.note = Note()
+
+
+hooks.sysmon = start
