@@ -1,6 +1,7 @@
 """One measurement in a process of its own, as JSON on stdout. Used by the driver.
 
 python -m benchmarks.child about
+python -m benchmarks.child prepare PEER...
 python -m benchmarks.child WORKLOAD SIDE N
 """
 
@@ -9,50 +10,84 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import time
 from typing import Any
 
-from benchmarks.measure import SkipWorkload
+from benchmarks.measure import Sample, SkipWorkload
 
-__all__ = ("about", "measure")
+__all__ = ("about", "measure", "prepare")
 
 
 def about() -> dict[str, Any]:
     """The interpreter, as far as it matters to the figures, and what can be measured."""
     import gopark
+    from benchmarks.peers import PEERS, gil_is_off, missing, version
     from benchmarks.workloads import NAMES, load
 
-    gil = getattr(sys, "_is_gil_enabled", None)
+    absent = {peer: why for peer in PEERS if (why := missing(peer))}
     return {
         "implementation": platform.python_implementation(),
         "version": platform.python_version(),
-        "free_threaded": gil is not None and not gil(),
+        "free_threaded": gil_is_off(),
         "gomaxprocs": gopark.runtime.gomaxprocs(),
-        "gopark": gopark.__version__,
+        "peers": {peer: version(peer) for peer in PEERS if peer not in absent},
+        "absent": absent,
         "workloads": [
-            {"name": w.name, "title": w.title, "unit": w.unit, "n": w.n, "quick": w.quick}
-            | {"sides": list(w.sides)}
+            {"name": w.name, "n": w.n, "quick": w.quick, "group": w.group, "main": w.main}
+            | {"rows": w.rows, "sides": list(w.sides)}
             for w in map(load, NAMES)
         ],
     }
 
 
+def prepare(peers: list[str]) -> dict[str, str]:
+    """Build what those peers need, so that no measurement has to; what failed, and why."""
+    failed = {}
+    for peer in peers:
+        try:
+            if peer == "Go":
+                from benchmarks import golang
+
+                for cgo in (False, True):
+                    golang.binary(cgo)
+            elif peer == "cffi":
+                from benchmarks import cthreads_cffi
+
+                cthreads_cffi.build()
+        except SkipWorkload as reason:
+            failed[peer] = str(reason)
+    return failed
+
+
 def measure(name: str, side: str, n: int) -> dict[str, Any]:
-    """Run one side of one workload: its sample, or why it cannot run here."""
+    """Run one side of one workload: its samples by row, or why it cannot run here."""
+    from benchmarks.peers import gil_is_off
     from benchmarks.workloads import load
 
+    workload = load(name)
+    free = gil_is_off()
+    start = time.perf_counter()
     try:
-        sample = load(name).sides[side](n)
+        result = workload.sides[side](n)
     except SkipWorkload as reason:
         return {"skipped": str(reason)}
-    return {"wall": sample.wall, "cpu": sample.cpu}
+    rows = {"": result} if isinstance(result, Sample) else result
+    return {
+        "rows": {key: {"wall": s.wall, "cpu": s.cpu} for key, s in rows.items()},
+        "took": time.perf_counter() - start,
+        # Importing a module that does not say it can do without turns the GIL on for good.
+        "gil_came_back": free and not gil_is_off(),
+    }
 
 
 def main(argv: list[str]) -> None:
     if argv == ["about"]:
         print(json.dumps(about()))
-        return
-    name, side, n = argv
-    print(json.dumps(measure(name, side, int(n))))
+    elif argv[:1] == ["prepare"]:
+        print(json.dumps(prepare(argv[1:])))
+    else:
+        name, side, n = argv
+        print(json.dumps(measure(name, side, int(n))), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ A thread that waits for the GIL is no sleeper. It wakes once a switch interval, 
 for the GIL again, which its CPU clock shows. So while the process burns CPU, and somebody may
 be holding the GIL, a clock must stand still for more than such an interval.
 
-How often it looks: every 0.5 ms after it has retaken a P, every millisecond for a second
+How often it looks: every 0.3 ms after it has retaken a P, every millisecond for a second
 after it met a sleeper, at most every 11 ms in a program that gives it no reason, and not at
 all once every P is idle (`sysmonwait`; `pidleget` wakes it).
 
@@ -39,17 +39,19 @@ from gopark._runtime.startm import current, handoffp, hooks, ourthreads, sysmonw
 __all__ = ("FORCE_PREEMPT", "MAXHOGS", "Watch")
 
 # Seconds.
-_SHORT: Final = 0.0005  # between two looks, after a P was retaken
+_SHORT: Final = 0.0003  # between two looks, after a P was retaken
 _ALERT: Final = 0.001  # the same, while the program is one that blocks
 _LONG: Final = 0.011  # the same, at most
 _BURST: Final = 0.05  # sleepers tend to come in numbers: how long it looks out for the next
 _MEMORY: Final = 1.0  # how long a program is one that blocks
-_STILL: Final = 0.0004  # a clock that stood still for so long belongs to a sleeper
+_STILL: Final = 0.00025  # a clock that stood still for so long belongs to a sleeper
 _ADMIT: Final = 0.1  # no hog came back for so long: let in one more
 FORCE_PREEMPT: Final = 0.01  # a step that is busy for longer may lose its P
 
 MAXHOGS: Final = 8  # Ms that compute without a P, at most
-_IDLELOOKS: Final = 3  # so many times in a row every P was idle: sleep
+# So many times in a row every P was idle: sleep. With fewer of them a program that falls
+# idle and wakes again at the wrong pace would have sysmon woken more than 100 times a second.
+_IDLELOOKS: Final = 12
 
 _clock: Final = getattr(time, "clock_gettime", None)
 
@@ -90,13 +92,21 @@ class _Sysmon:
                 self.sched = sched
                 self.watches.clear()
             if sched is None or self.idlelooks >= _IDLELOOKS:
+                began = monotonic()
                 if self.parked(sched):
                     del sched  # a sleeping thread keeps no program alive
                     note.sleep()
-                self.delay, self.idlelooks = _SHORT, 0
+                self.idlelooks = 0
+                if self.watchful(began):
+                    self.delay = _SHORT
                 continue
             note.sleep(self.delay)
             self.look(sched, monotonic())
+
+    def watchful(self, began: float) -> bool:
+        """After a sleep: the program blocks now and then, or it was idle for long."""
+        now = monotonic()
+        return now - self.blocked < _MEMORY or now - began > _IDLELOOKS * _LONG
 
     def parked(self, sched: Sched | None) -> bool:
         """Show that this thread sleeps, unless a P has been taken meanwhile."""
@@ -115,8 +125,8 @@ class _Sysmon:
             return
         self.fought(now)
         if sched.npidle == len(sched.allp):
-            self.idlelooks += 1
-            self.delay = min(self.delay * 2, _LONG)
+            self.idlelooks += _IDLELOOKS if now - self.blocked < _MEMORY else 1
+            self.delay = _LONG
             return
         self.idlelooks = 0
         verdicts = [self.retake(sched, p, now) for p in sched.allp[:]]
