@@ -1,11 +1,17 @@
 """The scheduler: G, M and P, channels, timers, extra Ms. Imports nothing above itself.
 
 From the bottom up; a module imports only those before it:
-  errors · lockrank · runtime2 · timer · startm · runq · proc · newproc · lockedm · chan
+  errors · lockrank · runtime2 · timer · startm · sysmon · runq · proc · newproc · lockedm · chan
   selectgo · timesleep · traceback · panic · deadlock · cgogate · extram · cgocall · mfinal
-  signal_unix · rt0; gomaxprocs beside them
+  signal_unix · rt0; gomaxprocs beside them, checkmode in debug runs
 Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`, `_Outside`,
 `_Foreign`) that the higher one sets when it is imported.
 """
 
 from gopark._runtime import rt0 as rt0
+from gopark._runtime.lockrank import debugvar
+
+if debugvar("checksched") == "1":
+    from gopark._runtime import checkmode
+
+    checkmode.install()

@@ -105,12 +105,14 @@ class WaitQ(deque["Entry"]):
 
     def leave(self, entry: Sudog) -> None:
         """Take out a select's losing case."""
-        if not entry.queued:
+        if not entry.queued or entry.marked:
             return
         if self[-1] is entry:
             self.pop()
+            entry.queued = False
         elif self[0] is entry:
             self.popleft()
+            entry.queued = False
         else:
             entry.marked = True
             self.nmarked += 1

@@ -200,8 +200,15 @@ def mpark(m: M, g: G) -> None:
     _waitforp(sched, m, g)
     g.ctx, g.lockedm = saved
     if m.exc is not None:
-        exc, m.exc = m.exc, None
-        raise exc
+        _raiseexc(m, g)
+
+
+def _raiseexc(m: M, g: G) -> None:
+    """Raise what the one who woke this thread has left, the end of the program in most cases."""
+    g.waiting = None  # a timer or a select lets its G go by itself, and now will not
+    exc, m.exc = m.exc, None
+    assert exc is not None
+    raise exc
 
 
 def _schedof(m: M) -> Sched:
@@ -300,8 +307,7 @@ def requeue(sched: Sched, m: M, g: G) -> None:
     _waitforp(sched, m, g)
     g.ctx, g.lockedm = saved
     if m.exc is not None:
-        exc, m.exc = m.exc, None
-        raise exc
+        _raiseexc(m, g)
 
 
 # --- system calls ------------------------------------------------------------------------

@@ -216,6 +216,7 @@ async def _wait(polled: list[Polled], waiting: _Selecting) -> Result:
         await park_point
     except BaseException as exc:
         notparked(waiting, exc)
+        waiting.leave()  # one case may have won all the same
         raise
     won = g.elem
     g.elem = g.waiting = None

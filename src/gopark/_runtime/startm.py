@@ -56,6 +56,7 @@ __all__ = (
 
 
 _SIGNALCHECK: Final = 0.05  # seconds
+_SCHEDTICK: Final = 61
 
 
 class Hooks:
@@ -271,6 +272,7 @@ def acquirep(m: M, p: P | None = None) -> None:
         if p is None:
             return
     if gone(p):
+        p.m = None  # before it is drained: see strayed
         hooks.drainp(p)
         wakep(p.sched)
         return
@@ -336,9 +338,10 @@ def notesleep(m: M, timeout: float = -1) -> bool:
 
 def handoffp(sched: Sched, p: P) -> None:
     """Give away the P of an M whose thread is about to wait. Go: handoffp."""
-    g = _pinnednext(p)
+    # What runs next sits on another thread: wake that one, not one more in between. Not every
+    # time, or two that wake each other so would keep the loop, and all others, from running.
+    g = None if p.schedtick % _SCHEDTICK == 0 else _pinnednext(p)
     if g is not None and g.lockedm is not None:
-        # What runs next sits on another thread: wake that one, not one more in between.
         givep(g.lockedm, p)
         g.lockedm.park.wakeup()
         return
