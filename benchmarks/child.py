@@ -8,6 +8,7 @@ python -m benchmarks.child WORKLOAD SIDE N
 from __future__ import annotations
 
 import json
+import os
 import platform
 import sys
 import time
@@ -15,13 +16,14 @@ from typing import Any
 
 from benchmarks.measure import Sample, SkipWorkload
 
-__all__ = ("about", "measure", "prepare")
+__all__ = ("about", "leave", "measure", "prepare")
 
 
 def about() -> dict[str, Any]:
     """The interpreter, as far as it matters to the figures, and what can be measured."""
     import gopark
-    from benchmarks.peers import PEERS, gil_is_off, missing, version
+    from benchmarks.names import PEERS
+    from benchmarks.peers import gil_is_off, missing, version
     from benchmarks.workloads import NAMES, load
 
     absent = {peer: why for peer in PEERS if (why := missing(peer))}
@@ -33,8 +35,8 @@ def about() -> dict[str, Any]:
         "peers": {peer: version(peer) for peer in PEERS if peer not in absent},
         "absent": absent,
         "workloads": [
-            {"name": w.name, "n": w.n, "quick": w.quick, "group": w.group, "main": w.main}
-            | {"rows": w.rows, "sides": list(w.sides)}
+            {"name": w.name, "n": w.n, "quick": w.quick, "group": w.group, "rows": w.rows}
+            | {"main": w.main, "sides": list(w.sides)}
             for w in map(load, NAMES)
         ],
     }
@@ -80,6 +82,17 @@ def measure(name: str, side: str, n: int) -> dict[str, Any]:
     }
 
 
+def leave(side: str) -> None:
+    """End the process, for a peer without the interpreter's shutdown.
+
+    It has been measured by then, and some take seconds to let go of what is still parked, wait
+    for it, or crash (TonIO 0.10 does, while its pool for blocking calls has threads).
+    """
+    sys.stdout.flush()
+    if side.partition(", ")[0] not in ("gopark", "asyncio"):
+        os._exit(0)
+
+
 def main(argv: list[str]) -> None:
     if argv == ["about"]:
         print(json.dumps(about()))
@@ -87,7 +100,8 @@ def main(argv: list[str]) -> None:
         print(json.dumps(prepare(argv[1:])))
     else:
         name, side, n = argv
-        print(json.dumps(measure(name, side, int(n))), flush=True)
+        print(json.dumps(measure(name, side, int(n))))
+        leave(side)
 
 
 if __name__ == "__main__":

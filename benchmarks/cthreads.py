@@ -14,11 +14,11 @@ import tempfile
 
 from benchmarks.measure import SkipWorkload
 
-__all__ = ("CALLBACK", "load")
+__all__ = ("CALLBACK", "SOURCE", "load")
 
 CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)
 
-_SOURCE = r"""
+SOURCE = r"""
 #include <pthread.h>
 
 typedef int (*callback)(int);
@@ -57,7 +57,7 @@ def load() -> ctypes.CDLL:
         source = os.path.join(folder, "callbacks.c")
         library = os.path.join(folder, "callbacks.so")
         with open(source, "w", encoding="ascii") as file:
-            file.write(_SOURCE)
+            file.write(SOURCE)
         command = [compiler, "-O2", "-shared", "-fPIC", "-pthread", source, "-o", library]
         try:
             built = subprocess.run(command, capture_output=True, text=True, check=False)

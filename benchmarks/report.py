@@ -1,4 +1,4 @@
-"""Medians, ratios, and the table in its three forms: terminal, Markdown, JSON."""
+"""What was measured: samples by workload and side, their medians and ratios, and the JSON form."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import statistics
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ("Row", "Run", "as_json", "markdown", "table")
-
-Cells = tuple[str, ...]
-
-_HEADINGS: Cells = ("workload", "unit", "gopark", "beside it", "", "ratio", "lowest and highest")
+__all__ = ("Row", "Run", "as_json", "from_json", "introduction")
 
 
 @dataclass
 class Row:
-    """One workload: the samples of each side, in the order of the rounds, gopark's first."""
+    """One figure of one workload: the samples of each side, in the order of the rounds."""
 
-    name: str
+    name: str  # of the workload
+    key: str  # which of its figures; empty if it has one
     title: str
     unit: str
     n: int
+    group: str = "tasks"
+    main: bool = False
     samples: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     def values(self, side: str, clock: str) -> list[float]:
         return [sample[clock] for sample in self.samples.get(side, ())]
@@ -31,9 +31,9 @@ class Row:
         values = self.values(side, clock)
         return statistics.median(values) if values else None
 
-    def ratios(self, side: str, clock: str) -> list[float]:
-        """`side` over gopark, round by round: both were measured one right after the other."""
-        ours, theirs = self.values("gopark", clock), self.values(side, clock)
+    def ratios(self, side: str, clock: str, over: str = "gopark") -> list[float]:
+        """`side` over gopark, round by round: both were measured shortly after one another."""
+        ours, theirs = self.values(over, clock), self.values(side, clock)
         return [b / a for a, b in zip(ours, theirs, strict=False) if a > 0]
 
 
@@ -47,70 +47,33 @@ class Run:
     def heading(self) -> str:
         about = self.about
         build = ", free-threaded" if about["free_threaded"] else ""
-        return (
-            f"{about['implementation']} {about['version']}{build}, GOMAXPROCS {about['gomaxprocs']}"
+        return f"{about['implementation']} {about['version']}{build}"
+
+    def versions(self) -> str:
+        """Of what was measured besides the interpreter's own."""
+        measured = {side.partition(", ")[0] for row in self.rows for side in row.samples}
+        own = {"asyncio", "ctypes"}
+        return ", ".join(
+            f"{peer} {version}"
+            for peer, version in self.about["peers"].items()
+            if peer in measured - own
         )
 
 
-def _number(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}" if value >= 10 else f"{value:.2f}"
-
-
-def _cells(row: Row, clock: str) -> list[Cells]:
-    ours = _number(row.median("gopark", clock))
-    others = [side for side in (*row.samples, *row.skipped) if side != "gopark"]
-    if "gopark" in row.skipped or not others:
-        reason = row.skipped.get("gopark", "")
-        return [(row.title, row.unit, ours, "", "", "", f"skipped: {reason}" if reason else "")]
-    cells: list[Cells] = []
-    for side in others:
-        if side in row.skipped:
-            cells.append(
-                (row.title, row.unit, ours, side, "-", "", "skipped: " + row.skipped[side])
-            )
-            continue
-        ratios = row.ratios(side, clock)
-        theirs = _number(row.median(side, clock))
-        ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
-        spread = f"{min(ratios):.2f} to {max(ratios):.2f}" if ratios else "-"
-        cells.append((row.title, row.unit, ours, side, theirs, ratio, spread))
-    return cells
-
-
-def table(run: Run, clock: str) -> str:
-    """For the terminal."""
-    lines = [_HEADINGS, *(cells for row in run.rows for cells in _cells(row, clock))]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(_HEADINGS))]
-    right = {2, 4, 5}
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if i in right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
-
-
-def markdown(runs: list[Run], facts: dict[str, Any]) -> str:
-    """The same for a page; one table for each interpreter."""
-    parts = [
-        "# gopark beside asyncio and ctypes\n",
-        f"Made by `python -m benchmarks` on {facts['date']}: {facts['machine']}, "
+def introduction(facts: dict[str, Any]) -> str:
+    """The paragraph above the tables: when, where, and how to read them."""
+    text = (
+        f"Measured on {facts['date']} by `python -m benchmarks`: {facts['machine']}, "
         f"{facts['cores']} cores, {facts['system']}; {facts['clock']} time, medians of "
-        f"{facts['rounds']} interleaved rounds, each measurement in a process of its own. "
-        "The ratio is the other's figure over gopark's, so above 1 gopark is the cheaper one; "
-        "it is the median over the rounds, with the lowest and the highest of them.\n",
-    ]
+        f"{facts['rounds']} interleaved rounds, each measurement in a process of its own. In "
+        "brackets, the figure over gopark's, the median of the ratios of the rounds: above 1 "
+        "gopark is the cheaper one, and where it is not, the figure is **bold**. Tasks run on one "
+        "thread or P unless the row says otherwise; what each side does is said at the top of its "
+        "workload in `benchmarks/workloads`."
+    )
     if facts["quick"]:
-        parts.append("Quick sizes: a check that everything runs, not figures to quote.\n")
-    for run in runs:
-        parts.append(f"## {run.heading()}\n")
-        lines = [_HEADINGS, tuple("---:" if i in (2, 4, 5) else "---" for i in range(7))]
-        lines += [cells for row in run.rows for cells in _cells(row, facts["clock"])]
-        parts.append("\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n")
-    return "\n".join(parts)
+        text += " Quick sizes: a check that everything runs, not figures to quote."
+    return text
 
 
 def as_json(runs: list[Run], facts: dict[str, Any]) -> dict[str, Any]:
@@ -123,9 +86,12 @@ def as_json(runs: list[Run], facts: dict[str, Any]) -> dict[str, Any]:
                 "workloads": [
                     {
                         "name": row.name,
+                        "key": row.key,
                         "title": row.title,
                         "unit": row.unit,
                         "n": row.n,
+                        "group": row.group,
+                        "main": row.main,
                         "sides": {
                             side: {
                                 "median": {c: row.median(side, c) for c in ("wall", "cpu")},
@@ -134,6 +100,7 @@ def as_json(runs: list[Run], facts: dict[str, Any]) -> dict[str, Any]:
                             for side, samples in row.samples.items()
                         },
                         "skipped": row.skipped,
+                        "notes": row.notes,
                     }
                     for row in run.rows
                 ],
@@ -141,3 +108,18 @@ def as_json(runs: list[Run], facts: dict[str, Any]) -> dict[str, Any]:
             for run in runs
         ],
     }
+
+
+def from_json(data: dict[str, Any]) -> tuple[list[Run], dict[str, Any]]:
+    """The opposite of `as_json`."""
+    facts = {key: value for key, value in data.items() if key != "runs"}
+    runs = []
+    for run in data["runs"]:
+        rows = []
+        for workload in run["workloads"]:
+            sides = workload.pop("sides")
+            row = Row(**workload)
+            row.samples = {side: found["samples"] for side, found in sides.items()}
+            rows.append(row)
+        runs.append(Run(run["interpreter"], rows))
+    return runs, facts

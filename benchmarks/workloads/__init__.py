@@ -4,8 +4,9 @@ A module has TITLE, UNIT, the sizes N and QUICK (0: too big for --quick), and SI
 contenders by name, gopark's first. Each takes the number of operations and returns a `Sample`
 for one of them. A side "peer, how" is that peer in another way and gets a line of its own.
 
-Optional: GROUP, the table it belongs to; MAIN, whether the short table has it; ROWS, where a
-side measures several things at once and returns a `Sample` for each: (key, title, unit).
+Optional: GROUP, the table it belongs to; ROWS, where a side measures several things at once and
+returns a `Sample` for each: (key, title, unit); MAIN, the keys of the rows that the short table
+has ("" where there is but one row).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from importlib import import_module
 
 from benchmarks.measure import Measure
+from benchmarks.names import GROUPS
 
-__all__ = ("GROUPS", "NAMES", "Workload", "load")
+__all__ = ("NAMES", "Workload", "load")
 
 NAMES = (
     "spawn",
@@ -28,16 +30,17 @@ NAMES = (
     "select8",
     "memory",
     "sleepers",
+    "timers",
+    "blocking",
+    "tick_c",
+    "tick_burn",
+    "cpu",
+    "pairs",
+    "callback",
+    "callback_threads",
+    "million",
+    "stack",
 )
-
-# The tables, in their order.
-GROUPS = {
-    "tasks": "Tasks and channels",
-    "blocking": "While a task blocks its thread or computes",
-    "cores": "Several cores",
-    "callbacks": "Callbacks from C threads",
-    "scale": "Large numbers",
-}
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Workload:
     sides: Mapping[str, Measure]
     rows: tuple[tuple[str, str, str], ...]
     group: str
-    main: bool
+    main: tuple[str, ...]
 
 
 def load(name: str) -> Workload:
@@ -60,5 +63,5 @@ def load(name: str) -> Workload:
     group = getattr(module, "GROUP", "tasks")
     if group not in GROUPS:
         raise ValueError(f"{name}: no table named {group}")
-    main = getattr(module, "MAIN", False)
+    main: tuple[str, ...] = getattr(module, "MAIN", ())
     return Workload(name, module.N, module.QUICK, module.SIDES, rows, group, main)

@@ -22,7 +22,7 @@ TITLE = "buffered channel, 128"
 UNIT = "µs"
 N = 300_000
 QUICK = 5_000
-MAIN = True
+MAIN = ("",)
 
 _CAPACITY = 128
 

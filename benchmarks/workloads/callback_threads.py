@@ -1,45 +1,66 @@
 """Many C threads, one after the other, call a Python function once. One op: one thread.
 
-gopark: `cgo.callback`, with the cost of binding an M to the thread and of its release when the
-thread exits, and nothing to gain it back. ctypes: a plain `CFUNCTYPE`.
+That includes making the thread in C and joining it, which every side pays.
+
+gopark: with the cost of binding an M to the thread and of its release when the thread ends,
+and nothing to gain it back. The sides are those of callback.py.
 """
 
 from __future__ import annotations
 
-import gopark as gp
-from benchmarks.cthreads import CALLBACK, load
-from benchmarks.measure import Sample, Stopwatch
+from collections.abc import Callable
 
-TITLE = "C threads, one callback each"
+import gopark as gp
+from benchmarks import cthreads, cthreads_cffi
+from benchmarks.golang import on_go
+from benchmarks.measure import Measure, Sample, Stopwatch
+from benchmarks.peers import on_gopark
+
+TITLE = "C threads with one callback, each"
 UNIT = "µs"
 N = 5_000
-QUICK = 500
+QUICK = 100
+GROUP = "callbacks"
+MAIN = ("",)
 
 
 def _one(value: int) -> int:
     return 1
 
 
-def gopark(n: int) -> Sample:
-    lib = load()
-    called = CALLBACK(gp.cgo.callback(_one))
-
-    async def main() -> Sample:
-        with Stopwatch() as watch:
-            total = gp.cgo.call(lib.threads, called, n, 1)
-        assert total == n
-        return watch.sample(n)
-
-    return gp.run(main)
-
-
-def ctypes_(n: int) -> Sample:
-    lib = load()
-    called = CALLBACK(_one)
+def _run(threads: Callable[[int], int], n: int) -> Sample:
     with Stopwatch() as watch:
-        total = lib.threads(called, n, 1)
+        total = threads(n)
     assert total == n
     return watch.sample(n)
 
 
-SIDES = {"gopark": gopark, "ctypes": ctypes_}
+async def _gopark(n: int) -> Sample:
+    lib = cthreads.load()
+    called = cthreads.CALLBACK(gp.cgo.callback(_one))
+    return _run(lambda n: int(gp.cgo.call(lib.threads, called, n, 1)), n)
+
+
+async def _gopark_cffi(n: int) -> Sample:
+    run = cthreads_cffi.load(gp.cgo.callback(_one))
+    return _run(lambda n: gp.cgo.call(run, n, 1), n)
+
+
+def _ctypes(n: int) -> Sample:
+    lib = cthreads.load()
+    called = cthreads.CALLBACK(_one)
+    return _run(lambda n: int(lib.threads(called, n, 1)), n)
+
+
+def _cffi(n: int) -> Sample:
+    run = cthreads_cffi.load(_one)
+    return _run(lambda n: run(n, 1), n)
+
+
+SIDES: dict[str, Measure] = {
+    "gopark": on_gopark(_gopark),
+    "ctypes": _ctypes,
+    "cffi": _cffi,
+    "Go": on_go("callbacks", cgo=True),
+    "gopark, through cffi": on_gopark(_gopark_cffi),
+}

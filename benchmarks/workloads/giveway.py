@@ -24,7 +24,7 @@ TITLE = "yield, 10 tasks"
 UNIT = "µs"
 N = 500_000
 QUICK = 10_000
-MAIN = True
+MAIN = ("",)
 
 _TASKS = 10
 

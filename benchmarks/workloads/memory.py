@@ -1,7 +1,8 @@
 """Resident memory of a parked task: the growth of the process, divided by their number.
 
 Read after a garbage collection, when all of them wait. What the tasks wait for is the same one
-object for all, the cheapest that each side has for it.
+object for all, the cheapest that each side has for it. One thread runs them all, so a count of
+those that have begun says when all wait; it is a global, as a local would be a part of each task.
 
 gopark, Go: `recv` on a channel. asyncio, uvloop: `wait` on an `Event`, the tasks kept in a
 list as asyncio's own documentation asks for. trio: an `Event`, in one nursery. gevent: an
@@ -22,18 +23,24 @@ TITLE = "memory, 100,000 parked"
 UNIT = "bytes"
 N = 100_000
 QUICK = 2_000
-MAIN = True
+MAIN = ("",)
+
+
+_begun = 0
 
 
 async def _gopark(n: int) -> Sample:
     async def wait(ch: gp.Chan[None]) -> None:
+        global _begun
+        _begun += 1
         await ch.recv()
 
     ch = gp.Chan[None]()
     before = rss()
     for _ in range(n):
         gp.go(wait, ch)
-    await gp.testing.wait_all_parked()
+    while _begun < n:
+        await gp.time.sleep(0.01)
     grown = rss() - before
     ch.close()
     return plain(grown / n)
@@ -81,18 +88,16 @@ def _gevent(n: int) -> Sample:
 
 
 async def _tonio(tonio: Any, n: int) -> Sample:
-    waiting = 0
-
     async def wait(event: Any) -> None:
-        nonlocal waiting
-        waiting += 1  # one thread runs them all
+        global _begun
+        _begun += 1
         await event.wait()
 
     event = tonio.Event()
     before = rss()
     for _ in range(n):
         tonio.spawn.without_tracking(wait(event))
-    while waiting < n:
+    while _begun < n:
         await tonio.sleep(0.01)
     grown = rss() - before
     event.set()
@@ -100,17 +105,15 @@ async def _tonio(tonio: Any, n: int) -> Sample:
 
 
 def _pyroutine(pyroutine: Any, n: int) -> Sample:
-    waiting = 0
-
     def wait(queue: Any) -> None:
-        nonlocal waiting
-        waiting += 1  # one thread runs them all
+        global _begun
+        _begun += 1
         queue.get()
 
     queue = pyroutine.Queue()
     before = rss()
     tasks = [pyroutine.spawn(wait, queue) for _ in range(n)]
-    while waiting < n:
+    while _begun < n:
         pyroutine.sleep(0.01)
     grown = rss() - before
     for _ in tasks:

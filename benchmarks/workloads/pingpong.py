@@ -30,7 +30,7 @@ TITLE = "ping-pong round trip"
 UNIT = "µs"
 N = 100_000
 QUICK = 2_000
-MAIN = True
+MAIN = ("",)
 
 
 async def _gopark(n: int) -> Sample:

@@ -20,7 +20,7 @@ TITLE = "ring of 1,000, one hop"
 UNIT = "µs"
 N = 200_000
 QUICK = 5_000
-MAIN = True
+MAIN = ("",)
 
 _SIZE = 1_000
 

@@ -1,0 +1,3 @@
+module gopark.example/benchmarks
+
+go 1.22
