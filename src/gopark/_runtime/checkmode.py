@@ -25,7 +25,9 @@ Before a step, and whenever an M goes idle, under Sched.lock:
   P2  a P is on pidle or with one M, in its `p` or `nextp`; never both, never with two
   P3  `nmspinning` counts the spinning Ms, and at most one that is being made
   P4  an idle M is on midle, once, with no G and no P; the poller is one of them
-  P5  allp[i] is P i; `nsyscall` is not negative
+  P5  allp[i] is P i; `nhogs` counts the hogs, and they have no P; `nsyscall` is not negative
+When a program is called dead:
+  D1  each of its goroutines waits
 
 How: `G.status` becomes a property, and a goroutine's context a stand-in whose `run` is what
 steps it. A P moves from M to M without a lock, so P2 is broken only if it stays so.
@@ -128,7 +130,7 @@ def onwaitqueue(g: G) -> bool:
 
 
 def onrunqueue(sched: Sched, g: G) -> bool:
-    queues: list[Any] = [sched.runq]
+    queues: list[Any] = [sched.runq, sched.hogq]
     for p in sched.allp[:]:
         queues += (p.runq, p.runnext)
     return any(g in queue for queue in queues if len(queue) <= _LOOKED)
@@ -257,6 +259,10 @@ def accounts(sched: Sched) -> None:
         need(m.curg is None and m.p is None and m.nextp is None, m, "P4 it is idle")
     need(sched.pollm is None or sched.pollm in midle, sched, f"P4 {sched.pollm} is the poller")
     need([p.pid for p in sched.allp] == [*range(len(sched.allp))], sched, f"P5 {sched.allp}")
+    hogs = [m for m in [*ms, *outside.extras()] if m.hog and m.sched is sched]
+    need(sched.nhogs == len(hogs), sched, f"P5 nhogs is {sched.nhogs}, and hogs are {hogs}")
+    for m in hogs:
+        need(m.p is None, m, "P5 it is a hog")
     need(sched.nsyscall >= 0, sched, f"P5 nsyscall is {sched.nsyscall}")
 
 
@@ -274,7 +280,11 @@ def heldtwice(sched: Sched) -> set[tuple[P, M]]:
 def _checkdead(sched: Sched) -> str | None:
     """Around hooks.checkdead, which every M asks before it goes idle. Sched.lock is held."""
     accounts(sched)
-    return _plain_checkdead(sched)
+    dead = _plain_checkdead(sched)
+    if dead is not None:
+        for g in allgs.copy():
+            need(g.status is GWAITING, g, f"D1 the program is called dead: {dead}")
+    return dead
 
 
 # --- on ----------------------------------------------------------------------------------

@@ -20,15 +20,24 @@ Source: Go 1.27 runtime/proc.go, checkdead. Tests: tests/runtime/test_deadlock.p
 from __future__ import annotations
 
 import _thread
-import sys
 from collections.abc import Callable
 from typing import Final
 
 from gopark._runtime.errors import DeadlockError
 from gopark._runtime.panic import fatal
-from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, M, Sched, allgs
+from gopark._runtime.runtime2 import (
+    FREETHREADED,
+    GRUNNABLE,
+    GRUNNING,
+    GSYSCALL,
+    GWAITING,
+    M,
+    Sched,
+    allgs,
+    currentframes,
+)
 from gopark._runtime.startm import current, hooks, ourthreads, sysmonwait
-from gopark._runtime.traceback import gtraceback, threadstates
+from gopark._runtime.traceback import tracebackothers
 
 __all__ = ("outside", "strict_deadlock")
 
@@ -83,6 +92,10 @@ def checkdead(sched: Sched) -> str | None:
     ms = sched.allm + outside.extras()
     if any(m.curg is not None and m.curg.status is not GWAITING for m in ms):
         return None
+    # It may have come to its scheduling point and be about to say so, and a P that another M
+    # is on its way to may hold a goroutine: whoever has it in hand asks again in the end.
+    if any(g.status in (GRUNNABLE, GRUNNING, GSYSCALL) for g in allgs.copy()):
+        return None
     if not _strict:
         if outside.nlive():
             return None
@@ -98,7 +111,7 @@ def _pythonthreads(sched: Sched) -> bool:
         return _thread._count() > len(ourthreads)
     ours = {m.ident for m in sched.allm}
     ours.add(sysmonwait.ident)
-    return any(ident not in ours for ident in sys._current_frames())
+    return any(ident not in ours for ident in currentframes())
 
 
 def recheck() -> None:
@@ -112,14 +125,8 @@ def recheck() -> None:
 
 def deadlock(sched: Sched, what: str) -> None:
     """Report it with the stack of every goroutine and end the program."""
-    stacks = "" if what == _NONE else "\n" + "\n".join(_stacks())
+    stacks = "" if what == _NONE else "\n" + tracebackothers()
     fatal(sched, DeadlockError(f"fatal error: {what}"), f"fatal error: {what}\n{stacks}")
-
-
-def _stacks() -> list[str]:
-    gs: list[G] = sorted(allgs.copy(), key=lambda g: g.goid)
-    threads = threadstates()
-    return [text for g in gs if (text := gtraceback(g, threads=threads))]
 
 
 hooks.checkdead = checkdead

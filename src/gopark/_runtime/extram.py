@@ -38,8 +38,8 @@ from typing import Any, Final
 from gopark._runtime.cgogate import guard
 from gopark._runtime.deadlock import outside
 from gopark._runtime.lockrank import Rank, mklock
-from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, Sched, casgstatus, goids, tls
-from gopark._runtime.startm import cpuclock, hooks
+from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, Sched, casgstatus, extragoids, goids, tls
+from gopark._runtime.startm import hooks, minit
 
 __all__ = ("dropm", "extralen", "inuse", "needm", "resetctx", "threadexit")
 
@@ -81,6 +81,7 @@ def one_new_extram() -> None:
     g.waitsince = 0.0
     casgstatus(g, GIDLE, GDEAD)
     m.g = g
+    extragoids.add(g.goid)
     _extra.append(m)
 
 
@@ -93,8 +94,7 @@ def needm(caller: FrameType | None) -> M:
         if not _extra:
             one_new_extram()
         _bound.add(m)
-    m.ident = threading.get_ident()
-    m.clock = cpuclock()
+    minit(m)
     assert m.g is not None
     m.g.m = m
     tls.m = m
@@ -203,7 +203,9 @@ def forget() -> None:
         m.pinned = None
     _bound.clear()
     _extra.clear()
+    extragoids.clear()
 
 
 outside.extras = inuse
 hooks.mcount = mcount
+hooks.extras = inuse

@@ -15,8 +15,9 @@ import os
 import sys
 
 from gopark._runtime import startm
+from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.runq import strayed
-from gopark._runtime.runtime2 import P, Sched
+from gopark._runtime.runtime2 import Gone, P, Sched, getg
 from gopark._runtime.startm import pidleput, wakep
 
 __all__ = ("gomaxprocs", "num_cpu", "set_max_threads")
@@ -99,6 +100,8 @@ def set_max_threads(n: int) -> int:
     sched = startm.current()
     if sched is not None:
         startm.checkmcount(sched)
+        if sched.ended and sched.fatal is not None:
+            raise sched.fatal if getg() is sched.main else ProgramEnded
     return before
 
 
@@ -114,11 +117,12 @@ def procresize(sched: Sched, n: int) -> None:
         gone = sched.allp[n:]
         del sched.allp[n:]
         for p in gone:
+            p.near = Gone()
             if p in sched.pidle:
                 sched.pidle.remove(p)
                 sched.npidle -= 1
-            elif p.m is not None and p.m.p is p:  # p.m may be who had it before
-                p.m.p = None
+            elif (m := p.m) is not None and m.p is p:  # p.m may be who had it before
+                m.p = None
                 p.m = None
     for p in gone:
         strayed(p)

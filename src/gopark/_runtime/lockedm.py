@@ -217,6 +217,7 @@ def _schedof(m: M) -> Sched:
     if sched is None or (sched.ended and m.g is not None):
         sched = m.sched = getsched()
         m.hog = False
+        m.p = None  # of the program that has ended
     return sched
 
 
@@ -225,12 +226,15 @@ def _undo(g: G, m: M) -> None:
     unlockf, m.waitunlockf = m.waitunlockf, None
     if unlockf is None or g.waiting is None:
         return
+    saved, g.lockedm = g.lockedm, m  # or the end of the program would bury it, as if parked
     g.status = GWAITING
     unlockf(None)
     sched = _schedof(m)
-    while not _takeoff(sched, g):
+    while not _takeoff(sched, g) and m.nextp is None:
         m.park.sleep(_INFLIGHT)
+    m.nextp = None  # whoever took it off a run queue has left a P that is none
     g.waiting = None
+    g.lockedm = saved
     g.status = GRUNNING
 
 
@@ -259,9 +263,11 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
         else:
             m.park.sleep(_INFLIGHT)  # somebody has `g` in hand, and is about to put it somewhere
     acquirep(m)
-    if not sched.ended:
+    if sched.ended:
+        m.p = None  # after `ended`, so endsched and this thread cannot both miss it
+    else:
         casgstatus(g, GRUNNABLE, GRUNNING)
-    elif m.exc is None:
+    if sched.ended and m.exc is None:
         m.exc = sched.fatal if m.m0 and sched.fatal is not None else ProgramEnded()
     g.status = GRUNNING
     g.m = m

@@ -21,7 +21,7 @@ from types import CodeType, CoroutineType, FrameType, FunctionType
 from typing import Any, Final
 
 from gopark._runtime.errors import ProgramEnded
-from gopark._runtime.runq import globrunqput, runqput, spread, strayed
+from gopark._runtime.runq import globrunqput, runqput, spread
 from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, tls
 
 __all__ = ("go", "isasync", "newg", "startable", "startable_check")
@@ -75,6 +75,7 @@ def go(fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
         g.lockedm = g.m = g.elem = g.waiting = None
         g.lockedcnt = 0
         g.goexiting = False
+        g.success = True
         g.coro = coro
         g.step = coro.__await__()
         g.ctx = copy_context()
@@ -91,10 +92,8 @@ def go(fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
             except IndexError:
                 pass
         runnext.append(g)
-        if m.p is not p:
-            strayed(p)
-        elif p.sched.npidle:
-            spread(p)
+        if p.near.npidle:
+            spread(m, p)
         return
     g = newg(next(goids), coro, fn, args, kwargs, _getframe(1))
     if m is None or (p := m.p) is None:

@@ -26,9 +26,9 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
-from gopark._runtime.runtime2 import GDEAD, GRUNNING, G, M, Sched, allgs, casgstatus, tls
+from gopark._runtime.runtime2 import GDEAD, GRUNNING, G, M, Sched, allgs, casgstatus, goids, tls
 from gopark._runtime.startm import handoffp, hooks, maxthreads, releasep
-from gopark._runtime.traceback import createdby, excstack, formatframes, header
+from gopark._runtime.traceback import createdby, excstack, formatframes, header, tracebackothers
 
 __all__ = (
     "die",
@@ -241,7 +241,7 @@ def throw(exc: BaseException) -> None:
 def exhausted(sched: Sched) -> None:
     """More threads than `set_max_threads` allows."""
     what = f"runtime: program exceeds {maxthreads()}-thread limit\nfatal error: thread exhaustion"
-    fatal(sched, FatalError("fatal error: thread exhaustion"), what + "\n")
+    fatal(sched, FatalError("fatal error: thread exhaustion"), f"{what}\n\n{tracebackothers()}")
 
 
 def die(sched: Sched, err: FatalError, report: str) -> None:
@@ -285,6 +285,7 @@ def endsched(sched: Sched) -> None:
         if sched.ended:
             return
         sched.ended = True
+        sched.lastgoid = next(goids)
         ms = list(sched.allm)
         sched.midle.clear()
         for m in ms:
@@ -292,6 +293,10 @@ def endsched(sched: Sched) -> None:
             m.idle = m.hog = False
         sched.npidle = 0
         sched.pidle.clear()
+    for m in hooks.extras():  # callbacks that go on: in the next program they have no P
+        p = m.p
+        if p is not None and p.sched is sched:
+            m.p = None
     for m in ms:
         m.park.wakeup()
     for g in allgs.copy():  # callbacks that wait on threads of others

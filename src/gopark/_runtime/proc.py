@@ -17,7 +17,6 @@ Tests: tests/runtime/test_proc.py
 
 from __future__ import annotations
 
-import threading
 from time import monotonic
 from typing import Final
 
@@ -51,7 +50,6 @@ from gopark._runtime.runtime2 import (
 )
 from gopark._runtime.startm import (
     acquirep,
-    cpuclock,
     givep,
     globwork,
     handoffp,
@@ -59,6 +57,7 @@ from gopark._runtime.startm import (
     hooks,
     midleget,
     midleput,
+    minit,
     notesleep,
     ourthreads,
     pidleget,
@@ -81,8 +80,7 @@ IDLETIME: Final = 5.0  # seconds: an idle thread that was not needed for so long
 def mstart(m: M) -> None:
     """A new thread of ours, from its first to its last line."""
     tls.m = m
-    m.ident = threading.get_ident()
-    m.clock = cpuclock()
+    minit(m)
     ourthreads.add(m.ident)
     sched = m.sched
     assert sched is not None

@@ -59,6 +59,7 @@ from gopark._runtime.runtime2 import (
     Sched,
     allgs,
     casgstatus,
+    extragoids,
     tls,
 )
 from gopark._runtime.startm import hooks, newsched
@@ -133,8 +134,7 @@ def _program(
     sched = newsched()
     m = M(sched)
     m.m0 = True
-    m.ident = threading.get_ident()
-    m.clock = startm.cpuclock()
+    startm.minit(m)
     tls.m = None  # main is nobody's child
     g = newg(1, None if coro is None else _keep(sched, coro), main, args, kwargs, None)
     tls.m = m
@@ -256,7 +256,8 @@ def _end(sched: Sched, m: M) -> None:
     m.curg = None
     # In the order they were started, which is about that of the queues they are on: taking
     # 100,000 of them off one channel in any other order would take minutes.
-    left = sorted((g for g in allgs.copy() if g.m is None or g.m.g is not g), key=lambda g: g.goid)
+    ours = (g for g in allgs.copy() if g.goid < sched.lastgoid and g.goid not in extragoids)
+    left = sorted(ours, key=lambda g: g.goid)
     for g in left:
         abandon(sched, g)
     _join(sched, m)
@@ -385,5 +386,5 @@ hooks.abandon = abandon
 hooks.recordframes = recordframes
 drivers.add(lockedm.drive.__code__)
 internal.add(startm.newm.__code__)
-signal_unix.transparent.add(_keep.__code__)
+signal_unix.transparent.update((_keep.__code__, _callmain.__code__))
 boundary.update((schedule.__code__, _plainmain.__code__, run.__code__, proc.mstart.__code__))

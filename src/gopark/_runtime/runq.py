@@ -63,10 +63,8 @@ def ready(g: G) -> None:
         except IndexError:
             pass
     runnext.append(g)
-    if m.p is not p:
-        strayed(p)
-    elif p.sched.npidle:
-        spread(p)
+    if p.near.npidle:
+        spread(m, p)
 
 
 def runqput(m: M, p: P, g: G) -> None:
@@ -78,18 +76,21 @@ def runqput(m: M, p: P, g: G) -> None:
         except IndexError:
             pass
     runnext.append(g)
-    if m.p is not p:
-        strayed(p)
-    elif p.sched.npidle:
-        spread(p)
+    if p.near.npidle:
+        spread(m, p)
 
 
-def spread(p: P) -> None:
+def spread(m: M, p: P) -> None:
     """There is an idle P: wake an M for it if this M will not soon run all that `p` holds.
 
     A coroutine comes back to the loop, which then runs `runnext`; a plain function may
-    compute or wait for long, so what it readies goes where others can take it.
+    compute or wait for long, so what it readies goes where others can take it. The idle P
+    may be `p` itself, taken from this M in the last lines (a P that gomaxprocs took away
+    counts as idle too, see procresize); what M has been given it will look at its queue.
     """
+    if m.p is not p:
+        strayed(p)
+        return
     if onthread(p):
         try:
             p.runq.append(p.runnext.pop())
@@ -195,7 +196,7 @@ def onthread(p: P) -> bool:
     return g is not None and (g.coro is None or g.lockedm is not None)
 
 
-def _pop(runnext: list[G]) -> G | None:
+def _pop(runnext: deque[G]) -> G | None:
     try:
         return runnext.pop()
     except IndexError:

@@ -14,14 +14,15 @@ Source: Go 1.27 runtime/select.go. Tests: tests/runtime/test_selectgo.py, test_c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from random import Random
 from typing import Any, Final, Generic, TypeVar
 
 from gopark._runtime.chan import SEND_CLOSED, Chan, Entry, Sudog, wake
 from gopark._runtime.errors import ClosedChannelError, NotOnGError
 from gopark._runtime.lockedm import notparked
-from gopark._runtime.runtime2 import G, Waiter, park_point, tls
+from gopark._runtime.lockrank import Holding, lock
+from gopark._runtime.runtime2 import PARK, Command, G, Waiter, park_point, suspends, tls
 
 __all__ = ("RecvCase", "SendCase", "recv", "select", "send")
 
@@ -127,7 +128,7 @@ async def select(*cases: Case, default: bool = False) -> Result:
         return await _nocases(bool(cases), default)
     chans = _lockorder(polled)
     for ch in chans:
-        ch._get()
+        lock(ch._lock)
     waiting = None
     try:
         done, entry = _poll(polled)
@@ -166,7 +167,7 @@ def _lockorder(polled: list[Polled]) -> list[Chan[Any]]:
 
 def _unlock(chans: list[Chan[Any]]) -> None:
     for ch in reversed(chans):
-        ch._put(None)
+        ch._lock.append(None)
 
 
 def _poll(polled: list[Polled]) -> tuple[Result | None, Entry | None]:
@@ -209,11 +210,12 @@ def _park(polled: list[Polled], chans: list[Chan[Any]]) -> _Selecting:
     return waiting
 
 
-async def _wait(polled: list[Polled], waiting: _Selecting) -> Result:
+@suspends
+def _wait(polled: list[Polled], waiting: _Selecting) -> Generator[Command, None, Result]:
     """Pass 3."""
     g = waiting.g
     try:
-        await park_point
+        yield PARK
     except BaseException as exc:
         notparked(waiting, exc)
         waiting.leave()  # one case may have won all the same
@@ -284,13 +286,13 @@ class _Selecting(Waiter):
         """Pass 3: off every queue, keeping nothing alive where a Sudog has to stay a while."""
         for ch, is_send, sudog in self.sudogs:
             if sudog.queued:
-                with ch._lock:
-                    (ch._sendq if is_send else ch._recvq).leave(sudog)
+                with Holding(ch._lock):
+                    ch.leave(ch._sendq if is_send else ch._recvq, sudog)
                     sudog.forget()
 
     def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
         for ch in self.chans:
-            ch._get()
+            lock(ch._lock)
         try:
             return look(g) if self.token else []
         finally:

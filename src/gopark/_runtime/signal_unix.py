@@ -25,7 +25,6 @@ import _thread
 import ctypes
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -37,7 +36,16 @@ from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.panic import doors, endsched
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import GRUNNING, GSYSCALL, GWAITING, G, M, Sched, tls
+from gopark._runtime.runtime2 import (
+    GRUNNING,
+    GSYSCALL,
+    GWAITING,
+    G,
+    M,
+    Sched,
+    currentframes,
+    tls,
+)
 from gopark._runtime.startm import current
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
@@ -206,7 +214,7 @@ def _poke(m: M, sched: Sched, exc: type[BaseException]) -> None:
             if main is not None:
                 signal.pthread_kill(main, signal.SIGINT)
             return
-    frame = sys._current_frames().get(m.ident)
+    frame = currentframes().get(m.ident)
     g = m.curg
     if g is not None and frame is not None and g.status is GRUNNING and _interruptible(frame, g):
         _state.pending = False

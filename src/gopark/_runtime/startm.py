@@ -30,7 +30,6 @@ from gopark._runtime.timer import NEVER, Timers
 
 __all__ = (
     "acquirep",
-    "cpuclock",
     "current",
     "getsched",
     "givep",
@@ -41,6 +40,7 @@ __all__ = (
     "hooks",
     "midleget",
     "midleput",
+    "minit",
     "mysched",
     "newsched",
     "notesleep",
@@ -69,6 +69,7 @@ class Hooks:
     deadlock: Callable[[Sched, str], None]  # deadlock.py
     badcommand: Callable[[M, G, object], None]  # lockedm.py
     parklocked: Callable[[M, G, object], None]  # lockedm.py
+    extras: Callable[[], list[M]]  # extram.py
     mcount: Callable[[Sched], int]  # extram.py
     exhausted: Callable[[Sched], None]  # panic.py
     sysmon: Callable[[], None]  # sysmon.py: start its thread
@@ -282,10 +283,12 @@ def acquirep(m: M, p: P | None = None) -> None:
     m.p = p
 
 
-def cpuclock() -> int | None:
-    """The calling thread's CPU clock, by which sysmon sees whether it works."""
+def minit(m: M) -> None:
+    """Note which thread this is, and by which clock sysmon sees whether it works. Go: minit."""
+    m.ident = threading.get_ident()
+    m.nativeid = threading.get_native_id()
     getid = getattr(time, "pthread_getcpuclockid", None)
-    return None if getid is None else getid(threading.get_ident())
+    m.clock = None if getid is None else getid(m.ident)
 
 
 def releasep(m: M) -> P | None:
@@ -341,9 +344,10 @@ def handoffp(sched: Sched, p: P) -> None:
     # What runs next sits on another thread: wake that one, not one more in between. Not every
     # time, or two that wake each other so would keep the loop, and all others, from running.
     g = None if p.schedtick % _SCHEDTICK == 0 else _pinnednext(p)
-    if g is not None and g.lockedm is not None:
-        givep(g.lockedm, p)
-        g.lockedm.park.wakeup()
+    lockedm = None if g is None else g.lockedm
+    if lockedm is not None:
+        givep(lockedm, p)
+        lockedm.park.wakeup()
         return
     dead = None
     with sched.lock:
@@ -351,8 +355,9 @@ def handoffp(sched: Sched, p: P) -> None:
             return
         if p.empty() and not globwork(sched) and not wantpoller(sched):
             pidleput(sched, p)
-            # A submitter that saw no idle P has put its G there by now.
-            again = pidleget(sched) if globwork(sched) and sched.pidle else None
+            # A submitter that saw no idle P has put its G there, or on `p`, by now.
+            late = globwork(sched) or not p.empty()
+            again = pidleget(sched) if late and sched.pidle else None
             if again is None:
                 dead = hooks.checkdead(sched)
         else:

@@ -33,7 +33,7 @@ import time
 from time import monotonic
 from typing import Final
 
-from gopark._runtime.runtime2 import FREETHREADED, M, Note, P, Sched, codeof
+from gopark._runtime.runtime2 import FREETHREADED, G, M, Note, P, Sched, codeof
 from gopark._runtime.startm import current, handoffp, hooks, ourthreads, sysmonwait, wakep
 
 __all__ = ("FORCE_PREEMPT", "MAXHOGS", "Watch")
@@ -59,12 +59,13 @@ _clock: Final = getattr(time, "clock_gettime", None)
 class Watch:
     """What sysmon remembers of a P between two looks."""
 
-    __slots__ = ("cpu", "m", "since", "still", "tick")
+    __slots__ = ("cpu", "cpu0", "m", "since", "still", "tick")
 
     def __init__(self) -> None:
         self.m: M | None = None
         self.tick = -1
         self.since = 0.0  # when the step was first seen
+        self.cpu0 = 0.0  # the thread's CPU clock then
         self.cpu = 0.0  # the thread's CPU clock at the last look
         self.still = 0.0  # since when that clock has not moved
 
@@ -80,6 +81,7 @@ class _Sysmon:
         self.looked = 0.0  # when it last looked, and the CPU time of the process then
         self.spent = 0.0
         self.watches: dict[P, Watch] = {}
+        self.strays: dict[M, tuple[G, float]] = {}  # lost their P asleep; CPU clock at that time
         self.sched: Sched | None = None
 
     def loop(self) -> None:
@@ -91,6 +93,7 @@ class _Sysmon:
             if sched is not self.sched:
                 self.sched = sched
                 self.watches.clear()
+                self.strays.clear()
             if sched is None or self.idlelooks >= _IDLELOOKS:
                 began = monotonic()
                 if self.parked(sched):
@@ -112,11 +115,12 @@ class _Sysmon:
         """Show that this thread sleeps, unless a P has been taken meanwhile."""
         self.sched = None
         self.watches.clear()
+        self.strays.clear()
         if sched is None:
             sysmonwait.on = True
             return current() is None
         with sched.lock:
-            if sched.npidle == len(sched.allp):
+            if sched.npidle == len(sched.allp) and not sched.hogq:
                 sysmonwait.on = True
             return sysmonwait.on
 
@@ -124,12 +128,14 @@ class _Sysmon:
         if sched.ended:
             return
         self.fought(now)
-        if sched.npidle == len(sched.allp):
+        if sched.npidle == len(sched.allp) and not sched.hogq:
             self.idlelooks += _IDLELOOKS if now - self.blocked < _MEMORY else 1
             self.delay = _LONG
             return
         self.idlelooks = 0
         verdicts = [self.retake(sched, p, now) for p in sched.allp[:]]
+        if self.strays:
+            self.looktostrays(sched)
         if sched.hogq:
             _admit(sched, now)
         burst = now - self.blocked < _BURST
@@ -160,7 +166,8 @@ class _Sysmon:
         cpu = _cputime(m)
         if watch.m is not m or watch.tick != p.schedtick:
             watch.m, watch.tick = m, p.schedtick
-            watch.cpu, watch.since, watch.still = cpu, now, now
+            watch.cpu = watch.cpu0 = cpu
+            watch.since = watch.still = now
             return "suspect" if now - p.began > _ALERT else "new"
         if cpu != watch.cpu or m.clock is None:
             # It ran, but for less than half of the time: it may have fallen asleep since.
@@ -168,14 +175,56 @@ class _Sysmon:
             watch.cpu, watch.still = cpu, now
             if now - watch.since < FORCE_PREEMPT:
                 return "suspect" if slow else "busy"
-            if _waiting(sched, p, now) and _take(sched, p, m, True):
+            # It waits for the GIL most of the time: so would whoever got its P.
+            if slow and now < self.contended:
+                return "busy"
+            hog = cpu - watch.cpu0 > FORCE_PREEMPT / 2 or m.clock is None
+            if _waiting(sched, p, now) and self.take(sched, p, m, hog):
                 return "taken"
-            return "suspect" if slow and now > self.contended else "busy"
+            return "suspect" if slow else "busy"
         need = 1.2 * sys.getswitchinterval() if now < self.contended else _STILL
         if now - watch.still < need:
             return "suspect"
+        if _runnable(m):
+            return "busy"  # it wants to run, and its machine has no CPU for it
         self.blocked = now
-        return "taken" if _take(sched, p, m, False) else "busy"
+        return "taken" if self.take(sched, p, m, False) else "busy"
+
+    def take(self, sched: Sched, p: P, m: M, hog: bool) -> bool:
+        """Take `p` from `m` and hand it to whoever can use it."""
+        with sched.lock:
+            g = m.curg
+            if sched.ended or p.m is not m or m.p is not p or g is None:
+                return False
+            if hog:
+                if sched.nhogs >= MAXHOGS:
+                    return False
+                _counthog(sched, m, g)
+            else:
+                self.strays[m] = (g, _cputime(m))
+            m.p = None
+            p.m = None
+        handoffp(sched, p)
+        return True
+
+    def looktostrays(self, sched: Sched) -> None:
+        """One that slept as it lost its P may compute now, without one: then it is a hog."""
+        for m, (g, cpu) in list(self.strays.items()):
+            if m.p is not None or m.curg is not g or m.sched is not sched:
+                del self.strays[m]
+            elif _cputime(m) - cpu > FORCE_PREEMPT:
+                del self.strays[m]
+                with sched.lock:
+                    if m.p is None and m.curg is g and not m.hog and not sched.ended:
+                        _counthog(sched, m, g)
+
+
+def _counthog(sched: Sched, m: M, g: G) -> None:
+    """Caller holds Sched.lock."""
+    m.hog = True
+    sched.nhogs += 1
+    sched.hogcodes.add(codeof(g))
+    sched.hogwhen = monotonic()
 
 
 def _cputime(m: M) -> float:
@@ -189,28 +238,18 @@ def _cputime(m: M) -> float:
     return cpu
 
 
+def _runnable(m: M) -> bool:
+    """Linux says of this thread that it runs or waits for a CPU: a clock may stand still then."""
+    try:
+        with open(f"/proc/self/task/{m.nativeid}/stat", "rb", 0) as file:
+            return file.read(512).rpartition(b")")[2].lstrip().startswith(b"R")
+    except OSError:
+        return False
+
+
 def _waiting(sched: Sched, p: P, now: float) -> bool:
     """Something waits for this P."""
     return bool(p.runq or p.runnext or sched.runq or now >= sched.timers.when)
-
-
-def _take(sched: Sched, p: P, m: M, hog: bool) -> bool:
-    """Take `p` from `m` and hand it to whoever can use it."""
-    with sched.lock:
-        g = m.curg
-        if sched.ended or p.m is not m or m.p is not p or g is None:
-            return False
-        if hog:
-            if sched.nhogs >= MAXHOGS:
-                return False
-            sched.nhogs += 1
-            m.hog = True
-            sched.hogcodes.add(codeof(g))
-            sched.hogwhen = monotonic()
-        m.p = None
-        p.m = None
-    handoffp(sched, p)
-    return True
 
 
 def _admit(sched: Sched, now: float) -> None:

@@ -8,6 +8,7 @@ Source: Go 1.27 runtime/time.go (timeSleep), time/sleep.go. Tests: tests/test_ti
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from math import isfinite
 from time import monotonic
 
@@ -15,14 +16,15 @@ from gopark._runtime.chan import Chan
 from gopark._runtime.errors import NotOnGError
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import gosched_point, park_point, tls
+from gopark._runtime.runtime2 import GOSCHED, PARK, Command, suspends, tls
 from gopark._runtime.startm import mysched
 from gopark._runtime.timer import Timer
 
 __all__ = ("after", "gosched", "sleep")
 
 
-async def sleep(duration: float) -> None:
+@suspends
+def sleep(duration: float) -> Generator[Command, None, None]:
     """Wait at least this long; other goroutines run meanwhile.
 
     Args:
@@ -46,7 +48,7 @@ async def sleep(duration: float) -> None:
     g.waitreason = "sleep"
     m.waitunlockf = timer.start
     try:
-        await park_point
+        yield PARK
     except BaseException as exc:
         notparked(timer, exc)
         raise
@@ -91,7 +93,8 @@ def _seconds(who: str, duration: object) -> float:
     return seconds
 
 
-async def gosched() -> None:
+@suspends
+def gosched() -> Generator[Command, None, None]:
     """Let other goroutines run; this one goes to the back of the global queue.
 
     Example:
@@ -105,4 +108,4 @@ async def gosched() -> None:
 
     Go: runtime.Gosched.
     """
-    await gosched_point
+    yield GOSCHED

@@ -46,6 +46,7 @@ from gopark._runtime.runtime2 import (
     M,
     Status,
     allgs,
+    currentframes,
     getg,
     tls,
 )
@@ -60,6 +61,7 @@ __all__ = (
     "recordframes",
     "stack",
     "threadstates",
+    "tracebackothers",
 )
 
 _PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -147,12 +149,19 @@ def gtraceback(
 
 def threadstates() -> dict[int, FrameType]:
     """The innermost frame of each thread; none without the GIL, where they may not be read."""
-    return {} if FREETHREADED else sys._current_frames()
+    return {} if FREETHREADED else currentframes()
 
 
 def recordframes(m: M) -> None:
     """Free-threaded: note where the goroutine on this thread is, before it waits here."""
     m.frames = threadframes(sys._getframe(1), m)
+
+
+def tracebackothers() -> str:
+    """The stacks of all goroutines, in the order they were started. Go: tracebackothers."""
+    gs: list[G] = sorted(allgs.copy(), key=lambda g: g.goid)
+    threads = threadstates()
+    return "\n".join(text for g in gs if (text := gtraceback(g, threads=threads)))
 
 
 def header(g: G, status: Status) -> str:
