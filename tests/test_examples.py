@@ -67,3 +67,14 @@ def test_sqlite_callbacks():
         "row 2: Rob has 4 legs\n"
         "endless query after 0.1 seconds: interrupted\n"
     )
+
+
+def test_unmarked_calls():
+    """Nobody is held up by goroutines that block or compute without a word."""
+    assert output("unmarked_calls.py") == (
+        "30 queries were answered, none of which was marked as blocking\n"
+        "they took less than half of the time they need in a row: True\n"
+        "the clock ticked meanwhile: True\n"
+        "12 goroutines computed, and the clock ticked 20 times beside them\n"
+        "all of them came to an end once they were told to: True\n"
+    )

@@ -31,8 +31,9 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROGRAMS = sorted(file.stem for file in (HERE / "go").glob("*.go"))
 SCRIPTS = sorted(file.stem for file in (HERE / "py").glob("*.py"))
 
-# Here the stacks differ by nature: Go runs deferred functions on top of the frame that failed.
-HEAD_ONLY = {"panic_chain"}
+# Here the stacks differ by nature: Go runs deferred functions on top of the frame that failed, and
+# one that ran out of threads shows the stack of its scheduler.
+HEAD_ONLY = {"panic_chain", "thread_exhaustion"}
 
 
 def go_tool() -> str:
@@ -85,7 +86,7 @@ def normal(text: str) -> str:
 def comparable(name: str, ended: Ended) -> Ended:
     stderr = normal(ended.stderr)
     if name in HEAD_ONLY:
-        stderr = stderr.partition("\n\n")[0]
+        stderr = stderr.partition("\n\n")[0].rstrip("\n")
     return Ended(normal(ended.stdout), stderr, ended.status)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
+import time
 
 import pytest
 
@@ -11,6 +13,7 @@ import gopark
 from gopark import Chan
 from gopark._runtime import gomaxprocs as module
 from gopark._runtime import runtime2
+from gopark.testing import wait_all_parked
 
 PRINT = "import gopark; print(gopark.runtime.gomaxprocs())"
 
@@ -91,6 +94,56 @@ def test_the_cgroup_quota_is_rounded_up_and_at_least_two(monkeypatch, tmp_path, 
     assert module._cgroup_quota() == expected
 
 
+def test_the_cgroup_quota_is_read_in_its_older_form_too(monkeypatch, tmp_path):
+    for name, number in (("quota", 350000), ("period", 100000)):
+        (tmp_path / f"cpu.cfs_{name}_us").write_text(f"{number}\n")
+    real_open = open
+
+    def fake_open(path, *args):
+        folder, _, name = path.rpartition("/")
+        if folder == "/sys/fs/cgroup/cpu":
+            return real_open(tmp_path / name, *args)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(module, "open", fake_open, raising=False)
+    assert module._cgroup_quota() == 4
+
+
+def test_what_cannot_be_read_is_no_quota(monkeypatch):
+    def fake_open(path, *args):
+        raise PermissionError(path)
+
+    monkeypatch.setattr(module, "open", fake_open, raising=False)
+    assert module._cgroup_quota() == 0
+
+
+@pytest.mark.parametrize(
+    ("cpus", "quota", "procs"),
+    [(8, 0, 8), (8, 3, 3), (2, 16, 2), (1, 0, 1), (1, 2, 1)],
+)
+def test_without_the_gil_the_default_is_affinity_or_quota_whichever_is_less(
+    monkeypatch, cpus, quota, procs
+):
+    """Go: the default of GOMAXPROCS since 1.25."""
+    monkeypatch.delenv("GOMAXPROCS", raising=False)
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)))
+    monkeypatch.setattr(module, "_cgroup_quota", lambda: quota)
+    assert module.default() == procs
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+def test_a_process_pinned_to_one_cpu_has_one(child):
+    result = child(
+        "import os\n"
+        "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "import gopark\n"
+        "print(gopark.runtime.num_cpu(), gopark.runtime.gomaxprocs())\n",
+        GOMAXPROCS="",
+    )
+    assert result.stdout == "1 1\n", result.stderr
+
+
 @pytest.mark.usefixtures("restored")
 async def test_a_change_takes_effect_in_a_running_program_and_loses_nobody():
     """Go: TestGomaxprocs, procresize."""
@@ -129,3 +182,114 @@ async def test_the_goroutine_that_shrinks_its_own_p_away_goes_on():
         gopark.go(gopark.gosched)
     gopark.go(shrinker)
     assert await done.recv() == "went on"
+
+
+@pytest.mark.usefixtures("restored")
+async def test_changes_up_and_down_while_thousands_run_lose_nobody_and_nothing():
+    """Every value that was sent is received once, and every goroutine ends."""
+    random.seed(5)
+    senders, each = 2000, 3
+    ch, over, done = Chan(16), [], Chan(senders)
+
+    async def sender(n):
+        for k in range(each):
+            await ch.send(each * n + k)
+            await gopark.gosched()
+        done.try_send(n)
+
+    async def changer():
+        while not over:
+            gopark.runtime.gomaxprocs(random.choice([1, 2, 3, 8, 16]))
+            for _ in range(random.randrange(20)):
+                await gopark.gosched()
+
+    gopark.go(changer)
+    for n in range(senders):
+        gopark.go(sender, n)
+    got = [await ch.recv() for _ in range(each * senders)]
+    ended = [await done.recv() for _ in range(senders)]
+    over.append(True)
+    await wait_all_parked()
+    assert sorted(got) == list(range(each * senders))
+    assert sorted(ended) == list(range(senders))
+    assert gopark.runtime.num_goroutine() == 1
+
+
+@pytest.mark.usefixtures("restored")
+async def test_changes_while_goroutines_block_and_compute_lose_nobody():
+    """Ps are taken by sysmon and by the change, each from the other's hands."""
+    done, over = Chan(60), []
+
+    def blocks(n):
+        for _ in range(3):
+            time.sleep(0.003)
+            gopark.block(gopark.gosched())
+        done.try_send(n)
+
+    async def computes(n):
+        for _ in range(3):
+            end = time.thread_time() + 0.012
+            while time.thread_time() < end:
+                pass
+            await gopark.gosched()
+        done.try_send(n)
+
+    async def changer():
+        while not over:
+            for n in (4, 1, 8, 2):
+                gopark.runtime.gomaxprocs(n)
+                await gopark.time.sleep(0.004)
+
+    gopark.go(changer)
+    for n in range(0, 60, 2):
+        gopark.go(blocks, n)
+        gopark.go(computes, n + 1)
+    assert sorted([await done.recv() for _ in range(60)]) == list(range(60))
+    over.append(True)
+    await wait_all_parked()
+
+
+# --- set_max_threads --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def threads_restored():
+    before = gopark.runtime.set_max_threads(10_000)
+    yield before
+    gopark.runtime.set_max_threads(before)
+
+
+def test_set_max_threads_returns_the_limit_before_which_is_10000_at_first(threads_restored):
+    """Go: debug.SetMaxThreads."""
+    assert threads_restored == 10_000
+    assert gopark.runtime.set_max_threads(500) == 10_000
+    assert gopark.runtime.set_max_threads(700) == 500
+
+
+@pytest.mark.usefixtures("threads_restored")
+@pytest.mark.parametrize("wrong", [1.0, "2", None, True])
+def test_a_limit_that_is_no_integer_is_refused(wrong):
+    with pytest.raises(TypeError, match="set_max_threads: n must be an integer"):
+        gopark.runtime.set_max_threads(wrong)
+    assert gopark.runtime.set_max_threads(10_000) == 10_000
+
+
+@pytest.mark.usefixtures("threads_restored")
+@pytest.mark.parametrize("wrong", [0, -1])
+def test_a_limit_that_lets_nobody_live_is_refused(wrong):
+    with pytest.raises(ValueError, match="at least 1"):
+        gopark.runtime.set_max_threads(wrong)
+    assert gopark.runtime.set_max_threads(10_000) == 10_000
+
+
+@pytest.mark.usefixtures("threads_restored")
+async def test_a_program_within_its_limit_notices_nothing():
+    """As many threads as may be; see tests/crash for one more."""
+    gate = Chan()
+    gopark.runtime.set_max_threads(40)
+    for _ in range(20):
+        gopark.go(lambda: gopark.block(gate.recv()))
+    await wait_all_parked()
+    assert gopark.runtime.num_goroutine() == 21
+    gate.close()
+    await wait_all_parked()

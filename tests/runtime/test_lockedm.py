@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 
 import pytest
@@ -365,3 +366,147 @@ async def test_unlock_does_not_free_a_callback_from_its_thread(cthread):
 
     cthread(gopark.cgo.callback(callback)).join()
     assert headers[0].endswith("[running, locked to thread]:")
+
+
+def test_main_may_lock_its_thread_before_anything_else(run, procs):
+    """The first statement of main, in both kinds; it stays there across every wait."""
+
+    async def async_main():
+        gopark.runtime.lock_os_thread()
+        return await stays()
+
+    def plain_main():
+        gopark.runtime.lock_os_thread()
+        return gopark.block(stays())
+
+    async def stays():
+        threads, ch = [threading.current_thread()], Chan()
+        for n in range(2 * procs):
+            gopark.go(ch.send, n)
+        for _ in range(2 * procs):
+            await ch.recv()
+            await gopark.gosched()
+            threads.append(threading.current_thread())
+        assert "locked to thread" in gopark.runtime.stack()
+        return set(threads)
+
+    assert run(async_main) == {threading.main_thread()}
+    assert run(plain_main) == {threading.main_thread()}
+
+
+@pytest.mark.usefixtures("procs")
+@pytest.mark.parametrize("kind", ["coroutine", "plain"])
+async def test_nesting_holds_across_waits_until_the_last_unlock(kind):
+    """Go: TestLockOSThreadNesting. As long as one lock is left nobody else gets the thread."""
+    out = Chan()
+
+    async def nested():
+        home = threading.get_ident()
+        for _ in range(3):
+            gopark.runtime.lock_os_thread()
+        for depth in 3, 2, 1:
+            await out.send((depth, threading.get_ident() == home))
+            gopark.runtime.unlock_os_thread()
+        await out.send((0, "locked to thread" in gopark.runtime.stack()))
+
+    gopark.go(nested if kind == "coroutine" else lambda: gopark.block(nested()))
+    assert [await out.recv() for _ in range(4)] == [(3, True), (2, True), (1, True), (0, False)]
+
+
+@pytest.mark.outside_help
+async def test_a_callback_may_lock_and_unlock_and_still_returns_on_its_thread(cthread):
+    """It sits on its thread anyway; what it has locked ends with it."""
+    ch, out = Chan(), Chan(3)
+
+    def callback(_):
+        home = threading.get_ident()
+        gopark.runtime.lock_os_thread()
+        gopark.runtime.lock_os_thread()
+        gopark.block(ch.recv())
+        gopark.runtime.unlock_os_thread()
+        gopark.block(ch.recv())
+        out.try_send(threading.get_ident() == home)
+
+    thread = cthread(gopark.cgo.callback(callback))
+    await ch.send(1)
+    await ch.send(2)
+    assert await out.recv() is True
+    thread.join()
+    assert gopark.runtime.num_goroutine() == 1
+
+
+@pytest.mark.usefixtures("procs")
+@pytest.mark.parametrize("kind", ["coroutine", "plain"])
+async def test_a_thread_whose_locked_goroutine_ended_is_gone(kind, wait_until):
+    """Go: TestLockOSThreadExit. Not only idle: no thread with that identifier is left."""
+    out, gate = Chan(), Chan()
+
+    async def locked():
+        gopark.runtime.lock_os_thread()
+        gopark.runtime.lock_os_thread()
+        gopark.runtime.unlock_os_thread()
+        await out.send(threading.current_thread())
+        await gate.recv()  # main has our thread: it ends now, locked once
+
+    gopark.go(locked if kind == "coroutine" else lambda: gopark.block(locked()))
+    thread = await out.recv()
+    gate.close()
+    await wait_all_parked()
+    if thread is not threading.main_thread():  # that one is needed by `run`
+        assert wait_until(lambda: thread not in threading.enumerate())
+    ch = Chan()
+    gopark.go(ch.send, "the program goes on")
+    assert await ch.recv() == "the program goes on"
+
+
+@pytest.mark.usefixtures("procs")
+@pytest.mark.parametrize("kind", ["coroutine", "plain"])
+async def test_a_locked_goroutine_that_blocks_its_thread_holds_up_nobody(kind):
+    """Its P is taken; it comes back to the same thread, and stays there."""
+    reader, writer = os.pipe()
+    entered, out = [], Chan()
+
+    async def locked():
+        gopark.runtime.lock_os_thread()
+        home = threading.get_ident()
+        entered.append(None)
+        os.read(reader, 1)
+        here = [threading.get_ident() == home]
+        for wait in gopark.gosched, lambda: out.send("back"), gopark.gosched:
+            await wait()
+            here.append(threading.get_ident() == home)
+        gopark.runtime.unlock_os_thread()
+        await out.send(here)
+
+    gopark.go(locked if kind == "coroutine" else lambda: gopark.block(locked()))
+    while not entered:
+        await gopark.gosched()
+    for _ in range(10):
+        await gopark.time.sleep(0.001)
+    os.write(writer, b".")
+    assert await out.recv() == "back"
+    assert await out.recv() == [True] * 4
+    await wait_all_parked()
+    os.close(reader)
+    os.close(writer)
+
+
+@pytest.mark.usefixtures("procs")
+async def test_a_locked_goroutine_that_computes_holds_up_nobody():
+    stop, out = [], Chan(1)
+
+    async def locked():
+        gopark.runtime.lock_os_thread()
+        home = threading.get_ident()
+        while not stop:
+            pass
+        await gopark.gosched()
+        await out.send(threading.get_ident() == home)
+        gopark.runtime.unlock_os_thread()
+
+    gopark.go(locked)
+    for _ in range(10):
+        await gopark.time.sleep(0.005)
+    stop.append(True)
+    assert await out.recv() is True
+    await wait_all_parked()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections import Counter
 
@@ -9,7 +10,7 @@ import pytest
 
 import gopark
 from gopark import Chan
-from gopark._runtime import runtime2
+from gopark._runtime import proc, runtime2, startm
 from gopark.testing import wait_all_parked
 
 # --- fairness ---------------------------------------------------------------------------------
@@ -280,6 +281,102 @@ async def test_nobody_runs_a_goroutine_twice_at_once(procs):
         gopark.go(worker, n)
     for _ in range(4 * procs):
         await done.recv()
+
+
+@pytest.fixture
+def wakeups(monkeypatch):
+    """A list that gets longer by one each time an M is woken or made to run a P."""
+    wakeups: list[None] = []
+    original = startm.startm
+
+    def counted(*args, **kwargs):
+        wakeups.append(None)
+        original(*args, **kwargs)
+
+    monkeypatch.setattr(startm, "startm", counted)
+    return wakeups
+
+
+@pytest.fixture
+def two_ps():
+    before = gopark.runtime.gomaxprocs(2)
+    yield
+    gopark.runtime.gomaxprocs(before)
+
+
+@pytest.mark.usefixtures("two_ps")
+async def test_a_ping_pong_stays_on_one_thread_and_wakes_no_other(wakeups):
+    """What the one readies runs next on the same M; the other P is left alone."""
+    a, b, threads = Chan(), Chan(), Counter()
+
+    async def pong():
+        async for value in a:
+            threads[threading.get_ident()] += 1
+            await b.send(value)
+
+    gopark.go(pong)
+    await wait_all_parked()
+    before = len(wakeups)
+    for n in range(5000):
+        await a.send(n)
+        assert await b.recv() == n
+        threads[threading.get_ident()] += 1
+    # A few: on a busy machine sysmon may take the thread for one that sleeps.
+    assert len(wakeups) - before < 500
+    assert max(threads.values()) > 5000
+    a.close()
+    await wait_all_parked()
+
+
+@pytest.mark.usefixtures("two_ps")
+async def test_a_goroutine_that_yields_alone_wakes_no_other_thread(wakeups):
+    for _ in range(100):
+        await gopark.gosched()
+    before = len(wakeups)
+    for _ in range(5000):
+        await gopark.gosched()
+    assert len(wakeups) - before < 500
+
+
+def test_no_more_than_half_of_the_busy_ms_look_for_work():
+    """Go: findRunnable: 2*nmspinning < gomaxprocs - npidle."""
+    sched = runtime2.Sched(8)
+    sched.pidle.clear()
+    sched.npidle, looking = 0, []
+    for p in sched.allp:
+        m = runtime2.M(sched)
+        m.p, p.m = p, m
+        assert proc._steal(m, sched, p) is None  # there is nothing to find
+        looking.append(m.spinning)
+    assert looking == [True] * 4 + [False] * 4
+    assert sched.nmspinning == 4
+    sched.npidle = 6  # two are busy, and one of them looks already
+    sched.nmspinning = 1
+    m = runtime2.M(sched)
+    assert proc._steal(m, sched, sched.allp[0]) is None
+    assert not m.spinning
+
+
+@pytest.mark.usefixtures("two_ps")
+@pytest.mark.parametrize("seed", range(5))
+async def test_no_wake_up_is_lost_between_two_ps(seed):
+    """Bursts of random size with everybody asleep in between: a lost one is a deadlock here."""
+    chance, ch = random.Random(seed), Chan()
+
+    async def relay(n):
+        for _ in range(n % 3):
+            await gopark.gosched()
+        await ch.send(n)
+
+    for _ in range(60):
+        burst = chance.randrange(1, 12)
+        for n in range(burst):
+            gopark.go(relay, n)
+            if chance.random() < 0.3:
+                await gopark.gosched()
+        assert sorted([await ch.recv() for _ in range(burst)]) == list(range(burst))
+        if chance.random() < 0.2:
+            await gopark.time.sleep(0.001)
 
 
 # --- waiting for all --------------------------------------------------------------------------

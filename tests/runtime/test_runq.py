@@ -26,7 +26,7 @@ def test_runqput_puts_a_g_next_and_moves_the_one_that_was_to_the_tail():
     first, second, third = fresh_g(), fresh_g(), fresh_g()
     for g in (first, second, third):
         runq.runqput(m, p, g)
-    assert p.runnext == [third]
+    assert list(p.runnext) == [third]
     assert list(p.runq) == [first, second]
 
 

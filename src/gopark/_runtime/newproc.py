@@ -27,7 +27,6 @@ from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, t
 __all__ = ("go", "isasync", "newg", "startable", "startable_check")
 
 _getframe: Final = sys._getframe
-_new: Final = G.__new__
 _listg: Final = allgs.add  # bound once: looking it up costs as much as calling it
 _CO_GENERATOR: Final = inspect.CO_GENERATOR
 _CO_COROUTINE: Final = inspect.CO_COROUTINE
@@ -68,14 +67,14 @@ def go(fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
         coro = startable("go", fn, args, kwargs)
     m = tls.m
     if coro is not None and m is not None and (p := m.p) is not None and m.curg is not None:
-        # The usual case, with G's __init__, newg and runqput in line: 0.2 µs of spawn's 1.5 µs.
+        # The usual case, with newg and runqput in line, 0.2 µs of spawn's 1.5 µs, and with a
+        # G of one that has ended, 0.05 µs.
         frame = _getframe(1)
-        g = _new(G)
+        try:
+            g = p.gfree.pop() if p.gfree else G(0)
+        except IndexError:
+            g = G(0)
         g.goid = next(goids)
-        g.lockedm = g.m = g.elem = g.waiting = None
-        g.lockedcnt = 0
-        g.goexiting = False
-        g.success = True
         g.coro = coro
         g.step = coro.__await__()
         g.ctx = copy_context()

@@ -304,7 +304,7 @@ def schedule(m: M) -> None:
             return
         p = m.p or nop
         runnext, runq = p.runnext, p.runq
-        popnext, popleft = runnext.pop, runq.popleft
+        popnext, popleft, gfput = runnext.pop, runq.popleft, p.gfree.append
         now = sched.now
         # While hogs compute, findrunnable is to see each goroutine before it runs.
         for _ in ticks if not sched.nhogs else onetick:
@@ -330,7 +330,8 @@ def schedule(m: M) -> None:
                     m.curg = None
                     unlistg(g)
                     g.status = GDEAD
-                    g.ctx = g.coro = g.step = None
+                    g.ctx = g.coro = g.step = g.gocode = g.goglobals = None
+                    gfput(g)
                 elif command is GOSCHED and m.lockedg is None:
                     m.curg = None
                     g.status = GRUNNABLE

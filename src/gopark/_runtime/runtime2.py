@@ -109,7 +109,7 @@ TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
     GRUNNING: frozenset({GRUNNABLE, GWAITING, GSYSCALL, GDEAD}),
     GSYSCALL: frozenset({GRUNNING, GRUNNABLE, GDEAD}),  # dead: dropm
     GWAITING: frozenset({GRUNNABLE, GRUNNING, GDEAD}),  # running: its thread was woken by the end
-    GDEAD: frozenset({GSYSCALL}),  # needm
+    GDEAD: frozenset({GSYSCALL, GRUNNABLE}),  # needm; a G off a free list is used again
 }
 
 
@@ -337,6 +337,9 @@ class M:
         return f"<M {self.mid}>"
 
 
+GFREE: Final = 1024  # dead Gs that a P keeps, as in Go
+
+
 class Gone:
     """In the place of `P.near` once gomaxprocs has taken a P away: as if there were an idle one,
     so that who still puts a G on its queue looks again (runq.py, spread)."""
@@ -347,7 +350,7 @@ class Gone:
 class P:
     """The right to schedule, with the queues that go with it."""
 
-    __slots__ = ("began", "m", "near", "pid", "runnext", "runq", "schedtick", "sched")
+    __slots__ = ("began", "gfree", "m", "near", "pid", "runnext", "runq", "schedtick", "sched")
 
     def __init__(self, pid: int, sched: Sched) -> None:
         self.pid = pid
@@ -357,6 +360,7 @@ class P:
         self.runq: deque[G] = deque()
         # At most one G, the one to run next. A list, since pop() is the atomic exchange.
         self.runnext: deque[G] = deque()
+        self.gfree: deque[G] = deque(maxlen=GFREE)  # dead Gs, as G.__init__ leaves them
         self.schedtick = 0
         self.began = 0.0  # when the slice that runs now began, for sysmon
 
