@@ -39,6 +39,7 @@ from typing import Any
 import gopark
 from gopark import Chan, ClosedChannelError, recv, select, send
 from gopark._runtime import extram, startm
+from gopark._runtime.runtime2 import P
 
 Body = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -922,6 +923,9 @@ def _hangs(signum: int, frame: object) -> None:
         print(state, file=sys.stderr)
         for m in [*sched.allm, *extram.inuse()]:
             print(m, m.p, m.curg, m.nextp, m.idle, m.sched is sched, file=sys.stderr)
+    for p in gc.get_objects():  # those that gomaxprocs took away included
+        if isinstance(p, P) and not p.empty():
+            print(p, "of", p.m, "holds", p.runnext, p.runq, "gone", startm.gone(p), file=sys.stderr)
     sys.stderr.flush()
     os._exit(3)
 

@@ -291,6 +291,9 @@ def schedule(m: M) -> None:
     unlistg = allgs.discard
     monotime = monotonic
     ticks, onetick = range(SCHEDTICK - 1), range(1)
+    # Locals: as globals they would cost 5 % of a yield, 2 % of a round trip (3.13).
+    runnable, running, waiting = GRUNNABLE, GRUNNING, GWAITING
+    park, done, next_ = PARK, DONE, next
     g: G | None = None
     nop = p = P(-1, sched)  # in the place of a P that was taken before the first step
     while True:
@@ -308,25 +311,26 @@ def schedule(m: M) -> None:
         now = sched.now
         # While hogs compute, findrunnable is to see each goroutine before it runs.
         for _ in ticks if not sched.nhogs else onetick:
-            if g.status is not GRUNNABLE:
+            if g.status is not runnable:
                 badrunnable(g)
-            g.status = GRUNNING
+            g.status = running
             g.m = m
             m.curg = g
             try:
                 # next() with a default, and not send(): a coroutine that returns None then
                 # ends without an exception being made, 0.2 µs of spawn and finish.
-                command = g.ctx.run(next, g.step, DONE)  # type: ignore[union-attr, arg-type]
+                command = g.ctx.run(next_, g.step, done)  # type: ignore[union-attr, arg-type]
             except BaseException as exc:
                 hooks.goexit0(m, g, exc)
                 m.curg = None
             else:
-                if command is PARK and m.lockedg is None:
+                if command is park and m.lockedg is None:
                     m.curg = None
                     g.waitsince = now
-                    g.status = GWAITING
-                    m.waitunlockf(None)  # type: ignore[misc]
-                elif command is DONE and m.lockedg is None and g is not sched.main:
+                    g.status = waiting
+                    unlockf = m.waitunlockf  # 3.11 calls a slot's value slowly
+                    unlockf(None)  # type: ignore[misc]
+                elif command is done and m.lockedg is None and g is not sched.main:
                     m.curg = None
                     unlistg(g)
                     g.status = GDEAD
@@ -334,7 +338,7 @@ def schedule(m: M) -> None:
                     gfput(g)
                 elif command is GOSCHED and m.lockedg is None:
                     m.curg = None
-                    g.status = GRUNNABLE
+                    g.status = runnable
                     # Not onto the global queue, as Go does: that one is shared between Ps,
                     # and this one is seen to often enough for nobody to starve.
                     runq.append(g)

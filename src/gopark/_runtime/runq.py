@@ -162,7 +162,8 @@ def runqhead(p: P) -> G | None:
     other, nor goroutines on threads of their own that pass the P round among them.
     """
     try:
-        p.runq.append(p.runnext.pop())
+        if p.runnext:
+            p.runq.append(p.runnext.pop())
     except IndexError:
         pass
     try:
