@@ -75,11 +75,12 @@ def test_the_life_of_a_goroutine_and_of_an_extra_ms_g_are_in_the_table():
     for life in (
         (GIDLE, GRUNNABLE, GRUNNING, GWAITING, GRUNNABLE, GRUNNING, GDEAD),
         (GIDLE, GDEAD, GSYSCALL, GRUNNING, GSYSCALL, GDEAD),
+        (GRUNNING, GDEAD, GRUNNABLE),  # a dead G is used again, as in Go
         (GRUNNING, GSYSCALL, GRUNNING, GRUNNABLE),
     ):
         assert all(move in LEGAL for move in itertools.pairwise(life))
     assert (GDEAD, GRUNNING) not in LEGAL
-    assert (GDEAD, GRUNNABLE) not in LEGAL
+    assert (GDEAD, GWAITING) not in LEGAL
     assert (GWAITING, GWAITING) not in LEGAL
 
 

@@ -88,9 +88,13 @@ def checkdead(sched: Sched) -> str | None:
         or sched.timers
     ):
         return None
-    # An M may work on without a P: one of a callback has none, gomaxprocs may have taken it.
+    # An M may work on without a P: one of a callback has none, sysmon or gomaxprocs may have
+    # taken it. One of ours that runs no G and is not idle is between two of them: it may hold
+    # a timer that has fired, or one not yet set, and asks again when it goes idle itself.
     ms = sched.allm + outside.extras()
     if any(m.curg is not None and m.curg.status is not GWAITING for m in ms):
+        return None
+    if any(m.curg is None and not m.idle and m.lockedg is None for m in sched.allm):
         return None
     # It may have come to its scheduling point and be about to say so, and a P that another M
     # is on its way to may hold a goroutine: whoever has it in hand asks again in the end.

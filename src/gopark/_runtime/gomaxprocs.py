@@ -18,7 +18,7 @@ from gopark._runtime import startm
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.runq import strayed
 from gopark._runtime.runtime2 import Gone, P, Sched, getg
-from gopark._runtime.startm import pidleput, wakep
+from gopark._runtime.startm import pidleput, wakep, wakepoller
 
 __all__ = ("gomaxprocs", "num_cpu", "set_max_threads")
 
@@ -115,9 +115,10 @@ def procresize(sched: Sched, n: int) -> None:
             pidleput(sched, p)
         sched.maxhogs = n
         gone = sched.allp[n:]
+        for p in gone:
+            p.near = Gone()  # first: who finds the P gone and drains it must not be the last
         del sched.allp[n:]
         for p in gone:
-            p.near = Gone()
             if p in sched.pidle:
                 sched.pidle.remove(p)
                 sched.npidle -= 1
@@ -128,6 +129,7 @@ def procresize(sched: Sched, n: int) -> None:
         strayed(p)
     if sched.runq:
         wakep(sched)
+    wakepoller(sched)  # whoever was to look at the timers may have no P any more
 
 
 def default() -> int:

@@ -92,7 +92,11 @@ def mstart(m: M) -> None:
         hooks.throw(exc)
     finally:
         with sched.lock:
-            sched.allm.remove(m)
+            if m in sched.allm:
+                sched.allm.remove(m)
+            dead = hooks.checkdead(sched)  # it counted as one that is awake
+        if dead is not None:
+            hooks.deadlock(sched, dead)
         tls.m = None
         ourthreads.discard(m.ident)
         m.ident = 0
@@ -168,6 +172,7 @@ def _sleep(sched: Sched, m: M, timeout: float) -> bool:
             if sched.pollm is m:
                 sched.pollm = None
             if spare and not woken:
+                sched.allm.remove(m)
                 return False
             if sched.pidle:
                 givep(m, pidleget(sched))
@@ -287,7 +292,7 @@ def schedule(m: M) -> None:
     sched = m.sched
     assert sched is not None
     timers = sched.timers
-    heap = timers.heap
+    armed = timers.armed
     unlistg = allgs.discard
     monotime = monotonic
     ticks, onetick = range(SCHEDTICK - 1), range(1)
@@ -344,7 +349,7 @@ def schedule(m: M) -> None:
                     runq.append(g)
                 else:
                     _unusual(m, g, command)
-            if m.p is not p or (heap and monotime() >= timers.when):
+            if m.p is not p or (armed and monotime() >= timers.when):
                 break
             try:
                 g = popnext() if runnext else popleft()

@@ -263,6 +263,8 @@ def _end(sched: Sched, m: M) -> None:
     _join(sched, m)
     for g in left:
         allgs.discard(g)
+    for p in sched.allp:
+        p.gfree.clear()
     mfinal.closeleft()
     sched.m0 = sched.main = None
     with sched.lock:

@@ -51,6 +51,7 @@ __all__ = (
     "startm",
     "sysmonwait",
     "wakep",
+    "wakepoller",
     "wantpoller",
 )
 
@@ -356,7 +357,7 @@ def handoffp(sched: Sched, p: P) -> None:
         if p.empty() and not globwork(sched) and not wantpoller(sched):
             pidleput(sched, p)
             # A submitter that saw no idle P has put its G there, or on `p`, by now.
-            late = globwork(sched) or not p.empty()
+            late = globwork(sched) or not p.empty() or wantpoller(sched)
             again = pidleget(sched) if late and sched.pidle else None
             if again is None:
                 dead = hooks.checkdead(sched)

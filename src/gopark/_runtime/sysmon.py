@@ -33,7 +33,7 @@ import time
 from time import monotonic
 from typing import Final
 
-from gopark._runtime.runtime2 import FREETHREADED, G, M, Note, P, Sched, codeof
+from gopark._runtime.runtime2 import FREETHREADED, GRUNNING, G, M, Note, P, Sched, codeof
 from gopark._runtime.startm import current, handoffp, hooks, ourthreads, sysmonwait, wakep
 
 __all__ = ("FORCE_PREEMPT", "MAXHOGS", "Watch")
@@ -215,7 +215,8 @@ class _Sysmon:
             elif _cputime(m) - cpu > FORCE_PREEMPT:
                 del self.strays[m]
                 with sched.lock:
-                    if m.p is None and m.curg is g and not m.hog and not sched.ended:
+                    running = m.curg is g and g.status is GRUNNING and m.p is None
+                    if running and not m.hog and not sched.ended:
                         _counthog(sched, m, g)
 
 

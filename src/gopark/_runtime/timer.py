@@ -1,9 +1,10 @@
 """The timer heap of a program: what runs when, by the monotonic clock.
 
 Invariants, true whenever `Timers.lock` is free:
-  T1  `when` is the time of heap[0], or NEVER when the heap is empty
+  T1  `when` is the time of the first timer, or NEVER when there is none
   T2  a timer is pending exactly if it will run; stopping one leaves a dead entry in the heap
-  T3  dead entries are fewer than the live ones plus 64, so stop costs O(1) on average
+  T3  once half of the entries are dead, the heap is exchanged for a new one, a few entries at
+      each add and delete: no single operation is slow, and the dead are never the many for long
 Locks: `Timers.lock`, rank TIMERS. No timer's function is called under it.
 Who runs timers: any M between two goroutines, once `when` has come; and the one idle M
 that sleeps until `when` (`Sched.pollm`). `when` is read without the lock: a stale value is
@@ -26,6 +27,9 @@ from gopark._runtime.runtime2 import G, Waiter
 __all__ = ("NEVER", "Timer", "Timers")
 
 NEVER: Final = inf
+_FEW: Final = 64
+_STEP: Final = 8  # entries moved at each add and delete; 3 would be enough to come to an end
+_BATCH: Final = 256  # timers run in one go
 
 
 class Timer(Waiter):
@@ -58,15 +62,20 @@ class Timer(Waiter):
             return look(g) if self.pending else []
 
 
+Entry = tuple[float, int, Timer]
+
+
 class Timers:
     """All timers of one program."""
 
-    __slots__ = ("heap", "_ndead", "_seq", "_wake", "lock", "when")
+    __slots__ = ("armed", "_heap", "_ndead", "_old", "_seq", "_wake", "lock", "when")
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self.lock = mklock(Rank.TIMERS)
         self.when: float = NEVER
-        self.heap: list[tuple[float, int, Timer]] = []
+        self.armed: list[bool] = []  # not empty while there is an entry: the loop's quick look
+        self._heap: list[Entry] = []
+        self._old: list[Entry] = []  # a heap that is being moved to the other
         self._seq = itertools.count()  # timers of one instant run in the order they were added
         self._ndead = 0
         self._wake = wake
@@ -74,13 +83,19 @@ class Timers:
     def __bool__(self) -> bool:
         return self.when is not NEVER
 
+    def __len__(self) -> int:
+        return len(self._heap) + len(self._old)
+
     def add(self, t: Timer) -> None:
         with self.lock:
             t.pending = True
-            heapq.heappush(self.heap, (t.when, next(self._seq), t))
-            first = self.heap[0][2] is t
+            heapq.heappush(self._heap, (t.when, next(self._seq), t))
+            if self._old:
+                self._move()
+            first = t.when < self.when
             if first:
                 self.when = t.when
+                self.armed[:] = (True,)
         if first:
             self._wake()
 
@@ -91,35 +106,57 @@ class Timers:
             t.pending = False
             t.arg = None  # a stopped timer keeps nothing alive while its entry waits for removal
             self._ndead += 1
-            if self.heap[0][2] is t or self._ndead > len(self.heap) // 2 + 64:
-                self._clean()
+            if self._old:
+                self._move()
+            elif self._ndead > len(self._heap) // 2 + _FEW:
+                self._old, self._heap = self._heap, []
+            if t.when <= self.when:
+                self._settle()
             return True
 
-    def _clean(self) -> None:
-        """Drop dead entries: those at the front, or all once they are the many."""
-        heap = self.heap
-        if self._ndead > len(heap) // 2 + 64:
-            heap[:] = [entry for entry in heap if entry[2].pending]
-            heapq.heapify(heap)
-            self._ndead = 0
-        while heap and not heap[0][2].pending:
-            heapq.heappop(heap)
-            self._ndead -= 1
-        self.when = heap[0][0] if heap else NEVER
+    def _move(self) -> None:
+        """A few entries of the old heap go to the new one, the dead ones nowhere.
+
+        The last entry of a heap can be taken off and what is left is a heap. So the dead are
+        got rid of a few at a time: all at once would take 0.1 s for 100,000 timers.
+        """
+        old = self._old
+        for _ in range(min(_STEP, len(old))):
+            entry = old.pop()
+            if entry[2].pending:
+                heapq.heappush(self._heap, entry)
+            else:
+                self._ndead -= 1
+
+    def _settle(self) -> None:
+        """Drop the dead in front, and see which timer is the first now."""
+        when = NEVER
+        for heap in (self._heap, self._old):
+            while heap and not heap[0][2].pending:
+                heapq.heappop(heap)
+                self._ndead -= 1
+            if heap:
+                when = min(when, heap[0][0])
+        self.when = when
+        self.armed[:] = () if when is NEVER else (True,)
 
     def run(self, now: float) -> None:
-        """Run what is due. Called by an M between two goroutines, with no lock held."""
+        """Run what is due, a number of them at a time. Called between two goroutines, no lock held.
+
+        What is left of more than that is due still, and the caller comes again.
+        """
         due: list[Timer] = []
         with self.lock:
-            heap = self.heap
-            while heap and heap[0][0] <= now:
-                t = heapq.heappop(heap)[2]
-                if t.pending:
-                    t.pending = False
-                    due.append(t)
-                else:
-                    self._ndead -= 1
-            self._clean()
+            while self.when <= now and len(due) < _BATCH:
+                entry = heapq.heappop(self._first())
+                entry[2].pending = False
+                due.append(entry[2])
+                self._settle()
         for t in due:
             arg, t.arg = t.arg, None
             t.f(arg)
+
+    def _first(self) -> list[Entry]:
+        """The heap with the first timer; `when` is that timer's, so it is not dead."""
+        heap, old = self._heap, self._old
+        return heap if heap and (not old or heap[0] < old[0]) else old
