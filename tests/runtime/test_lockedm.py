@@ -274,10 +274,68 @@ async def test_locks_nest_and_the_last_unlock_frees():
 
 
 def test_locking_needs_a_goroutine():
-    with pytest.raises(NotOnGError, match="lock_os_thread"):
-        gopark.runtime.lock_os_thread()
-    with pytest.raises(NotOnGError, match="unlock_os_thread"):
+    """Elsewhere than on the main thread before `run`, where it is main's (see below)."""
+    refused = []
+
+    def thread():
+        for name in ("lock_os_thread", "unlock_os_thread"):
+            with pytest.raises(NotOnGError, match=name):
+                getattr(gopark.runtime, name)()
+            refused.append(name)
+
+    runs = threading.Thread(target=thread)
+    runs.start()
+    runs.join()
+    assert refused == ["lock_os_thread", "unlock_os_thread"]
+
+
+@pytest.mark.parametrize("kind", ["async", "plain"])
+def test_a_lock_before_run_is_mains_from_its_first_line(kind, run):
+    """Go: runtime.LockOSThread in an init function, TestLockOSThreadNesting's first half."""
+    gopark.runtime.lock_os_thread()
+    gopark.runtime.lock_os_thread()
+    gopark.runtime.unlock_os_thread()
+    headers, threads = [], []
+
+    def look():
+        headers.append(gopark.runtime.stack().splitlines()[0])
+        threads.append(threading.current_thread() is threading.main_thread())
+
+    async def main():
+        ch = Chan()
+        look()
+        for i in range(10):
+            gopark.go(ch.send, i)
+            await ch.recv()
+            await gopark.gosched()
+            look()
         gopark.runtime.unlock_os_thread()
+        look()
+
+    run(main if kind == "async" else lambda: gopark.block(main()))
+    assert headers == ["goroutine 1 [running, locked to thread]:"] * 11 + ["goroutine 1 [running]:"]
+    assert all(threads)
+    run(main if kind == "async" else lambda: gopark.block(main()))  # once, and no more
+    assert headers[12:] == ["goroutine 1 [running]:"] * 12
+
+
+def test_a_main_that_is_locked_before_run_may_end_by_goexit(child):
+    """Go: TestLockOSThreadExit, main's case."""
+    result = child(
+        """
+import gopark
+
+async def main():
+    gopark.go(print, "others go on")
+    gopark.goexit()
+
+gopark.runtime.lock_os_thread()
+gopark.run(main)
+"""
+    )
+    assert result.stdout == "others go on\n"
+    assert result.stderr == "fatal error: no goroutines (main called runtime.Goexit) - deadlock!\n"
+    assert result.returncode == 2
 
 
 @pytest.mark.usefixtures("procs")

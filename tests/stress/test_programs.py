@@ -91,7 +91,7 @@ def test_a_program_that_hangs_is_ended_with_all_stacks(tmp_path):
     assert ended.status == 3
     assert ended.stdout == "hangs --seed 5\n"
     assert ended.stderr.startswith("HANG\n")
-    assert "goroutine 1 [chan receive]:\nprograms.hangs.main(...)" in ended.stderr
+    assert "goroutine 1 [chan receive]:\nmain.hangs.main(...)" in ended.stderr
     assert "most recent call first" in ended.stderr
 
 

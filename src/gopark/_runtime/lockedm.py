@@ -16,6 +16,7 @@ Tests: tests/runtime/test_lockedm.py
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from types import CoroutineType
 from typing import Any, Final, TypeVar
@@ -38,6 +39,7 @@ from gopark._runtime.runtime2 import (
 )
 from gopark._runtime.startm import (
     acquirep,
+    current,
     getsched,
     handoffp,
     hooks,
@@ -355,10 +357,11 @@ def lock_os_thread() -> None:
     """Wire the calling goroutine to its current thread until it unlocks as many times.
 
     No other goroutine runs on the thread meanwhile. A goroutine that ends while locked
-    takes its thread with it.
+    takes its thread with it. Called on the main thread before `run`, it locks the main
+    goroutine of the next `run` from its first line on, as in an `init` of Go.
 
     Raises:
-        NotOnGError: the calling thread runs no goroutine.
+        NotOnGError: the calling thread runs no goroutine, and is not about to call `run`.
     Example:
         >>> async def main():
         ...     gopark.runtime.lock_os_thread()
@@ -370,6 +373,9 @@ def lock_os_thread() -> None:
 
     Go: runtime.LockOSThread.
     """
+    if _beforerun():
+        initlock.append(None)
+        return
     m, g = _ong("lock_os_thread")
     if m.g is g:
         return  # a callback from C never leaves its thread
@@ -391,12 +397,29 @@ def unlock_os_thread() -> None:
 
     Go: runtime.UnlockOSThread.
     """
+    if _beforerun():
+        del initlock[-1:]
+        return
     m, g = _ong("unlock_os_thread")
     if not g.lockedcnt or m.g is g:
         return
     g.lockedcnt -= 1
     if not g.lockedcnt:
         m.lockedg = g.lockedm = None
+
+
+initlock: Final[list[None]] = []  # an item for each lock_os_thread before `run`
+
+
+def _beforerun() -> bool:
+    """This is the main thread, and no `run` is active."""
+    m = tls.m
+    sched = current()
+    return (
+        (m is None or m.curg is None)
+        and (sched is None or sched.main is None)
+        and threading.current_thread() is threading.main_thread()
+    )
 
 
 def _ong(who: str) -> tuple[M, G]:

@@ -144,7 +144,13 @@ def stopm(m: M) -> bool:
 def _mexit(m: M, sched: Sched) -> bool:
     """The G locked to this thread has ended and takes it along; only `run`'s thread stays."""
     while m.m0 and not sched.ended:
-        notesleep(m)
+        with sched.lock:
+            dead = hooks.checkdead(sched)
+            recheck = sched.recheck
+        if dead is not None:
+            hooks.deadlock(sched, dead)
+        else:
+            notesleep(m, recheck)
     return False
 
 

@@ -136,8 +136,17 @@ def _program(
     m.m0 = True
     startm.minit(m)
     tls.m = None  # main is nobody's child
-    g = newg(1, None if coro is None else _keep(sched, coro), main, args, kwargs, None)
+    kept = None if coro is None or lockedm.initlock else _keep(sched, coro)
+    g = newg(1, kept, main, args, kwargs, None)
     tls.m = m
+    locks = len(lockedm.initlock)
+    if locks and threading.current_thread() is threading.main_thread():
+        lockedm.initlock.clear()
+        g.lockedcnt = locks
+        g.lockedm = m
+        m.lockedg = g
+    else:
+        locks = 0
     _entermain(sched, m, g)
     forks = _forks
     agen_hooks = mfinal.sethooks()
@@ -145,6 +154,8 @@ def _program(
     try:
         if coro is None:
             _plainmain(m, g, main, args, kwargs)
+        elif locks:
+            _plainmain(m, g, lockedm.drive, (coro,), {})  # it may not leave this thread
         else:
             if m.p is not None:
                 runqput(m, m.p, g)
