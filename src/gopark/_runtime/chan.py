@@ -196,7 +196,8 @@ class Chan(Waiter, Generic[T]):
             else:
                 if self._closed:
                     raise ClosedChannelError(SEND_CLOSED)
-                if self.cap > len(self._buf):
+                cap = self.cap
+                if cap and cap > len(self._buf):
                     self._buf.append(value)
                     entry = None
                 else:
@@ -278,7 +279,6 @@ class Chan(Waiter, Generic[T]):
         Go: `v := <-ch`.
         """
         g: G | None = None
-        entry: Any = None
         try:
             self._lock.pop()
         except IndexError:
@@ -286,8 +286,7 @@ class Chan(Waiter, Generic[T]):
         try:
             if self._buf:
                 value: T | None = self._buf.popleft()
-                if self._sendq:
-                    entry = self._refill()
+                entry: Any = self._refill() if self._sendq else None
             else:
                 queue = self._sendq
                 while queue:
@@ -304,7 +303,6 @@ class Chan(Waiter, Generic[T]):
                         m = tls.m
                         if m is None or (me := m.curg) is None:
                             raise self._notong("recv")
-                        me.elem = None
                         self._recvq.append(me)
                         me.waiting = self
                         me.waitreason = "chan receive"
@@ -524,7 +522,6 @@ class Chan(Waiter, Generic[T]):
         m = tls.m
         if m is None or (g := m.curg) is None:
             raise self._notong("recv")
-        g.elem = None
         self._recvq.append(g)
         g.waiting = self
         g.waitreason = "chan receive"

@@ -226,6 +226,8 @@ def findrunnable(m: M) -> G | None:
         if g is not None:
             if m.spinning:
                 resetspinning(m, sched)
+            if sched.careful and codeof(g) in sched.sleepcodes:
+                _withoutp(m, sched, g)
             return g
         if not stopm(m):
             return None
@@ -245,6 +247,15 @@ def _steal(m: M, sched: Sched, p: P) -> G | None:
         if victim is not p and (g := runqsteal(p, victim)) is not None:
             return g
     return None
+
+
+def _withoutp(m: M, sched: Sched, g: G) -> None:
+    """This goroutine is about to block its thread, in all likelihood: see sysmon.py."""
+    if g.lockedm is not None or g is sched.main or (m.m0 and g.coro is None):
+        return
+    p = releasep(m)
+    if p is not None:
+        handoffp(sched, p)
 
 
 def deferhog(sched: Sched, g: G) -> bool:
@@ -320,8 +331,8 @@ def schedule(m: M) -> None:
         runnext, runq = p.runnext, p.runq
         popnext, popleft, gfput = runnext.pop, runq.popleft, p.gfree.append
         now = sched.now
-        # While hogs compute, findrunnable is to see each goroutine before it runs.
-        for _ in ticks if not sched.nhogs else onetick:
+        # findrunnable is to see each goroutine before it runs, while there are hogs or sleepers.
+        for _ in ticks if not (sched.nhogs or sched.careful) else onetick:
             if g.status is not runnable:
                 badrunnable(g)
             g.status = running
@@ -363,7 +374,7 @@ def schedule(m: M) -> None:
                 break
         else:
             # The slice was over before it began: others first.
-            runq.appendleft(g) if sched.nhogs else runq.append(g)
+            runq.appendleft(g) if sched.nhogs or sched.careful else runq.append(g)
         if m.p is not p:
             strayed(p)
 

@@ -213,7 +213,7 @@ class G:
         "__weakref__",
         "coro",  # the coroutine; None for a plain function and for a callback from C
         "ctx",  # the contextvars context it runs in
-        "elem",  # channel op: the value to send, or the value received
+        "elem",  # channel op: the value to send, or the value received; None between two
         "goexiting",  # goexit was called: what it returns or raises no longer matters
         "gocode",  # code, instruction and globals of the line that called `go`
         "goglobals",
@@ -398,6 +398,8 @@ class Sched:
         self.hogq: deque[G] = deque()
         self.hogcodes: set[object] = set()
         self.hogwhen = 0.0
+        self.sleepcodes: set[object] = set()
+        self.careful = False  # some of them were met just now
         self.nsyscall = 0  # Ms of ours in cgo.call, without a P
         self.recheck = -1.0  # seconds until an idle M asks again whether the program is dead
         self.now = 0.0  # the clock as some M last read it, for `waitsince`

@@ -219,6 +219,7 @@ def _wait(polled: list[Polled], waiting: _Selecting) -> Generator[Command, None,
     except BaseException as exc:
         notparked(waiting, exc)
         waiting.leave()  # one case may have won all the same
+        g.elem = None
         raise
     won = g.elem
     g.elem = g.waiting = None

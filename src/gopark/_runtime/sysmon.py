@@ -20,6 +20,11 @@ number of Ps as long as hogs come and go, goroutines of a function known for com
 (`Sched.hogcodes`) are not started but queue on `Sched.hogq` (proc.py, deferhog), and all
 others run. Every tenth of a second without a hog coming back lets in one more.
 
+Sleepers. Where many goroutines block their threads, each would keep its P until sysmon has seen
+that, and the others would wait for all of them in turn. So once _MANY sleepers have been met
+within _BURST (`Sched.careful`), goroutines of a function that has slept before
+(`Sched.sleepcodes`) have their P given away before they run, as `cgo.call` does it.
+
 Locks: Sched.lock, for one decision at a time. There is one sysmon for the process; the state
 of this module is its own, and it works for the program that runs.
 Source: Go 1.27 runtime/proc.go (sysmon, retake). Tests: tests/runtime/test_sysmon.py
@@ -43,6 +48,7 @@ _SHORT: Final = 0.0003  # between two looks, after a P was retaken
 _ALERT: Final = 0.001  # the same, while the program is one that blocks
 _LONG: Final = 0.011  # the same, at most
 _BURST: Final = 0.05  # sleepers tend to come in numbers: how long it looks out for the next
+_MANY: Final = 4
 _MEMORY: Final = 1.0  # how long a program is one that blocks
 _STILL: Final = 0.00025  # a clock that stood still for so long belongs to a sleeper
 _ADMIT: Final = 0.1  # no hog came back for so long: let in one more
@@ -77,6 +83,7 @@ class _Sysmon:
         self.delay = _SHORT
         self.idlelooks = 0
         self.blocked = 0.0  # when a sleeper was last met
+        self.met = 0.0  # sleepers met, one less for each tenth of _BURST
         self.contended = 0.0  # until when the GIL counts as fought for
         self.looked = 0.0  # when it last looked, and the CPU time of the process then
         self.spent = 0.0
@@ -127,6 +134,7 @@ class _Sysmon:
     def look(self, sched: Sched, now: float) -> None:
         if sched.ended:
             return
+        before = self.looked
         self.fought(now)
         if sched.npidle == len(sched.allp) and not sched.hogq:
             self.idlelooks += _IDLELOOKS if now - self.blocked < _MEMORY else 1
@@ -138,6 +146,8 @@ class _Sysmon:
             self.looktostrays(sched)
         if sched.hogq:
             _admit(sched, now)
+        self.met = max(0.0, self.met - (now - before) * 10 / _BURST)
+        sched.careful = self.met >= _MANY or (sched.careful and now - self.blocked < _BURST)
         burst = now - self.blocked < _BURST
         if "taken" in verdicts or (burst and "suspect" in verdicts):
             self.delay = _SHORT
@@ -202,6 +212,8 @@ class _Sysmon:
                 _counthog(sched, m, g)
             else:
                 self.strays[m] = (g, _cputime(m))
+                sched.sleepcodes.add(codeof(g))
+                self.met = min(self.met + 1, 2 * _MANY)
             m.p = None
             p.m = None
         handoffp(sched, p)

@@ -1,7 +1,8 @@
 """The timer heap of a program: what runs when, by the monotonic clock.
 
 Invariants, true whenever `Timers.lock` is free:
-  T1  `when` is the time of the first timer, or NEVER when there is none
+  T1  `when` is NEVER exactly if no timer is pending, else not later than the first of them
+      (it may be the time of a dead one, for which somebody looks in vain)
   T2  a timer is pending exactly if it will run; stopping one leaves a dead entry in the heap
   T3  once half of the entries are dead, the heap is exchanged for a new one, a few entries at
       each add and delete: no single operation is slow, and the dead are never the many for long
@@ -110,8 +111,8 @@ class Timers:
                 self._move()
             elif self._ndead > len(self._heap) // 2 + _FEW:
                 self._old, self._heap = self._heap, []
-            if t.when <= self.when:
-                self._settle()
+            if t.when <= self.when or self._ndead == len(self):
+                self._settle(_STEP)
             return True
 
     def _move(self) -> None:
@@ -128,13 +129,18 @@ class Timers:
             else:
                 self._ndead -= 1
 
-    def _settle(self) -> None:
-        """Drop the dead in front, and see which timer is the first now."""
+    def _settle(self, most: int) -> None:
+        """Drop the dead in front, but not more than that, and see what is the first entry now."""
         when = NEVER
+        if self._ndead == len(self):
+            self._heap.clear()
+            self._old.clear()
+            self._ndead = 0
         for heap in (self._heap, self._old):
-            while heap and not heap[0][2].pending:
+            while most and heap and not heap[0][2].pending:
                 heapq.heappop(heap)
                 self._ndead -= 1
+                most -= 1
             if heap:
                 when = min(when, heap[0][0])
         self.when = when
@@ -149,14 +155,17 @@ class Timers:
         with self.lock:
             while self.when <= now and len(due) < _BATCH:
                 entry = heapq.heappop(self._first())
-                entry[2].pending = False
-                due.append(entry[2])
-                self._settle()
+                if entry[2].pending:
+                    entry[2].pending = False
+                    due.append(entry[2])
+                else:
+                    self._ndead -= 1
+                self._settle(_BATCH)
         for t in due:
             arg, t.arg = t.arg, None
             t.f(arg)
 
     def _first(self) -> list[Entry]:
-        """The heap with the first timer; `when` is that timer's, so it is not dead."""
+        """The heap with the first entry."""
         heap, old = self._heap, self._old
         return heap if heap and (not old or heap[0] < old[0]) else old
