@@ -66,6 +66,10 @@ class _Ops:
         return {"start": start, "stop": stop, "fire": fire, "worst": worst}
 
 
+def _call(fn: Callable[[], object]) -> None:
+    fn()
+
+
 def _starter() -> Callable[[float, Callable[[], object]], Any]:
     """What starts a timer of gopark's that calls a function."""
     public = getattr(gp.time, "after_func", None)
@@ -78,7 +82,7 @@ def _starter() -> Callable[[float, Callable[[], object]], Any]:
     timers = mysched().timers
 
     def after_func(seconds: float, fn: Callable[[], object]) -> Timer:
-        timer = Timer(timers, time.monotonic() + seconds, lambda _: fn(), None)
+        timer = Timer(timers, time.monotonic() + seconds, _call, fn)
         timer.start()
         return timer
 

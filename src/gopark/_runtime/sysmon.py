@@ -158,8 +158,8 @@ class _Sysmon:
 
     def fought(self, now: float) -> None:
         """See whether somebody may have held the GIL since the last look."""
-        spent = time.process_time()
-        if spent - self.spent > (now - self.looked) / 2 and not FREETHREADED:
+        spent = time.process_time() - time.thread_time()  # this thread's own does not count
+        if spent - self.spent > 0.8 * (now - self.looked) and not FREETHREADED:
             self.contended = now + sys.getswitchinterval()
         self.spent, self.looked = spent, now
 
