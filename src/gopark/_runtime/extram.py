@@ -81,6 +81,7 @@ def one_new_extram() -> None:
     g.waitsince = 0.0
     casgstatus(g, GIDLE, GDEAD)
     m.g = g
+    m.onthread = True
     extragoids.add(g.goid)
     _extra.append(m)
 

@@ -382,6 +382,7 @@ def lock_os_thread() -> None:
     g.lockedcnt += 1
     m.lockedg = g
     g.lockedm = m
+    m.onthread = True
 
 
 def unlock_os_thread() -> None:
@@ -406,6 +407,7 @@ def unlock_os_thread() -> None:
     g.lockedcnt -= 1
     if not g.lockedcnt:
         m.lockedg = g.lockedm = None
+        m.onthread = g.coro is None
 
 
 initlock: Final[list[None]] = []  # an item for each lock_os_thread before `run`

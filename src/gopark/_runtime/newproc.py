@@ -157,10 +157,13 @@ class _Start:
         assert m is not None
         if m.m0:
             return LOCKED
+        m.onthread = True
         try:
             result = self.fn(*self.args, **self.kwargs)
         except StopIteration as exc:  # it must not pass for the end of this iterator
             raise RuntimeError("goroutine raised StopIteration") from exc
+        finally:
+            m.onthread = False
         if type(result) is not CoroutineType:
             return DONE
         g = self.g

@@ -216,6 +216,7 @@ def _plainmain(
     assert sched is not None and g.ctx is not None
     g.m = m
     m.curg = g
+    m.onthread = True
     casgstatus(g, GRUNNABLE, GRUNNING)
     if m.p is None:
         lockedm.requeue(sched, m, g)  # wait for a turn
@@ -228,6 +229,7 @@ def _plainmain(
         exc = raised
     if g.goexiting and not isinstance(exc, Goexit):
         exc = Goexit()
+    m.onthread = False
     hooks.goexit0(m, g, exc)
     m.curg = None
     if not isinstance(exc, Goexit) and sched.exc is None:

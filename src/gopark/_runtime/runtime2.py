@@ -291,6 +291,7 @@ class M:
         "nativeid",  # as the kernel numbers the thread
         "ncgo",  # depth of callbacks from C on this thread
         "nextp",  # the P handed over by who woke `park`
+        "onthread",  # its G is a plain function, or locked to the thread: it may be long; M's own
         "p",  # advisory: read it once
         "park",
         "pinned",  # extra M: the destructor that the thread's exit will call
@@ -314,6 +315,7 @@ class M:
     nativeid: int
     ncgo: int
     nextp: P | None
+    onthread: bool
     p: P | None
     park: Note
     pinned: object
@@ -327,7 +329,7 @@ class M:
         self.park = Note()
         self.ident = self.nativeid = self.ncgo = 0
         self.p = self.nextp = self.curg = self.lockedg = self.g = self.ctx = None
-        self.m0 = self.idle = self.spinning = self.hog = False
+        self.onthread = self.m0 = self.idle = self.spinning = self.hog = False
         self.clock = None
         self.exc = None
         self.frames = []
