@@ -6,8 +6,11 @@ Every timed sample has both, and the driver prints the one it was asked for.
 
 from __future__ import annotations
 
+import datetime
 import gc
 import os
+import platform
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ __all__ = (
     "SkipWorkload",
     "Stopwatch",
     "cores",
+    "machine",
     "peak_rss",
     "plain",
     "procs",
@@ -110,6 +114,15 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def machine() -> str:
+    """What a figure holds for: the machine class, the interpreter and the date."""
+    gil = getattr(sys, "_is_gil_enabled", None)
+    free = ", free-threaded" if gil is not None and not gil() else ""
+    python = f"{platform.python_implementation()} {platform.python_version()}{free}"
+    day = datetime.date.today().isoformat()
+    return f"{python}, {platform.machine()}, {cores()} cores, {day}"
 
 
 _STATM = "/proc/self/statm"

@@ -2,12 +2,15 @@
 
     python -m benchmarks.micro_park
 
-Four awaitables that hand one command to whoever drives the coroutine:
+Awaitables that hand one command to whoever drives the coroutine:
   list subclass    `__await__ = list.__reversed__`: method and iterator are both C
   tuple subclass   `__await__ = tuple.__iter__`: the same by a slot wrapper, which is called
                    in a slower way than a method of C
   Python method    `__await__` is a Python function that returns `iter(self.once)`
   generator        a `types.coroutine` generator function, called for each wait
+And a primitive, as a user awaits it:
+  primitive awaits an `async def` that awaits the list subclass
+  primitive yields the same made by `runtime2.suspends`: a coroutine that yields itself
 Time: one wait, from the step that parks the coroutine to the step that resumes it, the
 medians of interleaved rounds. Bytes: growth of traced memory per coroutine that is parked,
 the coroutine itself included.
@@ -22,6 +25,9 @@ import tracemalloc
 import types
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from typing import Any
+
+from benchmarks.measure import machine
+from gopark._runtime.runtime2 import suspends
 
 _COMMAND = object()
 _ROUNDS = 9
@@ -79,6 +85,25 @@ async def _by_generator(n: int) -> None:
         await _generator_point()
 
 
+async def _awaiting() -> None:
+    await _list_point
+
+
+@suspends
+def _yielding() -> Generator[Any, None, None]:
+    yield _COMMAND
+
+
+async def _by_awaiting(n: int) -> None:
+    for _ in range(n):
+        await _awaiting()
+
+
+async def _by_yielding(n: int) -> None:
+    for _ in range(n):
+        await _yielding()
+
+
 Ways = dict[str, Callable[[int], Coroutine[Any, Any, None]]]
 
 WAYS: Ways = {
@@ -86,6 +111,8 @@ WAYS: Ways = {
     "tuple subclass": _by_tuple,
     "Python method": _by_method,
     "generator": _by_generator,
+    "primitive awaits": _by_awaiting,
+    "primitive yields": _by_yielding,
 }
 
 
@@ -120,10 +147,11 @@ def main() -> None:
     for _ in range(_ROUNDS):
         for name, way in WAYS.items():
             times[name].append(nanoseconds(way, _WAITS))
-    print(f"{'':16}{'ns per wait':>12}{'bytes parked':>14}")
+    print(machine())
+    print(f"{'':18}{'ns per wait':>12}{'bytes parked':>14}")
     for name, way in WAYS.items():
         size = parked_bytes(way, _PARKED)
-        print(f"{name:16}{statistics.median(times[name]):12.0f}{size:14.0f}")
+        print(f"{name:18}{statistics.median(times[name]):12.0f}{size:14.0f}")
 
 
 if __name__ == "__main__":

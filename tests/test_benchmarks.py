@@ -179,6 +179,14 @@ def test_the_cost_of_the_ways_to_park_is_printed() -> None:
     assert done.returncode == 0, done.stderr
     assert "list subclass" in done.stdout
     assert "generator" in done.stdout
+    assert "primitive yields" in done.stdout
+
+
+def test_the_cost_of_the_ways_to_lock_is_printed() -> None:
+    done = _run("-m", "benchmarks.micro_lock")
+    assert done.returncode == 0, done.stderr
+    assert "SimpleQueue" in done.stdout
+    assert "deque" in done.stdout
 
 
 def test_each_requirement_of_the_extras_is_installed_by_itself() -> None:

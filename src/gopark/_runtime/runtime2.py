@@ -63,6 +63,7 @@ __all__ = (
     "Status",
     "Waiter",
     "allgs",
+    "callers",
     "casgstatus",
     "codeof",
     "currentframes",
@@ -445,20 +446,38 @@ def getg() -> G | None:
 _frameslock = _thread.allocate_lock()  # a leaf: nothing is called under it that takes another
 
 
-def currentframes() -> dict[int, FrameType]:
-    """`sys._current_frames()`, made safe for CPython 3.11.
+def callers(frame: FrameType | None) -> list[FrameType]:
+    """The frame and those below it on its stack, innermost first.
 
-    There a collection may start inside it, run Python, and so give the GIL to a thread that
-    is being started and waits for a lock which the function holds: both hang
-    (python/cpython#106883). So no collection starts while it runs.
+    In one go in C, for the thread that it belongs to must not go on between two steps: what
+    it shows would be of two moments, and CPython 3.11 has been seen to crash.
+    """
+    frames: list[Any] = []
+    chain: Iterator[Any] = itertools.chain((frame,), _FBACK)
+    try:
+        frames.extend(itertools.accumulate(chain, getattr))
+    except AttributeError:
+        pass  # behind the outermost comes None, which has no f_back
+    return frames[:-1]
+
+
+_FBACK: Final = itertools.repeat("f_back")
+
+
+def currentframes() -> dict[int, list[FrameType]]:
+    """The stack of every thread, by its identifier: `sys._current_frames()` and the callers.
+
+    In CPython 3.11 a collection may start inside that function, run Python, and so give the
+    GIL to a thread that is being started and waits for a lock which the function holds: both
+    hang (python/cpython#106883). So there no collection starts meanwhile.
     """
     if sys.version_info >= (3, 12):
-        return sys._current_frames()
+        return {ident: callers(frame) for ident, frame in sys._current_frames().items()}
     with _frameslock:
         enabled = gc.isenabled()
         gc.disable()
         try:
-            return sys._current_frames()
+            return {ident: callers(frame) for ident, frame in sys._current_frames().items()}
         finally:
             if enabled:
                 gc.enable()

@@ -214,9 +214,9 @@ def _poke(m: M, sched: Sched, exc: type[BaseException]) -> None:
             if main is not None:
                 signal.pthread_kill(main, signal.SIGINT)
             return
-    frame = currentframes().get(m.ident)
+    stack = currentframes().get(m.ident)
     g = m.curg
-    if g is not None and frame is not None and g.status is GRUNNING and _interruptible(frame, g):
+    if g is not None and stack and g.status is GRUNNING and _interruptible(stack[0], g):
         _state.pending = False
         _setasyncexc(m.ident, exc)
 

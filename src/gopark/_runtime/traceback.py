@@ -46,6 +46,7 @@ from gopark._runtime.runtime2 import (
     M,
     Status,
     allgs,
+    callers,
     currentframes,
     getg,
     tls,
@@ -76,6 +77,7 @@ internal: Final[set[CodeType]] = set()  # what such code of ours calls is no use
 _hidden_files: Final[dict[str, bool]] = {}
 
 Frame = tuple[str, str, int]  # function, file, line
+Stacks = dict[int, list[FrameType]]  # by the identifier of the thread, innermost first
 
 
 def num_goroutine() -> int:
@@ -119,20 +121,18 @@ def stack(all: bool = False) -> str:
     return "\n".join(parts)
 
 
-def gtraceback(
-    g: G, frame: FrameType | None = None, threads: dict[int, FrameType] | None = None
-) -> str:
+def gtraceback(g: G, frame: FrameType | None = None, threads: Stacks | None = None) -> str:
     """One goroutine: header, frames, creator. Empty if it died meanwhile."""
-    status = g.status
+    status, goid = g.status, g.goid
     if status is GDEAD:
         return ""
     lines = [header(g, status)]
     m = g.lockedm or (g.m if status in (GRUNNING, GSYSCALL) else None)
     if frame is not None:
-        frames = threadframes(frame, tls.m)
+        frames = threadframes(callers(frame), tls.m)
     elif m is not None and m.ident and not (status is GWAITING and suspended(g)):
         if not FREETHREADED:
-            frames = threadframes((threads or threadstates()).get(m.ident), m)
+            frames = threadframes((threads or threadstates()).get(m.ident, []), m)
         else:
             frames = [] if status is GRUNNING else m.frames
     elif not FREETHREADED:
@@ -144,17 +144,17 @@ def gtraceback(
         lines.append("\tgoroutine running on other thread; stack unavailable\n")
     lines += formatframes(frames)
     lines.append(createdby(g))
-    return "".join(lines)
+    return "".join(lines) if g.goid == goid else ""  # it has ended, and its G is another's
 
 
-def threadstates() -> dict[int, FrameType]:
-    """The innermost frame of each thread; none without the GIL, where they may not be read."""
+def threadstates() -> Stacks:
+    """The stack of each thread; none without the GIL, where they may not be read."""
     return {} if FREETHREADED else currentframes()
 
 
 def recordframes(m: M) -> None:
     """Free-threaded: note where the goroutine on this thread is, before it waits here."""
-    m.frames = threadframes(sys._getframe(1), m)
+    m.frames = threadframes(callers(sys._getframe(1)), m)
 
 
 def tracebackothers() -> str:
@@ -195,11 +195,11 @@ def formatframes(frames: list[Frame]) -> list[str]:
 # --- finding frames ----------------------------------------------------------------------
 
 
-def threadframes(frame: FrameType | None, m: M | None) -> list[Frame]:
+def threadframes(stack: list[FrameType], m: M | None) -> list[Frame]:
     """The frames that belong to the goroutine on `m`'s thread, innermost first."""
     frames: list[Frame] = []
     entries = m.ncgo if m is not None and m.g is not None else 0
-    while frame is not None:
+    for frame in stack:
         code = frame.f_code
         if code in boundary:
             break
@@ -213,7 +213,6 @@ def threadframes(frame: FrameType | None, m: M | None) -> list[Frame]:
             frames += awaitframes(frame.f_locals.get("coro"))
         elif not hidden(code):
             frames.append(frameof(code, frame.f_globals, frame.f_lineno))
-        frame = frame.f_back
     return frames
 
 
