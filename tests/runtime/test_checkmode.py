@@ -146,6 +146,9 @@ def test_a_program_that_uses_everything_breaks_no_invariant(checked, procs):
 def test_a_child_of_fork_is_checked_as_well(checked):
     result = checked(
         """
+        import warnings
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: there are several threads
+
         async def quick():
             await gopark.gosched()
 
