@@ -49,6 +49,7 @@ from gopark._runtime.runtime2 import (
     tls,
 )
 from gopark._runtime.startm import (
+    SCHEDTICK,
     acquirep,
     givep,
     globwork,
@@ -70,7 +71,6 @@ from gopark._runtime.startm import (
 
 __all__ = ("mstart", "schedule", "stopm")
 
-SCHEDTICK: Final = 61
 IDLETIME: Final = 5.0  # seconds: an idle thread that was not needed for so long ends
 
 

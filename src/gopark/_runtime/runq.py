@@ -11,7 +11,10 @@ No lost wake-up, the two sides step by step:
   3. nonzero: wakep         3. empty: puts itself on midle and sleeps
 Either the submitter sees the idle P or the M sees the G. A submitter leaves out step 3 when
 its own M will run the G next (`runnext`), still has its P, and runs a coroutine, which comes
-back to the loop soon (`spread`).
+back to the loop soon (`spread`). Who gives away the P of another, or of a thread that waits
+(`handoffp`, called by sysmon too), looks at that P's queue once more after step 1, for a
+submitter may have read `m.p` just before; a P that gomaxprocs took away counts as idle
+(`P.near`) from before it is taken, so that what strays onto it is seen to.
 
 May run without a P: all of it; what has no P to go to uses the global queue.
 Source: Go 1.27 runtime/proc.go. Tests: tests/runtime/test_proc.py

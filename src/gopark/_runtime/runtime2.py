@@ -70,7 +70,6 @@ __all__ = (
     "extragoids",
     "getg",
     "goids",
-    "gosched_point",
     "park_point",
     "suspends",
     "tls",
@@ -127,7 +126,7 @@ class Command:
 
 
 PARK: Final = Command("park")  # wait: m.waitunlockf lets the waker in
-GOSCHED: Final = Command("gosched")  # back on the global queue
+GOSCHED: Final = Command("gosched")  # back at the end of its P's queue
 DONE: Final = Command("done")  # the function returned
 LOCKED: Final = Command("locked")  # this G needs another thread than the one that asked
 
@@ -136,7 +135,7 @@ class _Point(list[Command]):
     """An awaitable that yields one command to whoever drives the coroutine.
 
     Both the method and the iterator it returns are C: beside a generator this saves about
-    100 bytes per parked goroutine, and no other way is quicker (benchmarks/micro_park.py).
+    100 bytes per parked goroutine, and no other awaitable is quicker (benchmarks/micro_park.py).
     `tuple.__iter__` would do too, but it is a slot wrapper, which Python calls in a slower way.
     """
 
@@ -145,7 +144,6 @@ class _Point(list[Command]):
 
 
 park_point: Final[Awaitable[None]] = _Point([PARK])  # type: ignore[assignment]
-gosched_point: Final[Awaitable[None]] = _Point([GOSCHED])  # type: ignore[assignment]
 
 
 def suspends(fn: Callable[A, Generator[Command, None, R]]) -> Callable[A, Coroutine[Any, Any, R]]:

@@ -29,6 +29,7 @@ from gopark._runtime.runtime2 import G, M, Note, P, Sched, tls
 from gopark._runtime.timer import NEVER, Timers
 
 __all__ = (
+    "SCHEDTICK",
     "acquirep",
     "current",
     "getsched",
@@ -57,7 +58,7 @@ __all__ = (
 
 
 _SIGNALCHECK: Final = 0.05  # seconds
-_SCHEDTICK: Final = 61
+SCHEDTICK: Final = 61
 
 
 class Hooks:
@@ -82,7 +83,9 @@ class Hooks:
 
 hooks: Final = Hooks()
 
-ourthreads: Final[set[int]] = set()  # identifiers of the threads that newm has started
+ourthreads: Final[set[int]] = (
+    set()
+)  # identifiers of the threads that newm has started, and sysmon's
 
 
 class _SysmonWait:
@@ -344,7 +347,7 @@ def handoffp(sched: Sched, p: P) -> None:
     """Give away the P of an M whose thread is about to wait. Go: handoffp."""
     # What runs next sits on another thread: wake that one, not one more in between. Not every
     # time, or two that wake each other so would keep the loop, and all others, from running.
-    g = None if p.schedtick % _SCHEDTICK == 0 else _pinnednext(p)
+    g = None if p.schedtick % SCHEDTICK == 0 else _pinnednext(p)
     lockedm = None if g is None else g.lockedm
     if lockedm is not None:
         givep(lockedm, p)

@@ -95,7 +95,7 @@ def _seconds(who: str, duration: object) -> float:
 
 @suspends
 def gosched() -> Generator[Command, None, None]:
-    """Let other goroutines run; this one goes to the back of the global queue.
+    """Let other goroutines run; this one goes to the end of its P's queue.
 
     Example:
         >>> async def main():
