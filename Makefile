@@ -4,6 +4,7 @@
 #   make demo     the program that started it all, on real C threads
 #   make test     lint, types and the whole suite
 #   make suite    the suite alone;  ARGS="tests/test_docs.py -k name" narrows it
+#   make conformance  the suite, and from it docs/conformance.md
 #   make stress   random programs for a minute;  ARGS="--hours 2" for longer
 #   make lint     ruff;  make format  lets it rewrite
 #   make types    mypy --strict
@@ -31,7 +32,7 @@ WORKERS := --dist worksteal --tx '$(JOBS)*popen//python=$(PY) $(STRICT)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test suite stress lint format types bench bench-here clean
+.PHONY: help demo test suite conformance stress lint format types bench bench-here clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -43,6 +44,9 @@ test: lint types suite
 
 suite: $(VENV)/.installed-test
 	$(PY) $(STRICT) -m pytest $(WORKERS) $(ARGS)
+
+conformance: $(VENV)/.installed-test
+	$(PY) $(STRICT) -m pytest $(WORKERS) --conformance $(ARGS)
 
 stress: $(VENV)/.installed-test
 	$(PY) -m tests.stress $(ARGS)

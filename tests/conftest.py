@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 import gopark
+import gorows
 from gopark._runtime import extram, startm
 
 _START = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
@@ -33,10 +34,46 @@ _libc.pthread_create.argtypes = (
 _libc.pthread_join.argtypes = (ctypes.c_ulong, ctypes.c_void_p)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--conformance", action="store_true", help="write docs/conformance.md if all rows are held"
+    )
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "outside_help: the test waits for a thread that gopark did not start"
     )
+    config.addinivalue_line("markers", "go(package, test): holds a row of what Go's tests pin down")
+    if config.getoption("--conformance") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Conformance())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What rows a test holds goes along with its report, from a worker too."""
+    for item in items:
+        item.user_properties += [("go", mark.args) for mark in item.iter_markers("go")]
+
+
+class _Conformance:
+    """Writes docs/conformance.md when every test that holds a row has passed."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[tuple[str, ...], set[str]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.outcome != "passed":
+            for name, key in report.user_properties:
+                if name == "go":
+                    self.outcomes.setdefault(tuple(key), set()).add(report.outcome)  # type: ignore[arg-type]
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        not_held = sorted(k for k in gorows.held() if self.outcomes.get(k) != {"passed"})
+        for key in not_held:
+            terminalreporter.line(f"not held: {' '.join(key)}: {self.outcomes.get(key, 'not run')}")
+        if not not_held:
+            gorows.PAGE.write_text(gorows.page(), encoding="utf-8")
+            terminalreporter.line(f"wrote {gorows.PAGE}")
 
 
 @pytest.hookimpl(tryfirst=True)
