@@ -247,28 +247,6 @@ async def test_one_channel_may_stand_in_several_cases():
     assert ch.try_send("nobody") is False
 
 
-async def test_select_duplicate_channel_keeps_the_order_of_waiters():
-    """Go: TestSelectDuplicateChannel: leaving one queue twice must not drop others."""
-    c, d, e = Chan(), Chan(), Chan()
-    got = Chan(2)
-
-    async def first():
-        await select(recv(c), recv(c), recv(d))
-        await e.send(9)
-
-    async def second():
-        await got.send(await c.recv())
-
-    gopark.go(first)
-    await wait_all_parked()
-    gopark.go(second)
-    await wait_all_parked()
-    await d.send(7)
-    assert await e.recv() == 9
-    await c.send(8)
-    assert await got.recv() == 8
-
-
 async def test_select_with_no_cases_waits_for_ever_with_its_own_reason():
     async def forever():
         await select()
@@ -357,22 +335,6 @@ async def test_a_select_that_loses_keeps_its_place_for_nobody_else():
 
 
 # --- races ------------------------------------------------------------------------------------
-
-
-async def test_two_selects_that_send_and_receive_over_two_channels_never_both_fail():
-    """Go: TestNonblockSelectRace: with a default, one of the two must see the other's close."""
-    for _ in range(200):
-        c1, c2, done = Chan(1), Chan(1), Chan()
-        await c1.send(1)
-
-        async def helper(c1=c1, c2=c2, done=done):
-            index, _, _ = await select(recv(c1), recv(c2), default=True)
-            await done.send(index >= 0)
-
-        gopark.go(helper)
-        await c2.send(1)
-        await select(recv(c1), default=True)
-        assert await done.recv()
 
 
 async def test_selects_over_the_same_channels_in_any_order_do_not_deadlock():
