@@ -2,12 +2,13 @@
 # what they need; the next time they start at once, unless pyproject.toml has changed.
 #
 #   make demo     the program that started it all, on real C threads
-#   make test     lint, types and the whole suite
+#   make test     lint, types, the documentation's site and the whole suite
 #   make suite    the suite alone;  ARGS="tests/test_docs.py -k name" narrows it
 #   make conformance  the suite, and from it docs/conformance.md
 #   make stress   random programs for a minute;  ARGS="--hours 2" for longer
 #   make lint     ruff;  make format  lets it rewrite
 #   make types    mypy --strict
+#   make docs     the documentation as a site, in site/; a warning is an error
 #   make bench    the benchmarks beside all peers;  ARGS="--quick" only tries them out
 #   make clean    remove the environments and all caches
 #
@@ -32,7 +33,7 @@ WORKERS := --dist worksteal --tx '$(JOBS)*popen//python=$(PY) $(STRICT)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test suite conformance stress lint format types bench bench-here clean
+.PHONY: help demo test suite conformance stress lint format types docs bench bench-here clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -40,7 +41,7 @@ help:
 demo: $(VENV)/.installed-run
 	@$(PY) examples/c_threads.py
 
-test: lint types suite
+test: lint types docs suite
 
 suite: $(VENV)/.installed-test
 	$(PY) $(STRICT) -m pytest $(WORKERS) $(ARGS)
@@ -61,6 +62,9 @@ format: $(VENV)/.installed-dev
 
 types: $(VENV)/.installed-dev
 	$(PY) -m mypy
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict --clean
 
 # In an environment of their own: some of the peers bring plugins for pytest.
 bench:
@@ -112,6 +116,11 @@ $(VENV)/.installed-test: $(VENV)/.installed-run
 $(VENV)/.installed-bench: $(VENV)/.installed-run
 	@echo "$(VENV): installing the peers to compare with"
 	@$(PY) -m benchmarks.install
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed-run
+	@echo "$(VENV): installing what builds the documentation"
+	@$(PIP) --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-run
