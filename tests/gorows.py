@@ -6,9 +6,9 @@
     @pytest.mark.go("sync", "TestMutex")
     def test_mutex(): ...
 
-The test is named after Go's: `test_` and the snake case of the name without its `Test`; a
-variant is told apart by `__` and a word. A row that Python gives no meaning has a line in
-`conformance/reasons/AREA.tsv` instead: package, test, reason.
+The test is named after Go's, if it holds several after one of them: `test_` and the snake case
+of the name without its `Test`; a variant is told apart by `__` and a word. A row that Python
+gives no meaning has a line in `conformance/reasons/AREA.tsv` instead: package, test, reason.
 
     python tests/gorows.py             how far each area is
     python tests/gorows.py sync        what is missing in one

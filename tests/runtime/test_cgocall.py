@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import ctypes
 import gc
@@ -20,6 +21,7 @@ from gopark.testing import wait_all_parked
 
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="unset")
 UNARY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)
+COMPARE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_int), ctypes.POINTER(ctypes.c_int))
 
 
 class Thing:
@@ -408,12 +410,80 @@ def test_a_callbacks_exception_is_a_panic_of_the_program(run, cthread, capsys):
     assert "created by" not in err
 
 
-def test_a_nested_callbacks_exception_is_a_panic(run, qsort, capsys):
+def test_an_exception_of_a_nested_callback_is_raised_by_the_call(run, qsort):
+    """As in Go, where the goroutine's own code below C's frames may recover the panic."""
+    calls = []
+
     def fails(a, b):
+        calls.append((a, b))
         raise ValueError("nested")
 
     async def main():
+        with pytest.raises(ValueError, match="nested") as caught:
+            qsort([3, 1, 2], fails)
+        names = [entry.name for entry in caught.traceback]
+        assert names.index("main") < names.index("fails")
+        assert qsort([3, 1, 2], lambda a, b: a - b) == [1, 2, 3]
         qsort([2, 1], fails)
+
+    with pytest.raises(ValueError, match="nested"):
+        run(main)
+    assert len(calls) == 2, "C went on, and nothing more was called"
+
+
+def test_each_call_raises_what_its_own_callbacks_let_escape(run, qsort):
+    seen = []
+
+    def inner(a, b):
+        raise ValueError("inner")
+
+    def outer(a, b):
+        try:
+            qsort([2, 1], inner)
+        except ValueError as exc:
+            seen.append(str(exc))
+            raise KeyError("outer") from exc
+
+    async def main():
+        with pytest.raises(KeyError, match="outer"):
+            qsort([2, 1], outer)
+
+    run(main)
+    assert seen == ["inner"]
+
+
+def test_an_exception_of_a_nested_callback_leaves_no_cycle(run, qsort):
+    """What it holds goes with it, and not with the next collection."""
+    refs = []
+
+    def fails(a, b):
+        thing = Thing()
+        refs.append(weakref.ref(thing))
+        raise ValueError("nested")
+
+    async def main():
+        with contextlib.suppress(ValueError):
+            qsort([2, 1], fails)
+
+    gc.collect()
+    gc.disable()
+    try:
+        run(main)
+        assert refs[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_a_nested_callbacks_exception_in_a_call_of_ones_own_is_a_panic(run, libc, capsys):
+    """Nobody of ours is there when C returns."""
+
+    def fails(a, b):
+        raise ValueError("nested")
+
+    array, entry = (ctypes.c_int * 2)(2, 1), COMPARE(cgo.callback(fails))
+
+    async def main():
+        libc.qsort(array, 2, ctypes.sizeof(ctypes.c_int), entry)
         await Chan().recv()
 
     with pytest.raises(gopark.FatalError) as caught:

@@ -10,7 +10,9 @@ A callback's round trip on a thread that C made:
      is a panic of that goroutine, since no caller could take it.
 On a thread that runs a goroutine already (Python -> C -> Python) the callback is part of
 that goroutine: a deeper `m.ncgo`, no new G. If the C call was made by `call`, the goroutine
-is taken out of state syscall for the time of the callback.
+is taken out of state syscall for the time of the callback. An exception of such a callback waits
+in `_carried` while C returns, is raised by that `call`, and no callback runs in between: as in
+Go, where a panic skips C's frames and the goroutine's own code below them may recover it.
 
 Order matters in 3 and 5: a G is running before it is listed, and unlisted before it is dead,
 so that no dump meets a listed G that is dead.
@@ -37,6 +39,7 @@ from gopark._runtime.errors import (
     Goexit,
     NotOnGError,
     ProgramEnded,
+    Throw,
 )
 from gopark._runtime.extram import dropm, needm, resetctx
 from gopark._runtime.lockedm import drive, entersyscall, exitsyscall, foreign
@@ -52,6 +55,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _closing: Final[list[bool]] = []  # not empty once the interpreter exits
+_carried: Final[dict[M, BaseException]] = {}  # what a callback raised; its `call` takes it out
 _live: Final[set[int]] = set()  # ids of the callback objects that exist
 _exported: Final[list[Any]] = []  # C may call these for ever
 _countlock = threading.Lock()  # guards _ncgocall
@@ -211,11 +215,16 @@ def _nested(m: M, run: Callable[..., Any], args: tuple[Any, ...], error: Any) ->
         return error
     insyscall = g.status is GSYSCALL
     if insyscall:
+        if m in _carried:
+            return error  # the goroutine unwinds, and C has only to return
         exitsyscall(m, g)
     m.ncgo += 1
     try:
         return run(*args)
     except BaseException as exc:
+        if insyscall and _carries(m, exc):
+            _carried[m] = exc
+            return error
         return _failed(m, g, exc, error)
     finally:
         m.ncgo -= 1
@@ -223,8 +232,13 @@ def _nested(m: M, run: Callable[..., Any], args: tuple[Any, ...], error: Any) ->
             entersyscall(m, g)
 
 
+def _carries(m: M, exc: BaseException) -> bool:
+    """This exception goes on behind C. A goexit on C's own thread would end there: it is fatal."""
+    return not isinstance(exc, Throw) and (m.g is None or not isinstance(exc, Goexit))
+
+
 def _failed(m: M, g: G, exc: BaseException, error: Any) -> Any:
-    """An exception must not go through C: it ends the goroutine, and the program."""
+    """An exception that no `call` can raise: it ends the goroutine, and the program."""
     if isinstance(exc, ProgramEnded):
         return error
     sched = getsched() if m.g is not None or m.sched is None else m.sched
@@ -273,13 +287,15 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Call a C function that may block, letting other goroutines run meanwhile.
 
     The goroutine is in state syscall. If C calls back on this thread, the callback is part
-    of the same goroutine. On a thread without a goroutine it is a plain call.
+    of the same goroutine: an exception that it lets escape is raised here as soon as C has
+    returned, and until then further callbacks return at once, without running. On a thread
+    without a goroutine it is a plain call.
 
     Args:
         cfunc: Anything that releases the GIL while it works; ctypes does.
         args, kwargs: What it is called with.
     Returns:
-        Its result; its exception passes through.
+        Its result; its exception passes through, and that of a callback.
     Example:
         >>> libc = ctypes.CDLL(None)
         >>> async def main():
@@ -299,11 +315,14 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     try:
         return cfunc(*args, **kwargs)
     finally:
+        carried = [_carried.pop(m)] if _carried and m in _carried else None
         exitsyscall(m, g)
         if g.goexiting:
             raise Goexit
         if m.g is None and m.sched is not None and m.sched.ended:
             raise ProgramEnded if m.sched.fatal is None else m.sched.fatal
+        if carried:
+            raise carried.pop()  # nothing here refers to it any more: no cycle
 
 
 def num_cgo_call() -> int:
