@@ -37,7 +37,7 @@ SCRIPTS = sorted(file.stem for file in (HERE / "py").glob("*.py"))
 # one that ran out of threads shows the stack of its scheduler.
 HEAD_ONLY = {"panic_chain", "thread_exhaustion"}
 
-# Main's own exception passes through `run`, so what is printed is Python's: the values are compared.
+# Main's own exception passes through `run`, so the traceback is Python's; its value is compared.
 MAIN_FAILS = {"panic_main"}
 
 
