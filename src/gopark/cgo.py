@@ -3,8 +3,10 @@
 from gopark._runtime.cgocall import call as call
 from gopark._runtime.cgocall import callback as callback
 from gopark._runtime.cgocall import export as export
+from gopark._runtime.handle import Handle as Handle
+from gopark._runtime.handle import new_handle as new_handle
 from gopark._util import set_public_module
 
-__all__ = ("call", "callback", "export")
+__all__ = ("Handle", "call", "callback", "export", "new_handle")
 
 set_public_module(__name__, globals())
