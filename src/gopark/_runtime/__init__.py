@@ -2,8 +2,8 @@
 
 From the bottom up; a module imports only those before it:
   errors · lockrank · runtime2 · timer · startm · sysmon · runq · proc · newproc · lockedm · chan
-  selectgo · timesleep · traceback · panic · deadlock · cgogate · extram · cgocall · mfinal
-  signal_unix · rt0; gomaxprocs beside them, checkmode in debug runs
+  selectgo · timechan · timefunc · timesleep · traceback · panic · deadlock · cgogate · extram
+  cgocall · mfinal · signal_unix · rt0; gomaxprocs beside them, checkmode in debug runs
 Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`, `_Outside`,
 `_Foreign`) that the higher one sets when it is imported.
 """

@@ -28,13 +28,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from gopark._runtime.errors import ClosedChannelError, NotOnGError
 from gopark._runtime.lockedm import block, notparked
 from gopark._runtime.lockrank import Holding, Mutex, lockslow, mkmutex
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import PARK, Command, G, Waiter, suspends, tls
+from gopark._runtime.timer import Timers
 
 __all__ = ("SEND_CLOSED", "Chan", "Entry", "Sudog", "WaitQ", "wake")
 
@@ -133,6 +134,7 @@ class Chan(Waiter, Generic[T]):
     )
 
     cap: int
+    timed: ClassVar[bool] = False  # the channel of a timer: see timechan.py
 
     def __init__(self, capacity: int = 0) -> None:
         if not isinstance(capacity, int) or isinstance(capacity, bool):
@@ -411,6 +413,10 @@ class Chan(Waiter, Generic[T]):
         if entry is not None:
             self._buf.append(entry.elem)
         return entry
+
+    def arm(self) -> Timers | None:
+        """A select begins to wait on the channel of a timer: see timechan.py."""
+        raise NotImplementedError
 
     # --- close, iterate ------------------------------------------------------------------
 

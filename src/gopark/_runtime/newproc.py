@@ -17,14 +17,14 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from types import CodeType, CoroutineType, FrameType, FunctionType
+from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
 from typing import Any, Final
 
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.runq import globrunqput, runqput, spread
 from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, tls
 
-__all__ = ("go", "isasync", "newg", "startable", "startable_check")
+__all__ = ("checkcall", "go", "isasync", "newg", "startable", "startable_check")
 
 _getframe: Final = sys._getframe
 _listg: Final = allgs.add  # bound once: looking it up costs as much as calling it
@@ -180,16 +180,36 @@ def startable(
     assert callable(fn)
     if isasync(fn):
         return fn(*args, **kwargs)  # type: ignore[no-any-return]
-    if not _fits(fn, _codeof(fn), args, kwargs):
-        try:
-            signature = inspect.signature(fn)
-        except (ValueError, TypeError):
-            return None  # a C function that does not tell: its own error will
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as exc:
-            raise TypeError(f"{who}: {_name(fn)}{signature} cannot be called so: {exc}") from None
+    _checkargs(who, fn, args, kwargs)
     return None
+
+
+def checkcall(who: str, fn: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    """As `startable`, for a call that comes later: raise TypeError unless it can be made."""
+    if type(fn) is MethodType and type(fn.__func__) is FunctionType:
+        method, args = fn.__func__, (fn.__self__, *args)
+        if _fits(method, method.__code__, args, kwargs):
+            fn = method
+        else:
+            args = args[1:]
+    startable_check(who, fn)
+    assert callable(fn)
+    _checkargs(who, fn, args, kwargs)
+
+
+def _checkargs(
+    who: str, fn: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
+) -> None:
+    if _fits(fn, _codeof(fn), args, kwargs):
+        return
+    try:
+        signature = inspect.signature(fn)
+    except (ValueError, TypeError):
+        return  # a C function that does not tell: its own error will
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as exc:
+        raise TypeError(f"{who}: {_name(fn)}{signature} cannot be called so: {exc}") from None
 
 
 def startable_check(who: str, fn: object) -> None:

@@ -206,7 +206,7 @@ def _park(polled: list[Polled], chans: list[Chan[Any]]) -> _Selecting:
     g.elem = None
     g.waiting = waiting
     g.waitreason = "select"
-    m.waitunlockf = waiting.unlock
+    m.waitunlockf = waiting.arm if waiting.timed else waiting.unlock
     return waiting
 
 
@@ -264,16 +264,19 @@ _FOREVER: Final = _Forever()
 class _Selecting(Waiter):
     """A select that waits: its Sudogs, one for each case."""
 
-    __slots__ = ("chans", "g", "sudogs", "token")
+    __slots__ = ("chans", "g", "sudogs", "timed", "token")
 
     def __init__(self, g: G, polled: list[Polled], chans: list[Chan[Any]]) -> None:
         self.g = g
         self.chans = chans
+        self.timed = False
         self.token: list[Sudog | None] = [None]
         self.sudogs: list[tuple[Chan[Any], bool, Sudog]] = []
         for n, (_, case, ch) in enumerate(polled):
             value = case.value if isinstance(case, SendCase) else None
             sudog = Sudog(g, n, value, self.token)
+            if ch.timed:
+                self.timed = True
             self.sudogs.append((ch, case.is_send, sudog))
 
     def enqueue(self) -> None:
@@ -282,6 +285,14 @@ class _Selecting(Waiter):
 
     def unlock(self, _: None = None) -> None:
         _unlock(self.chans)
+
+    def arm(self, _: None = None) -> None:
+        """The unlock function of a select that waits for a timer: that one is to run now."""
+        wakers = [ch.arm() for ch in self.chans if ch.timed]
+        _unlock(self.chans)
+        for timers in wakers:
+            if timers is not None:
+                timers.wake()
 
     def leave(self) -> None:
         """Pass 3: off every queue, keeping nothing alive where a Sudog has to stay a while."""

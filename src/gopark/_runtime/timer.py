@@ -3,13 +3,15 @@
 Invariants, true whenever `Timers.lock` is free:
   T1  `when` is NEVER exactly if no timer is pending, else not later than the first of them
       (it may be the time of a dead one, for which somebody looks in vain)
-  T2  a timer is pending exactly if it will run; stopping one leaves a dead entry in the heap
+  T2  an entry is alive exactly if its number is its timer's; stopping or restarting a timer
+      leaves a dead entry in the heap, and the timer may have a live one beside it
   T3  once half of the entries are dead, the heap is exchanged for a new one, a few entries at
       each add and delete: no single operation is slow, and the dead are never the many for long
 Locks: `Timers.lock`, rank TIMERS. No timer's function is called under it.
 Who runs timers: any M between two goroutines, once `when` has come; and the one idle M
 that sleeps until `when` (`Sched.pollm`). `when` is read without the lock: a stale value is
-corrected by `wake`, which the adder calls after it has stored the new one.
+corrected by `wake`, which the adder calls after it has stored the new one (with a
+channel's lock held it calls it after it has let go of that).
 
 Source: Go 1.27 runtime/time.go. Left out: a heap per P. Tests: tests/runtime/test_timer.py
 """
@@ -34,19 +36,29 @@ _BATCH: Final = 256  # timers run in one go
 
 
 class Timer(Waiter):
-    """Calls `f(arg)` once at `when`. `f` runs on a scheduler thread: it must not wait or raise."""
+    """Calls `f(arg)` at `when`. `f` runs on a scheduler thread: it must not wait or raise.
 
-    __slots__ = ("arg", "f", "pending", "timers", "when")
+    It may be started again, by `modify`, before or after it has run. All but `f` is guarded
+    by `timers.lock`.
+    """
+
+    __slots__ = ("arg", "f", "seq", "timers", "when")
 
     def __init__(self, timers: Timers, when: float, f: Callable[[Any], object], arg: Any) -> None:
         self.timers = timers
         self.when = when
         self.f = f
         self.arg = arg
-        self.pending = False  # guarded by timers.lock
+        self.seq = 0  # that of its entry in the heap; 0: it is not going to run
+
+    @property
+    def pending(self) -> bool:
+        return self.seq != 0
 
     def start(self, _: None = None) -> None:
-        self.timers.add(self)
+        timers = self.timers
+        if timers.add(self):
+            timers.wake()
 
     def stop(self) -> bool:
         """True if this call kept the timer from running."""
@@ -60,16 +72,21 @@ class Timer(Waiter):
 
     def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
         with self.timers.lock:
-            return look(g) if self.pending else []
+            return look(g) if self.seq else []
 
 
 Entry = tuple[float, int, Timer]
+
+# Timers of one instant run in the order they were added. Over all heaps, so that an entry whose
+# timer has gone to the heap of another program is dead for certain.
+# Relies on: next() of a count hands out each number once.
+_seq: Final = itertools.count(1)
 
 
 class Timers:
     """All timers of one program."""
 
-    __slots__ = ("armed", "_heap", "_ndead", "_old", "_seq", "_wake", "lock", "when")
+    __slots__ = ("armed", "_heap", "_ndead", "_old", "lock", "wake", "when")
 
     def __init__(self, wake: Callable[[], object]) -> None:
         self.lock = mklock(Rank.TIMERS)
@@ -77,9 +94,8 @@ class Timers:
         self.armed: list[bool] = []  # not empty while there is an entry: the loop's quick look
         self._heap: list[Entry] = []
         self._old: list[Entry] = []  # a heap that is being moved to the other
-        self._seq = itertools.count()  # timers of one instant run in the order they were added
         self._ndead = 0
-        self._wake = wake
+        self.wake = wake  # to be called, with no lock held, when `add` or `modify` says so
 
     def __bool__(self) -> bool:
         return self.when is not NEVER
@@ -87,33 +103,51 @@ class Timers:
     def __len__(self) -> int:
         return len(self._heap) + len(self._old)
 
-    def add(self, t: Timer) -> None:
+    def add(self, t: Timer) -> bool:
+        """Start a timer that is not pending. True: it is the first now, and the caller wakes."""
         with self.lock:
-            t.pending = True
-            heapq.heappush(self._heap, (t.when, next(self._seq), t))
-            if self._old:
-                self._move()
-            first = t.when < self.when
-            if first:
-                self.when = t.when
-                self.armed[:] = (True,)
-        if first:
-            self._wake()
+            return self._put(t)
+
+    def _put(self, t: Timer) -> bool:
+        t.seq = seq = next(_seq)
+        heapq.heappush(self._heap, (t.when, seq, t))
+        if self._old:
+            self._move()
+        if t.when >= self.when:
+            return False
+        self.when = t.when
+        self.armed[:] = (True,)
+        return True
 
     def delete(self, t: Timer) -> bool:
+        """Stop a timer; True if it was going to run."""
         with self.lock:
-            if not t.pending:
+            if not t.seq:
                 return False
-            t.pending = False
             t.arg = None  # a stopped timer keeps nothing alive while its entry waits for removal
-            self._ndead += 1
-            if self._old:
-                self._move()
-            elif self._ndead > len(self._heap) // 2 + _FEW:
-                self._old, self._heap = self._heap, []
-            if t.when <= self.when or self._ndead == len(self):
-                self._settle(_STEP)
+            self._drop(t)
             return True
+
+    def modify(self, t: Timer, when: float, arg: Any) -> tuple[bool, bool]:
+        """Let it run at `when`, pending or not: whether it was, and whether the caller wakes."""
+        with self.lock:
+            pending = t.seq != 0
+            if pending:
+                self._drop(t)
+            t.when = when
+            t.arg = arg
+            return pending, self._put(t)
+
+    def _drop(self, t: Timer) -> None:
+        """The entry of a pending timer is dead from here on."""
+        t.seq = 0
+        self._ndead += 1
+        if self._old:
+            self._move()
+        elif self._ndead > len(self._heap) // 2 + _FEW:
+            self._old, self._heap = self._heap, []
+        if t.when <= self.when or self._ndead == len(self):
+            self._settle(_STEP)
 
     def _move(self) -> None:
         """A few entries of the old heap go to the new one, the dead ones nowhere.
@@ -124,7 +158,7 @@ class Timers:
         old = self._old
         for _ in range(min(_STEP, len(old))):
             entry = old.pop()
-            if entry[2].pending:
+            if entry[2].seq == entry[1]:
                 heapq.heappush(self._heap, entry)
             else:
                 self._ndead -= 1
@@ -137,7 +171,7 @@ class Timers:
             self._old.clear()
             self._ndead = 0
         for heap in (self._heap, self._old):
-            while most and heap and not heap[0][2].pending:
+            while most and heap and heap[0][2].seq != heap[0][1]:
                 heapq.heappop(heap)
                 self._ndead -= 1
                 most -= 1
@@ -151,19 +185,19 @@ class Timers:
 
         What is left of more than that is due still, and the caller comes again.
         """
-        due: list[Timer] = []
+        due: list[tuple[Callable[[Any], object], Any]] = []
         with self.lock:
             while self.when <= now and len(due) < _BATCH:
-                entry = heapq.heappop(self._first())
-                if entry[2].pending:
-                    entry[2].pending = False
-                    due.append(entry[2])
+                _, seq, t = heapq.heappop(self._first())
+                if t.seq == seq:
+                    t.seq = 0
+                    due.append((t.f, t.arg))
+                    t.arg = None
                 else:
                     self._ndead -= 1
                 self._settle(_BATCH)
-        for t in due:
-            arg, t.arg = t.arg, None
-            t.f(arg)
+        for f, arg in due:
+            f(arg)
 
     def _first(self) -> list[Entry]:
         """The heap with the first entry."""
