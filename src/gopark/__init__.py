@@ -5,6 +5,7 @@
 """
 
 from gopark import cgo as cgo
+from gopark import context as context
 from gopark import debug as debug
 from gopark import runtime as runtime
 from gopark import testing as testing
@@ -34,6 +35,7 @@ __all__ = (
     "ProgramEnded",
     "block",
     "cgo",
+    "context",
     "debug",
     "go",
     "goexit",

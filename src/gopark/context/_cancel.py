@@ -1,0 +1,392 @@
+"""Contexts that can be cancelled: how an end goes down the tree, how a child hears of it.
+
+Invariants:
+  C1  the first item of `_end` is the end of the context; who appended it first has ended it.
+      Error and cause are one object, so nobody sees the one without the other
+  C2  the first item of `_dones` is the done channel, once somebody has asked for it
+  C3  `_end` is set before the channel is closed, and `err` closes a channel that is still open
+      before it tells: who sees either, sees both
+  C4  a child is in `_children` of one context at most, and of none once its cancel has returned
+
+There is no lock. A cancel may come from anywhere: from the goroutine of a timer, a thread of
+Python's, a finaliser in the middle of another cancel. A lock could be held right there, and
+what dies with a child, values of users among it, must not die under one. Instead:
+
+  a child is added          a context ends
+  1 put it in `_children`   1 append to `_end`
+  2 look at `_end`          2 take what is in `_children`
+
+Whichever comes first, one of the two sees the other and ends the child; that both do so does
+no harm, since each step of an end may be done twice. So a cancel that is interrupted by
+Ctrl-C is simply done again from where it was, and no part of a tree is left alive.
+
+Relies on: append, pop and item access of list; store, pop, copy and clear of dict, with keys that
+compare by identity, are atomic, and all threads see them in one order.
+Who wakes: `Chan.close` readies those who wait; `after_func` starts goroutines once all is closed.
+A part of it needs a P: nothing; threads that gopark did not make may call all of it.
+
+Source: Go 1.27 context/context.go (cancelCtx, timerCtx, afterFuncCtx). Differs: no lock there is
+held from parent to child, as Go holds it. Tests: tests/context/test_cancel.py, test_tree_model.py
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from contextvars import Context as Variables
+from contextvars import copy_context
+from typing import Any, Final, NamedTuple, NoReturn
+
+from gopark._runtime.chan import Chan
+from gopark._runtime.errors import ClosedChannelError
+from gopark._runtime.newproc import go
+from gopark._runtime.selectgo import recv, select
+from gopark._runtime.startm import mysched
+from gopark._runtime.timer import Timer
+from gopark.context._context import (
+    CANCELCTX,
+    Canceled,
+    Context,
+    Ctx,
+    DeadlineExceeded,
+    governor,
+    timedby,
+)
+from gopark.context._format import date, duration
+
+__all__ = ("AfterFuncCtx", "CancelCtx", "TimerCtx", "cause_of")
+
+
+class End(NamedTuple):
+    """How a context has ended; its descendants that end with it share the object."""
+
+    err: Exception
+    cause: BaseException
+
+
+def newend(err: Exception, cause: BaseException | None) -> End:
+    if cause is None:
+        return End(err, err)
+    err.__cause__ = cause  # a traceback of the error shows the reason as well
+    return End(err, cause)
+
+
+class Done(Chan[Any]):
+    """A done channel. Only its context closes it. Go: `<-chan struct{}`."""
+
+    __slots__ = ()
+
+    def close(self) -> NoReturn:
+        raise TypeError("cannot close the done channel of a context: call its cancel")
+
+    def send(self, value: object) -> NoReturn:
+        raise TypeError("cannot send to the done channel of a context: call its cancel")
+
+    def try_send(self, value: object) -> NoReturn:
+        raise TypeError("cannot send to the done channel of a context: call its cancel")
+
+
+def shut(done: Chan[Any]) -> None:
+    """Close it, whoever else is about to."""
+    try:
+        Chan.close(done)
+    except ClosedChannelError:
+        pass
+
+
+CLOSED: Final = Done()  # of contexts that had ended before anybody asked for a channel
+shut(CLOSED)
+
+
+class CancelCtx(Ctx):
+    """Ends when `_cancel` is called or its parent ends."""
+
+    __slots__ = ("_children", "_dones", "_end", "_link", "_timed")
+
+    watched = False  # there is something to do in `_ended`
+
+    def __init__(self, parent: Context) -> None:
+        self._parent = parent
+        self._timed = timedby(parent)
+        self._end: list[End] = []
+        self._dones: list[Chan[Any]] = []
+        self._children: dict[CancelCtx, None] = {}
+        self._link: CancelCtx | Registration | None = None  # where it has to be taken off
+
+    def done(self) -> Chan[Any]:
+        dones = self._dones
+        if not dones:
+            dones.append(CLOSED if self._end else Done())
+        done = dones[0]
+        if self._end and not done._closed:
+            shut(done)
+        return done
+
+    def err(self) -> Exception | None:
+        if not self._end:
+            return None
+        if self._dones and not self._dones[0]._closed:
+            shut(self._dones[0])
+        return fresh(self._end[0].err)
+
+    def governor(self) -> Context:
+        return self
+
+    def suffix(self) -> str:
+        return ".WithCancel"
+
+    def _cancel(self) -> None:
+        if not self._end:
+            self._end.append(newend(Canceled(), None))
+        finish(self)
+
+    def _cancel_cause(self, cause: BaseException | None = None) -> None:
+        if cause is not None and not isinstance(cause, BaseException):
+            raise TypeError(f"cancel: the cause must be an exception or None, got {cause!r}")
+        if not self._end:
+            self._end.append(newend(Canceled(), cause))
+        finish(self)
+
+    def _ended(self, late: list[AfterFuncCtx]) -> None:
+        """What else there is to do at its end; may be called more than once."""
+
+
+class TimerCtx(CancelCtx):
+    """Ends at a moment, too."""
+
+    __slots__ = ("_timer", "_wall", "_when")
+
+    watched = True
+
+    def __init__(self, parent: Context, when: float) -> None:
+        super().__init__(parent)
+        self._when = when
+        self._wall = time.time_ns() + round((when - time.monotonic()) * 1e9)  # to be printed
+        self._timer: Timer | None = None
+
+    def deadline(self) -> float:
+        return self._when
+
+    def timedby(self) -> Context:
+        return self
+
+    def suffix(self) -> str:
+        left = round((self._when - time.monotonic()) * 1e9)
+        return f".WithDeadline({date(self._wall, round(self._when * 1e9))} [{duration(left)}])"
+
+    def arm(self, cause: BaseException | None) -> None:
+        """Start the timer; a deadline that has passed is the end at once."""
+        if self._when <= time.monotonic():
+            expire(self, cause)
+            return
+        timer = self._timer = Timer(mysched().timers, self._when, _fire, (self, cause))
+        timer.start()
+        if self._end:  # since its parent ended
+            timer.stop()
+
+    def _ended(self, late: list[AfterFuncCtx]) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.stop()
+
+
+def _fire(expired: tuple[TimerCtx, BaseException | None]) -> None:
+    """The timer: a scheduler thread, which must not run what `stop` of others' contexts does."""
+    go(_expire, *expired)
+
+
+async def _expire(ctx: TimerCtx, cause: BaseException | None) -> None:
+    expire(ctx, cause)
+
+
+def expire(ctx: TimerCtx, cause: BaseException | None) -> None:
+    if not ctx._end:
+        ctx._end.append(newend(DeadlineExceeded(), cause))
+    finish(ctx)
+
+
+class AfterFuncCtx(CancelCtx):
+    """Starts a function when its parent ends."""
+
+    __slots__ = ("_call",)
+
+    watched = True
+
+    def __init__(
+        self, parent: Context, fn: Callable[..., object], args: tuple[object, ...]
+    ) -> None:
+        super().__init__(parent)
+        # Whoever pops it starts the function or has stopped it. With the variables of the one
+        # who asked for it, not of whoever happens to cancel.
+        self._call = [(copy_context(), fn, args)]
+
+    def _ended(self, late: list[AfterFuncCtx]) -> None:
+        late.append(self)
+
+    def start(self) -> None:
+        try:
+            variables, fn, args = self._call.pop()
+        except IndexError:
+            return
+        variables.run(go, fn, *args)
+
+    def _stop(self) -> bool:
+        try:
+            self._call.pop()
+        except IndexError:
+            return False
+        self._cancel()
+        return True
+
+
+# --- the end ----------------------------------------------------------------------------------
+
+
+def finish(ctx: CancelCtx) -> None:
+    """Do all that the end of a context brings with it; `_end` is set."""
+    spread(ctx)
+    unlink(ctx)
+
+
+def spread(ctx: CancelCtx) -> None:
+    """Close the channels of a context and of all below it, then start the functions."""
+    ended, late = [ctx], list[AfterFuncCtx]()
+    try:
+        _spread(ended, late)
+    except BaseException:  # Ctrl-C, or a function that could not be started
+        _spread(ended, late)
+        raise
+
+
+def _spread(ended: list[CancelCtx], late: list[AfterFuncCtx]) -> None:
+    """Both lists say at every moment what is still to be done."""
+    while ended:
+        ctx = ended[-1]
+        if ctx._dones and not ctx._dones[0]._closed:
+            shut(ctx._dones[0])
+        if ctx.watched:
+            ctx._ended(late)
+        children = list(ctx._children.copy())
+        for child in children:
+            if not child._end:
+                child._end.append(ctx._end[0])
+        ended[-1:] = children
+        if children:
+            ctx._children.clear()
+    while late:
+        late[-1].start()
+        late.pop()
+
+
+def fresh(err: Exception) -> Exception:
+    """The error to hand out, without the frames of the last time that somebody raised it.
+
+    Each raise of an exception adds to its traceback, and this one may be raised by many, for as
+    long as the context is there. Not so for the one who is handling it just now.
+    """
+    if err.__traceback__ is not None and sys.exc_info()[1] is not err:
+        err.__traceback__ = None
+        err.__context__ = None
+    return err
+
+
+def cause_of(ctx: Context) -> BaseException | None:
+    """Why it has ended, None if it has not."""
+    gov = governor(ctx)
+    err = None if gov is None else gov.err()
+    if gov is None or err is None:
+        return None
+    cancelctx = gov if isinstance(gov, CancelCtx) else gov.value(CANCELCTX)
+    if isinstance(cancelctx, CancelCtx) and cancelctx._end:
+        return cancelctx._end[0].cause
+    return err
+
+
+# --- parent and child -------------------------------------------------------------------------
+
+
+class Registration:
+    """What a parent of somebody else's knows its child by: the function that undoes it."""
+
+    __slots__ = ("_stop",)
+
+    def __init__(self, stop: Callable[[], object]) -> None:
+        self._stop = [stop]
+
+    def stop(self) -> None:
+        try:
+            stop = self._stop.pop()
+        except IndexError:
+            return
+        stop()
+
+
+def unlink(ctx: CancelCtx) -> None:
+    """Its parent forgets it."""
+    link = ctx._link
+    ctx._link = None
+    if isinstance(link, CancelCtx):
+        link._children.pop(ctx, None)
+    elif link is not None:
+        link.stop()
+
+
+def link(ctx: CancelCtx) -> None:
+    """Have it end when its parent does. Go: propagateCancel."""
+    assert ctx._parent is not None
+    gov = governor(ctx._parent)
+    if isinstance(gov, CancelCtx):
+        _adopt(gov, ctx)
+    elif gov is not None:
+        _foreign(gov, ctx)
+
+
+def _adopt(parent: CancelCtx, child: CancelCtx) -> None:
+    if not parent._end:
+        child._link = parent
+        parent._children[child] = None
+    if parent._end:
+        child._end.append(parent._end[0])
+        finish(child)
+
+
+def _foreign(parent: Context, child: CancelCtx) -> None:
+    """The parent is not one of ours, or the end of one of ours goes through it."""
+    done = parent.done()
+    if done is None:
+        return
+    if done.try_recv()[2]:
+        _follow(parent, child)
+        return
+    inner = parent.value(CANCELCTX)
+    if isinstance(inner, CancelCtx) and inner._dones and inner._dones[0] is done:
+        _adopt(inner, child)  # it has no channel of its own: it ends with the one inside
+        return
+    after_func = getattr(parent, "after_func", None)
+    if after_func is not None:
+        child._link = Registration(after_func(lambda: _follow(parent, child)))
+        if child._end:
+            unlink(child)
+        return
+    Variables().run(go, _watch, parent, done, child)
+
+
+async def _watch(parent: Context, done: Chan[Any], child: CancelCtx) -> None:
+    """Only for parents that bring a channel of their own."""
+    index, _, _ = await select(recv(done), recv(child.done()))
+    if index == 0:
+        _follow(parent, child)
+
+
+def _follow(parent: Context, child: CancelCtx) -> None:
+    """The parent, of somebody else's, has ended."""
+    err = parent.err()
+    if err is None:
+        raise RuntimeError(
+            "context: internal error: missing cancel error: the done channel of "
+            f"{parent!r} is ready, so its err() must not be None"
+        )
+    if not child._end:
+        child._end.append(End(err, cause_of(parent) or err))
+    spread(child)
