@@ -23,40 +23,10 @@ def shape(report: str) -> str:
 # --- deadlock ----------------------------------------------------------------------------
 
 
-def test_a_main_that_waits_for_ever_is_a_deadlock():
-    """Go: TestSimpleDeadlock."""
-    ended = prog("SimpleDeadlock")
-    stack = "\ngoroutine 1 [select (no cases)]:\ndeadlock.simple_deadlock(...)\n\tFILE\n"
-    assert ended._replace(stderr=shape(ended.stderr)) == Ended("", ASLEEP + stack, 2)
-
-
 def test_a_plain_main_that_waits_for_ever_is_a_deadlock():
     ended = prog("PlainDeadlock")
     stack = "\ngoroutine 1 [chan receive]:\ndeadlock.plain_deadlock(...)\n\tFILE\n"
     assert ended._replace(stderr=shape(ended.stderr)) == Ended("", ASLEEP + stack, 2)
-
-
-def test_a_main_locked_to_its_thread_is_found_dead():
-    """Go: TestLockedDeadlock."""
-    ended = prog("LockedDeadlock")
-    header = "goroutine 1 [select (no cases), locked to thread]:"
-    stack = f"\n{header}\ndeadlock.locked_deadlock(...)\n\tFILE\n"
-    assert ended._replace(stderr=shape(ended.stderr)) == Ended("", ASLEEP + stack, 2)
-
-
-@pytest.mark.parametrize("procs", ["1", "2", "8"])
-def test_a_goroutine_locked_to_another_thread_is_found_dead(procs):
-    """Go: TestLockedDeadlock2."""
-    ended = prog("LockedDeadlock2", env={"GOMAXPROCS": procs})
-    assert ended.status == 2
-    assert ended.stdout == ""
-    first, second = shape(ended.stderr).removeprefix(ASLEEP + "\n").split("\n\n")
-    assert first == "goroutine 1 [select (no cases)]:\ndeadlock.locked_deadlock_2(...)\n\tFILE"
-    assert re.sub("^goroutine [0-9]+", "goroutine N", second) == (
-        "goroutine N [select (no cases), locked to thread]:\n"
-        "deadlock.locked_deadlock_2.locked(...)\n\tFILE\n"
-        "created by deadlock.locked_deadlock_2 in goroutine 1\n\tFILE\n"
-    )
 
 
 @pytest.mark.parametrize("procs", ["1", "2", "8"])

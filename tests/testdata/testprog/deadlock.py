@@ -13,6 +13,17 @@ async def simple_deadlock() -> None:
     raise AssertionError("not reached")
 
 
+@register("InitDeadlock", run=False)
+def init_deadlock() -> None:
+    """A module that waits for ever as it is imported. Go's init has the main thread: so here."""
+
+    def main() -> None:
+        import initdeadlock.waits  # noqa: F401
+
+    gopark.runtime.lock_os_thread()
+    gopark.run(main)
+
+
 @register("PlainDeadlock")
 def plain_deadlock() -> None:
     gopark.block(gopark.Chan().recv())

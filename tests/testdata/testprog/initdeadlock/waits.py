@@ -1,0 +1,5 @@
+"""A module that waits for ever as it is imported."""
+
+import gopark
+
+gopark.block(gopark.select())
