@@ -1,8 +1,12 @@
 """Finding what is wrong with a program. Go: package runtime/debug."""
 
 from gopark._runtime.deadlock import strict_deadlock as strict_deadlock
+from gopark._runtime.debug import print_stack as print_stack
+from gopark._runtime.debug import stack as stack
+from gopark._runtime.runtime1 import set_crash_output as set_crash_output
+from gopark._runtime.runtime1 import set_traceback as set_traceback
 from gopark._util import set_public_module
 
-__all__ = ("strict_deadlock",)
+__all__ = ("print_stack", "set_crash_output", "set_traceback", "stack", "strict_deadlock")
 
 set_public_module(__name__, globals())

@@ -1,9 +1,10 @@
 """The scheduler: G, M and P, channels, timers, extra Ms. Imports nothing above itself.
 
 From the bottom up; a module imports only those before it:
-  errors · lockrank · runtime2 · timer · startm · sysmon · runq · proc · newproc · lockedm · chan
-  selectgo · timechan · timefunc · timesleep · traceback · panic · deadlock · cgogate · extram
-  cgocall · mfinal · signal_unix · rt0; gomaxprocs beside them, checkmode in debug runs
+  errors · lockrank · runtime1 · runtime2 · timer · startm · sysmon · runq · proc · newproc
+  lockedm · chan · selectgo · timechan · timefunc · timesleep · traceback · debug · panic
+  deadlock · cgogate · extram · cgocall · mfinal · signal_unix · rt0; gomaxprocs and proflabel
+  beside them; ancestors and checkmode in debug runs
 Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`, `_Outside`,
 `_Foreign`) that the higher one sets when it is imported.
 """
@@ -15,3 +16,13 @@ if debugvar("checksched") == "1":
     from gopark._runtime import checkmode
 
     checkmode.install()
+
+if debugvar("tracebackancestors"):
+    from gopark._runtime import ancestors
+
+    ancestors.install()
+
+if debugvar("tracebacklabels"):
+    from gopark._runtime import proflabel
+
+    proflabel.install()

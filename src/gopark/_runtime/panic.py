@@ -26,9 +26,17 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
+from gopark._runtime.runtime1 import gotraceback, writecrash
 from gopark._runtime.runtime2 import GDEAD, GRUNNING, G, M, Sched, allgs, casgstatus, goids, tls
 from gopark._runtime.startm import handoffp, hooks, maxthreads, releasep
-from gopark._runtime.traceback import createdby, excstack, formatframes, header, tracebackothers
+from gopark._runtime.traceback import (
+    createdby,
+    excstack,
+    formatframes,
+    header,
+    paniccode,
+    tracebackothers,
+)
 
 __all__ = (
     "die",
@@ -172,8 +180,10 @@ def gopanic(sched: Sched, g: G, exc: BaseException) -> None:
         if sched.ended:
             return
         text, message = panictext(exc)
-        frames = "".join(formatframes(excstack(exc.__traceback__)))
+        frames = "".join(formatframes(excstack(exc)))
         report = f"{text}\n\n{header(g, GRUNNING)}{frames}{createdby(g)}"
+        if gotraceback().all and (others := tracebackothers(g)):
+            report += f"\n{others}"
         err = FatalError(message)
         err.__cause__ = exc
         die(sched, err, report)
@@ -234,7 +244,7 @@ def fatal(sched: Sched, err: FatalError, report: str) -> None:
 def throw(exc: BaseException) -> None:
     """A bug of ours: say all we know and leave, for no state can be trusted. Go: throw."""
     trace = "".join(pytraceback.format_exception(exc))
-    printerr(f"fatal error: {type(exc).__name__}: {exc}\n\n{trace}")
+    printreport(f"fatal error: {type(exc).__name__}: {exc}\n\n{trace}")
     _exit()
 
 
@@ -245,13 +255,29 @@ def exhausted(sched: Sched) -> None:
 
 
 def die(sched: Sched, err: FatalError, report: str) -> None:
-    """Print, then end the program. Caller holds `_panlk`."""
+    """Print, then end the program. Caller holds `_panlk`.
+
+    `report` is what happened, and after the first empty line the stacks.
+    """
     sched.fatal = err
-    printerr(report)
+    printreport(report)
     if sched.main is None:
         _exit()
     endsched(sched)
     doors.bringhome(sched)
+
+
+def printreport(report: str) -> None:
+    """Onto stderr and into the crash output, as much as GOTRACEBACK asks for."""
+    level, _, crash = gotraceback()
+    if not level:
+        report = report.partition("\n\n")[0]
+    if not report.endswith("\n"):
+        report += "\n"
+    printerr(report)
+    writecrash(report)
+    if crash:
+        os.abort()
 
 
 def printerr(text: str) -> None:
@@ -305,6 +331,7 @@ def endsched(sched: Sched) -> None:
             lockedm.park.wakeup()
 
 
+paniccode.append(gopanic.__code__)
 hooks.goexit0 = goexit0
 hooks.throw = throw
 hooks.exhausted = exhausted

@@ -40,6 +40,7 @@ from gopark._runtime import (
     mfinal,
     panic,
     proc,
+    runtime1,
     signal_unix,
     startm,
     sysmon,
@@ -376,6 +377,7 @@ def _afterfork() -> None:
     tls.m = None
     startm.forget()
     panic.forget()
+    runtime1.forget()
     sysmon.forget()
     extram.forget()
     signal_unix.forget()

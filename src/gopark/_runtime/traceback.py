@@ -8,7 +8,15 @@ Where the frames of a G are:
 
 Strict readers of this form exist (gostackparse, goleak): a header holds nothing but the
 status or wait reason, minutes and `locked to thread`; a function line one pair of
-parentheses; a file line a tab and `:digits`. Frames of this package do not show.
+parentheses; a file line a tab and `:digits`. Frames of this package do not show, nor those of
+the import system, unless GOTRACEBACK says `system`. What GOPARKDEBUG adds to the header
+(labels) and behind the creator (ancestors) comes in through two doors, and not by itself.
+
+While an exception is being handled, or unwinds, its frames are on no stack of Python's any
+more. Go runs deferred functions on top of the frame that failed, so its stacks show them, with
+a frame `panic` in between; here they are taken from the exception's traceback and put where
+Go has them: the frame that handles it, `panic`, where it was raised, the frame that handles it
+once more, and so on outwards.
 
 Nothing here takes a lock: a dump is a copy of `allgs`, formatted at leisure. A G that moves
 on meanwhile is shown as it was at some moment of the dump.
@@ -17,7 +25,8 @@ Without the GIL frames may be read only while nobody runs them. A parked corouti
 from being woken meanwhile (`Waiter.frozen`), one that waits on a thread has left a note there
 (`M.frames`), and for one that runs, or is about to, Go's own words say that there is no stack.
 
-Source: Go 1.27 runtime/traceback.go, mprof.go (Stack). Tests: tests/runtime/test_traceback.py
+Source: Go 1.27 runtime/traceback.go, mprof.go (Stack), debug/stack.go.
+Tests: tests/runtime/test_traceback.py, tests/conformance/traceback
 """
 
 from __future__ import annotations
@@ -25,6 +34,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable
 from time import monotonic
 from types import (
     AsyncGeneratorType,
@@ -36,6 +46,8 @@ from types import (
 )
 from typing import Any, Final
 
+from gopark._runtime.errors import Goexit, ProgramEnded
+from gopark._runtime.runtime1 import gotraceback
 from gopark._runtime.runtime2 import (
     FREETHREADED,
     GDEAD,
@@ -53,11 +65,13 @@ from gopark._runtime.runtime2 import (
 )
 
 __all__ = (
+    "before",
     "boundary",
     "callback_entry",
     "excstack",
     "funcname",
     "gtraceback",
+    "handled",
     "num_goroutine",
     "recordframes",
     "stack",
@@ -76,8 +90,21 @@ internal: Final[set[CodeType]] = set()  # what such code of ours calls is no use
 
 _hidden_files: Final[dict[str, bool]] = {}
 
+paniccode: Final[list[CodeType]] = []  # of the function that stands between them
+
 Frame = tuple[str, str, int]  # function, file, line
+Link = FrameType | TracebackType | None  # a frame, one that an exception passed, or `panic`
 Stacks = dict[int, list[FrameType]]  # by the identifier of the thread, innermost first
+
+
+class _Doors:
+    """Set by modules that GOPARKDEBUG asks for."""
+
+    labels: Callable[[G], str] | None = None  # for the header
+    ancestors: Callable[[G], str] | None = None  # behind the creator
+
+
+doors: Final = _Doors()
 
 
 def num_goroutine() -> int:
@@ -113,7 +140,7 @@ def stack(all: bool = False) -> str:
     """
     me = getg()
     frame = sys._getframe(1)
-    parts = [] if me is None else [gtraceback(me, frame)]
+    parts = [] if me is None else [gtraceback(me, handled(callers(frame)))]
     if all:
         others = sorted((g for g in allgs.copy() if g is not me), key=lambda g: g.goid)
         threads = threadstates() if others else {}
@@ -121,18 +148,27 @@ def stack(all: bool = False) -> str:
     return "\n".join(parts)
 
 
-def gtraceback(g: G, frame: FrameType | None = None, threads: Stacks | None = None) -> str:
-    """One goroutine: header, frames, creator. Empty if it died meanwhile."""
+def gtraceback(
+    g: G,
+    links: list[Link] | None = None,
+    threads: Stacks | None = None,
+    own: tuple[CodeType, ...] = (),
+) -> str:
+    """One goroutine: header, frames, creator. Empty if it died meanwhile.
+
+    `links` is the stack of the caller, if `g` is that; code in `own` shows, though it is ours.
+    """
     status, goid = g.status, g.goid
     if status is GDEAD:
         return ""
     lines = [header(g, status)]
     m = g.lockedm or (g.m if status in (GRUNNING, GSYSCALL) else None)
-    if frame is not None:
-        frames = threadframes(callers(frame), tls.m)
+    if links is not None:
+        frames = threadframes(links, tls.m, own)
     elif m is not None and m.ident and not (status is GWAITING and suspended(g)):
         if not FREETHREADED:
-            frames = threadframes((threads or threadstates()).get(m.ident, []), m)
+            stack: Any = (threads or threadstates()).get(m.ident, [])
+            frames = threadframes(stack, m)
         else:
             frames = [] if status is GRUNNING else m.frames
     elif not FREETHREADED:
@@ -144,6 +180,8 @@ def gtraceback(g: G, frame: FrameType | None = None, threads: Stacks | None = No
         lines.append("\tgoroutine running on other thread; stack unavailable\n")
     lines += formatframes(frames)
     lines.append(createdby(g))
+    if doors.ancestors is not None:
+        lines.append(doors.ancestors(g))
     return "".join(lines) if g.goid == goid else ""  # it has ended, and its G is another's
 
 
@@ -154,12 +192,13 @@ def threadstates() -> Stacks:
 
 def recordframes(m: M) -> None:
     """Free-threaded: note where the goroutine on this thread is, before it waits here."""
-    m.frames = threadframes(callers(sys._getframe(1)), m)
+    links: list[Any] = callers(sys._getframe(1))
+    m.frames = threadframes(links, m)
 
 
-def tracebackothers() -> str:
-    """The stacks of all goroutines, in the order they were started. Go: tracebackothers."""
-    gs: list[G] = sorted(allgs.copy(), key=lambda g: g.goid)
+def tracebackothers(me: G | None = None) -> str:
+    """The stacks of all goroutines but `me`, in the order they were started."""
+    gs: list[G] = sorted((g for g in allgs.copy() if g is not me), key=lambda g: g.goid)
     threads = threadstates()
     return "\n".join(text for g in gs if (text := gtraceback(g, threads=threads)))
 
@@ -172,15 +211,16 @@ def header(g: G, status: Status) -> str:
             what += f", {minutes} minutes"
     if g.lockedcnt:
         what += ", locked to thread"
-    return f"goroutine {g.goid} [{what}]:\n"
+    labels = "" if doors.labels is None else doors.labels(g)
+    return f"goroutine {g.goid} [{what}]{labels}:\n"
 
 
-def createdby(g: G) -> str:
+def createdby(g: G, parent: bool = True) -> str:
     if g.gocode is None:
         return ""
     frame = frameof(g.gocode, g.goglobals or {}, lineat(g.gocode, g.gopc))
-    parent = f" in goroutine {g.parentid}" if g.parentid else ""
-    return f"created by {frame[0]}{parent}\n\t{frame[1]}:{frame[2]}\n"
+    who = f" in goroutine {g.parentid}" if parent and g.parentid else ""
+    return f"created by {frame[0]}{who}\n\t{frame[1]}:{frame[2]}\n"
 
 
 def formatframes(frames: list[Frame]) -> list[str]:
@@ -195,11 +235,15 @@ def formatframes(frames: list[Frame]) -> list[str]:
 # --- finding frames ----------------------------------------------------------------------
 
 
-def threadframes(stack: list[FrameType], m: M | None) -> list[Frame]:
+def threadframes(stack: list[Link], m: M | None, own: tuple[CodeType, ...] = ()) -> list[Frame]:
     """The frames that belong to the goroutine on `m`'s thread, innermost first."""
     frames: list[Frame] = []
     entries = m.ncgo if m is not None and m.g is not None else 0
-    for frame in stack:
+    for link in stack:
+        frame, line = linkof(link)
+        if frame is None:
+            frames.append(panicframe())
+            continue
         code = frame.f_code
         if code in boundary:
             break
@@ -211,8 +255,10 @@ def threadframes(stack: list[FrameType], m: M | None) -> list[Frame]:
             frames.clear()  # the standard library, while it starts a thread for us
         elif code in drivers:
             frames += awaitframes(frame.f_locals.get("coro"))
-        elif not hidden(code):
-            frames.append(frameof(code, frame.f_globals, frame.f_lineno))
+        elif code in own:
+            frames.append(publicframe(code, line))
+        elif shown(code):
+            frames.append(frameof(code, frame.f_globals, line))
     return frames
 
 
@@ -233,7 +279,7 @@ def awaitframes(inner: Any) -> list[Frame]:
         return frames
     for _ in range(sys.getrecursionlimit()):
         frame, inner = _await_link(inner)
-        if frame is not None and not hidden(frame.f_code):
+        if frame is not None and shown(frame.f_code):
             frames.append(frameof(frame.f_code, frame.f_globals, frame.f_lineno))
         if inner is None:
             break
@@ -268,15 +314,80 @@ def _await_link(awaited: Any) -> tuple[FrameType | None, Any]:
     return None, None
 
 
-def excstack(tb: TracebackType | None) -> list[Frame]:
-    """The frames of an exception, from where it was raised outwards."""
+# --- exceptions --------------------------------------------------------------------------
+
+
+def excstack(exc: BaseException) -> list[Frame]:
+    """The frames of an exception, innermost first, and of those it came out of.
+
+    Where it was raised inside gopark, the public function that was called is named.
+    """
     frames: list[Frame] = []
+    inside: FrameType | None = None
+    for link in spliced(passed(exc), before(exc), {id(exc)}):
+        frame, line = linkof(link)
+        if frame is None:
+            frames.append(panicframe())
+        elif shown(frame.f_code):
+            if inside is not None and not frames and publicname(inside.f_code):
+                frames.append(publicframe(inside.f_code, inside.f_lineno))
+            frames.append(frameof(frame.f_code, frame.f_globals, line))
+        elif not frames:
+            inside = frame
+    return frames
+
+
+def handled(stack: list[FrameType]) -> list[Link]:
+    """A stack of the calling thread, with the frames of the exception that it handles."""
+    links: list[Link] = [*stack]
+    return spliced(links, sys.exception(), set())
+
+
+def spliced(outer: list[Link], exc: BaseException | None, seen: set[int]) -> list[Link]:
+    """`outer`, and where it handles `exc` a `panic` and the frames of that."""
+    if exc is None or id(exc) in seen:
+        return outer
+    inner = passed(exc)
+    if not inner:
+        return outer
+    seen.add(id(exc))
+    handler = linkof(inner[-1])[0]
+    for i, link in enumerate(outer):
+        if linkof(link)[0] is handler:
+            return [*outer[: i + 1], None, *spliced(inner, before(exc), seen), *outer[i + 1 :]]
+    return outer  # it was handled in other frames than these
+
+
+def passed(exc: BaseException) -> list[Link]:
+    """The frames that an exception has passed, from where it was raised outwards."""
+    links: list[Link] = []
+    tb = exc.__traceback__
     while tb is not None:
-        code = tb.tb_frame.f_code
-        if not hidden(code):
-            frames.append(frameof(code, tb.tb_frame.f_globals, tb.tb_lineno))
+        links.append(tb)
         tb = tb.tb_next
-    return frames[::-1]
+    return links[::-1]
+
+
+def before(exc: BaseException) -> BaseException | None:
+    """The exception that was being handled when `exc` was raised, or that it was raised from."""
+    older = exc.__cause__
+    if older is None and not exc.__suppress_context__:
+        older = exc.__context__
+    # Unwinding is no panic: what a finally block raises during goexit stands alone.
+    return None if isinstance(older, (Goexit, ProgramEnded, GeneratorExit)) else older
+
+
+def linkof(link: Link) -> tuple[FrameType | None, int]:
+    if link is None:
+        return None, 0
+    if isinstance(link, TracebackType):
+        return link.tb_frame, link.tb_lineno
+    return link, link.f_lineno
+
+
+def panicframe() -> Frame:
+    """What stands between a frame that handles an exception and where that was raised."""
+    return "panic", paniccode[0].co_filename, paniccode[0].co_firstlineno
 
 
 # --- names -------------------------------------------------------------------------------
@@ -296,11 +407,41 @@ def funcname(code: CodeType, names: dict[str, Any]) -> str:
     return f"{module}.{code.co_qualname.replace('.<locals>', '')}"
 
 
+def publicname(code: CodeType) -> str:
+    """How the user knows a function of ours; empty for what is none of his.
+
+    What Go has as a statement (`go`, `select`, a channel's operations) is not named: its stacks
+    show the line of the user alone.
+    """
+    first, *rest = code.co_qualname.split(".")
+    for name, module in list(sys.modules.items()):
+        if name.startswith("gopark.") and "._" not in name:
+            for public in getattr(module, "__all__", ()):
+                value = getattr(module, public)
+                if getattr(value, "__name__", "") == first:
+                    for attr in rest:
+                        value = getattr(value, attr, None)
+                    if getattr(value, "__code__", None) is code:
+                        return ".".join((name, public, *rest))
+    return ""
+
+
+def publicframe(code: CodeType, line: int) -> Frame:
+    return publicname(code), os.path.abspath(code.co_filename), line
+
+
 def lineat(code: CodeType, lasti: int) -> int:
     for start, end, line in code.co_lines():
         if start <= lasti < end and line is not None:
             return line
     return code.co_firstlineno
+
+
+def shown(code: CodeType) -> bool:
+    """A frame that is worth a user's while."""
+    if gotraceback().level > 1:
+        return True
+    return not (hidden(code) or code.co_filename.startswith("<frozen importlib"))
 
 
 def hidden(code: CodeType) -> bool:
