@@ -1,0 +1,32 @@
+import gopark
+from gopark import recv
+from gopark.time import Ticker, Timer
+
+
+async def main() -> None:
+    tick = Ticker(0.003)
+    work = gopark.Chan()
+
+    async def three() -> None:
+        for i in range(3):
+            await work.send(i)
+
+    gopark.go(three)
+    deadline = Timer(3600)
+    ticks = jobs = 0
+    while ticks < 4:
+        index, value, _ = await gopark.select(recv(tick.c), recv(work), recv(deadline.c))
+        if index == 0:
+            ticks += 1
+            if ticks == 3:
+                deadline.reset(0.001)
+        elif index == 1:
+            jobs += value
+        else:
+            print("deadline, jobs", jobs)
+            deadline.stop()
+    tick.stop()
+    print("ticks", ticks)
+
+
+gopark.run(main)
