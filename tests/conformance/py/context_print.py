@@ -2,7 +2,7 @@ import gopark
 from gopark import context
 
 
-class key:  # noqa: N801 - named as in Go
+class key:
     pass
 
 
