@@ -40,6 +40,7 @@ class Rank(enum.IntEnum):
     """Ascending: what is held first has the lower number."""
 
     CHAN = 10  # Chan._lock; several at once only by ascending id
+    SEMA = 15  # Sema._lock: who waits for a mutex, a wait group, a condition
     TIMERS = 20  # Timers.lock
     SCHED = 30  # Sched.lock
     EXTRAM = 40  # the list of extra Ms
@@ -64,10 +65,10 @@ def debugvar(name: str) -> str | None:
     return None
 
 
-# A channel's lock: a deque that holds one token while the lock is free. `pop()` takes it and
-# raises IndexError where somebody else has it (lockslow then waits), `append(None)` gives it
-# back; any thread may. The pair costs a quarter of a `_thread` lock's, and less than that of
-# a SimpleQueue of one token (benchmarks/micro_lock.py).
+# The lock of a channel or a sema: a deque that holds one token while the lock is free. `pop()`
+# takes it and raises IndexError where somebody else has it (lockslow then waits), `append(None)`
+# gives it back; any thread may. The pair costs a quarter of a `_thread` lock's, and less than
+# that of a SimpleQueue of one token (benchmarks/micro_lock.py).
 Mutex = deque[None]
 
 
@@ -87,7 +88,7 @@ def lockslow(mu: Mutex) -> None:
 
 
 def lock(mu: Mutex) -> None:
-    """Take a channel's lock. Hot code does the first half in line."""
+    """Take such a lock. Hot code does the first half in line."""
     try:
         mu.pop()
     except IndexError:
@@ -95,7 +96,7 @@ def lock(mu: Mutex) -> None:
 
 
 class Holding:
-    """`with Holding(mu):` around what a channel's lock guards, where speed does not matter."""
+    """`with Holding(mu):` around what such a lock guards, where speed does not matter."""
 
     __slots__ = ("mu",)
 
@@ -131,14 +132,18 @@ def _drop(lock: Any) -> None:
 
 
 class _RankedMutex(Mutex):
-    """A channel's lock in a debug run."""
+    """A channel's or a sema's lock in a debug run."""
 
-    __slots__ = ()
+    __slots__ = ("rank",)
+
+    def __init__(self, rank: Rank) -> None:
+        super().__init__([None])
+        self.rank = rank
 
     def pop(self) -> None:  # type: ignore[override]
-        _check(self, Rank.CHAN)
+        _check(self, self.rank)
         super().pop()
-        _stack().append((self, Rank.CHAN))
+        _stack().append((self, self.rank))
 
     def append(self, _: None) -> None:
         _drop(self)
@@ -179,6 +184,6 @@ def mklock(rank: Rank) -> Lock:
     return _RankedLock(rank) if _checked else _thread.allocate_lock()
 
 
-def mkmutex() -> Mutex:
-    """A new lock for a channel, unlocked."""
-    return _RankedMutex([None]) if _checked else deque([None])
+def mkmutex(rank: Rank = Rank.CHAN) -> Mutex:
+    """A new lock for a channel or a sema, unlocked."""
+    return _RankedMutex(rank) if _checked else deque([None])

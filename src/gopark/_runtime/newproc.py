@@ -24,7 +24,16 @@ from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.runq import globrunqput, runqput, spread
 from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, tls
 
-__all__ = ("checkcall", "go", "isasync", "newg", "startable", "startable_check")
+__all__ = (
+    "Wrapped",
+    "checkcall",
+    "go",
+    "isasync",
+    "newg",
+    "start",
+    "startable",
+    "startable_check",
+)
 
 _getframe: Final = sys._getframe
 _listg: Final = allgs.add  # bound once: looking it up costs as much as calling it
@@ -94,7 +103,19 @@ def go(fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
         if p.near.npidle:
             spread(m, p)
         return
-    g = newg(next(goids), coro, fn, args, kwargs, _getframe(1))
+    start(coro, fn, args, kwargs, _getframe(1))
+
+
+def start(
+    coro: Any,
+    fn: Callable[..., object],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    frame: FrameType,
+) -> None:
+    """`go` for what `startable` has checked; `frame` is the line that the goroutine is made in."""
+    m = tls.m
+    g = newg(next(goids), coro, fn, args, kwargs, frame)
     if m is None or (p := m.p) is None:
         if m is not None and m.sched is not None and m.sched.ended and m.g is None:
             _toolate(g)
@@ -170,6 +191,41 @@ class _Start:
         g.coro = result
         g.step = result.__await__()
         return next(g.step, DONE)
+
+
+class Wrapped:
+    """A user's coroutine inside one of ours that sees to what comes after it.
+
+    A G has this as its `coro`: sysmon and dumps know the goroutine by the user's code, and
+    whatever steps it, throws or closes goes through ours.
+    """
+
+    __slots__ = ("coro", "step")
+
+    def __init__(self, coro: Coroutine[Any, Any, Any], ours: Coroutine[Any, Any, Any]) -> None:
+        self.coro = coro
+        self.step: Any = ours.__await__()
+
+    @property
+    def cr_code(self) -> CodeType | None:
+        return getattr(self.coro, "cr_code", None)
+
+    @property
+    def cr_running(self) -> bool:
+        return getattr(self.coro, "cr_running", True)
+
+    def __await__(self) -> Any:
+        return self.step
+
+    def send(self, value: Any) -> Any:
+        return self.step.send(value)
+
+    def throw(self, exc: BaseException) -> Any:
+        return self.step.throw(exc)
+
+    def close(self) -> None:
+        self.step.close()
+        self.coro.close()  # ours had not begun
 
 
 def startable(

@@ -316,9 +316,9 @@ def _bury(g: G) -> None:
     coro, ctx = g.coro, g.ctx
     allgs.discard(g)
     g.status = GDEAD
-    g.clear()
     if coro is not None and ctx is not None:
-        _close(coro, ctx)
+        _close(coro, ctx)  # it may look at `g.elem`: has it been given something?
+    g.clear()
 
 
 def _close(coro: Coroutine[Any, Any, Any], ctx: Any) -> None:

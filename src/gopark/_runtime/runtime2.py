@@ -59,6 +59,7 @@ __all__ = (
     "M",
     "Note",
     "P",
+    "Point",
     "Sched",
     "Status",
     "Waiter",
@@ -131,7 +132,7 @@ DONE: Final = Command("done")  # the function returned
 LOCKED: Final = Command("locked")  # this G needs another thread than the one that asked
 
 
-class _Point(list[Command]):
+class Point(list[Command]):
     """An awaitable that yields one command to whoever drives the coroutine.
 
     Both the method and the iterator it returns are C: beside a generator this saves about
@@ -143,7 +144,7 @@ class _Point(list[Command]):
     __await__ = list.__reversed__
 
 
-park_point: Final[Awaitable[None]] = _Point([PARK])  # type: ignore[assignment]
+park_point: Final[Awaitable[None]] = Point([PARK])  # type: ignore[assignment]
 
 
 def suspends(fn: Callable[A, Generator[Command, None, R]]) -> Callable[A, Coroutine[Any, Any, R]]:
