@@ -8,6 +8,7 @@ from gopark import cgo as cgo
 from gopark import context as context
 from gopark import debug as debug
 from gopark import runtime as runtime
+from gopark import sync as sync
 from gopark import testing as testing
 from gopark import time as time
 from gopark._runtime.chan import Chan as Chan
@@ -45,6 +46,7 @@ __all__ = (
     "runtime",
     "select",
     "send",
+    "sync",
     "testing",
     "time",
 )

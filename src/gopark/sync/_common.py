@@ -1,0 +1,23 @@
+"""What the primitives of this package share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Final, NoReturn
+
+from gopark._runtime.runtime2 import GOSCHED, Point
+
+__all__ = ("nocopy", "nothing", "yielding")
+
+# To await it does nothing, or lets others run first. No coroutine is made for that.
+nothing: Final[Awaitable[None]] = Point()  # type: ignore[assignment]
+yielding: Final[Awaitable[None]] = Point([GOSCHED])  # type: ignore[assignment]
+
+
+def nocopy(self: object, *_: object) -> NoReturn:
+    """Stands in for `__reduce_ex__`: refuse copy.copy, copy.deepcopy and pickle."""
+    name = type(self).__name__
+    raise TypeError(
+        f"sync.{name} must not be copied: the copy would share nothing with {self!r}; "
+        "pass the object itself"
+    )
