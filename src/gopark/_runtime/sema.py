@@ -32,10 +32,10 @@ from typing import Any, Final, NoReturn
 from gopark._runtime.errors import FatalError, NotOnGError
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.lockrank import Holding, Mutex, Rank, mkmutex
-from gopark._runtime.panic import fatal, printerr
-from gopark._runtime.runtime2 import G, Sched, Waiter, getg, tls
+from gopark._runtime.panic import fatal, printreport
+from gopark._runtime.runtime2 import G, Sched, Waiter, callers, getg, tls
 from gopark._runtime.startm import current
-from gopark._runtime.traceback import gtraceback
+from gopark._runtime.traceback import gtraceback, handled
 
 __all__ = ("HANDOFF", "WOKEN", "Sema", "syncfatal")
 
@@ -146,10 +146,10 @@ def syncfatal(text: str) -> NoReturn:
     sched = _program()
     if sched is None or not sched.ended:
         g = getg()
-        stack = "" if g is None else "\n" + gtraceback(g, sys._getframe(1))
+        stack = "" if g is None else "\n" + gtraceback(g, handled(callers(sys._getframe(1))))
         report = f"{err.message}\n{stack}"
         if sched is None:
-            printerr(report)
+            printreport(report)
         else:
             fatal(sched, err, report)
     raise err
