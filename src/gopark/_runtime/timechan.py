@@ -26,6 +26,7 @@ tests/test_time.py
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from math import isfinite, nextafter
 from time import monotonic
@@ -41,6 +42,7 @@ from gopark._runtime.timer import Timer as HeapTimer
 __all__ = ("Ticker", "Timer", "TimerChan", "after", "fire", "seconds", "tick")
 
 _SHORTEST: Final = 1e-9  # seconds: the period of a ticker, as Go's durations have it
+_LATEST: Final = sys.float_info.max
 _EMPTY: Final[deque[Any]] = deque()  # what every timer's channel has no use for
 
 
@@ -143,7 +145,9 @@ class TimerChan(Chan[float]):
             self._when = NEVER
             return
         when = self._start + ((now - self._start) // period + 1) * period
-        self._when = when if when > now else max(when + period, nextafter(now, NEVER))
+        if when <= now:  # by rounding
+            when = max(when + period, nextafter(now, NEVER))
+        self._when = min(when, _LATEST)
 
     # --- waiting -----------------------------------------------------------------------------
 
@@ -293,6 +297,8 @@ class Timer:
         Returns:
             False if it has fired (its value was received, its function started) or was
             stopped before.
+        Raises:
+            RuntimeError: a subclass has not called `Timer.__init__`.
         Example:
             >>> timer = gopark.time.Timer(3600)
             >>> timer.stop(), timer.stop()
@@ -300,7 +306,7 @@ class Timer:
 
         Go: time.Timer.Stop.
         """
-        return self.c.stop()  # type: ignore[attr-defined, no-any-return]
+        return _chanof(self, "Timer.stop").stop()
 
     def reset(self, duration: float) -> bool:
         """Start the timer anew, whatever state it is in; a value of before is not received.
@@ -312,6 +318,7 @@ class Timer:
         Raises:
             ValueError: `duration` is NaN or infinite.
             TypeError: it is not a number.
+            RuntimeError: a subclass has not called `Timer.__init__`.
         Example:
             >>> timer = gopark.time.Timer(3600)
             >>> timer.reset(0.001)
@@ -321,7 +328,7 @@ class Timer:
 
         Go: time.Timer.Reset.
         """
-        return self.c.reset(seconds("Timer.reset", duration))  # type: ignore[attr-defined, no-any-return]
+        return _chanof(self, "Timer.reset").reset(seconds("Timer.reset", duration))
 
 
 class Ticker:
@@ -363,7 +370,9 @@ class Ticker:
 
         Go: time.Ticker.Stop.
         """
-        self.c.stop()  # type: ignore[attr-defined]
+        c = getattr(self, "c", None)
+        if isinstance(c, TimerChan):  # Go: a ticker that NewTicker did not make has nothing to stop
+            c.stop()
 
     def reset(self, period: float) -> None:
         """Tick every `period` seconds from now on; a tick of before is not received.
@@ -373,6 +382,7 @@ class Ticker:
         Raises:
             ValueError: `period` is zero or less, NaN or infinite.
             TypeError: it is not a number.
+            RuntimeError: a subclass has not called `Ticker.__init__`.
         Example:
             >>> ticker = gopark.time.Ticker(3600)
             >>> ticker.reset(0.001)
@@ -382,7 +392,19 @@ class Ticker:
         Go: time.Ticker.Reset.
         """
         every = _interval("Ticker.reset", period, "Ticker.Reset")
-        self.c.reset(every, every)  # type: ignore[attr-defined]
+        _chanof(self, "Ticker.reset").reset(every, every)
+
+
+def _chanof(timer: Timer | Ticker, who: str) -> TimerChan:
+    try:
+        c = timer.c
+    except AttributeError:
+        kind = who.partition(".")[0]
+        raise RuntimeError(
+            f"{who} called on uninitialized {kind}: a subclass must call {kind}.__init__"
+        ) from None
+    assert isinstance(c, TimerChan)
+    return c
 
 
 def _interval(who: str, period: object, gos: str) -> float:
