@@ -11,7 +11,9 @@ import gorows
 ROWS = {row.key: row for row in gorows.rows()}
 HELD = gorows.held()
 REASONS = gorows.reasons()
-PENDING: frozenset[str] = frozenset(gorows.AREAS)  # areas whose tests are still being written
+PENDING: frozenset[str] = frozenset(gorows.AREAS) - {  # whose tests are still being written
+    "timers",
+}
 
 
 @pytest.mark.parametrize("area", gorows.AREAS)
