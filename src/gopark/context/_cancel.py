@@ -39,7 +39,7 @@ from contextvars import copy_context
 from typing import Any, Final, NamedTuple, NoReturn
 
 from gopark._runtime.chan import Chan
-from gopark._runtime.errors import ClosedChannelError
+from gopark._runtime.errors import ClosedChannelError, ProgramEnded
 from gopark._runtime.newproc import go
 from gopark._runtime.selectgo import recv, select
 from gopark._runtime.startm import mysched
@@ -193,7 +193,10 @@ class TimerCtx(CancelCtx):
 
 def _fire(expired: tuple[TimerCtx, BaseException | None]) -> None:
     """The timer: a scheduler thread, which must not run what `stop` of others' contexts does."""
-    go(_expire, *expired)
+    try:
+        go(_expire, *expired)
+    except ProgramEnded:
+        pass
 
 
 async def _expire(ctx: TimerCtx, cause: BaseException | None) -> None:

@@ -6,14 +6,13 @@ Tests: tests/context/test_context.py, test_with.py
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable
 from math import isfinite
 from types import TracebackType
 from typing import Any, Final, Protocol, TypeVar
 
-from gopark._runtime.newproc import isasync, startable, startable_check
+from gopark._runtime.newproc import checkcall
 from gopark.context._cancel import AfterFuncCtx, CancelCtx, TimerCtx, cause_of, link
 from gopark.context._context import Context, Ctx, Detached, ValueCtx
 
@@ -404,22 +403,10 @@ def after_func(ctx: Context, fn: Callable[..., object], /, *args: object) -> Cal
     Go: context.AfterFunc.
     """
     checked("after_func", ctx)
-    _callable(fn, args)
+    checkcall("after_func", fn, args, {})  # or the one who cancels would have the error
     child = AfterFuncCtx(ctx, fn, args)
     link(child)
     return child._stop
-
-
-def _callable(fn: Callable[..., object], args: tuple[object, ...]) -> None:
-    """What would be wrong with the call is an error here, and not in the one who cancels."""
-    startable_check("after_func", fn)
-    if not isasync(fn):
-        startable("after_func", fn, args, {})
-        return
-    try:
-        inspect.signature(fn).bind(*args)
-    except TypeError as exc:
-        raise TypeError(f"after_func: {fn!r} cannot be called so: {exc}") from None
 
 
 def cause(ctx: Context) -> BaseException | None:
