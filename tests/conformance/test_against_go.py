@@ -8,7 +8,8 @@ the order of things is part of the promise. Before they are compared:
   argument lists         become `(...)`, which Python always prints
   goroutine numbers      become 1 for main and a, b, c ... for others, as they appear
   frames of Go's own     are left out (time.Sleep): in gopark the runtime does not show
-  names of gopark's own  are left out of a panic's value: Go has no exception classes
+  names of gopark's own  are left out of a panic's value, as is RuntimeError before an error
+                         of a package: Go has no exception classes
   [recovered, repanicked] is left out: WaitGroup.Go catches a panic only to raise it again
   deadlines of contexts  become TIME
 
@@ -41,6 +42,10 @@ HEAD_ONLY = {"panic_chain", "thread_exhaustion"}
 
 # Main's own exception passes through `run`, so the traceback is Python's; its value is compared.
 MAIN_FAILS = {"panic_main"}
+
+
+# Go names a function inside its own package as the creator, gopark the line that called it.
+CREATED_INSIDE = {"panic_waitgroup_go"}
 
 
 def go_tool() -> str:
@@ -92,7 +97,7 @@ def normal(text: str) -> str:
         return re.sub(r"\(.*\)$", "(...)", call) + "\n\tFILE\n"
 
     text = FRAME.sub(frame, text)
-    text = re.sub(r"(panic: )gopark\.[\w.]+: ", r"\1", text)
+    text = re.sub(r"(panic: )(?:gopark\.[\w.]+|RuntimeError(?=: sync: )): ", r"\1", text)
     text = text.replace(" [recovered, repanicked]", "")
     text = re.sub(r"(\.WithDeadline)\(.*? \[.*?\]\)", r"\1(TIME)", text)
     letters = itertools.chain("abcdefghijklmnopqrstuvwxyz")
@@ -110,6 +115,8 @@ def comparable(name: str, ended: Ended) -> Ended:
     stdout, stderr, status = normal(ended.stdout), normal(ended.stderr), ended.status
     if name in HEAD_ONLY:
         stderr = stderr.partition("\n\n")[0].rstrip("\n")
+    if name in CREATED_INSIDE:
+        stderr = re.sub(r"^created by .*\n\t.*\n", "", stderr, flags=re.M)
     if name in MAIN_FAILS:
         stderr, status = raised(stderr), int(status != 0)
     return Ended(stdout, stderr, status)
