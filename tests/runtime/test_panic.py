@@ -7,7 +7,7 @@ import pytest
 import gopark
 from gopark import Chan
 from gopark._runtime.errors import Goexit
-from gopark._runtime.panic import panictext
+from gopark._runtime.printpanics import panictext
 from gopark.testing import wait_all_parked
 
 

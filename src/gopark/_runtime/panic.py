@@ -26,8 +26,19 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
+from gopark._runtime.printpanics import panictext
 from gopark._runtime.runtime1 import gotraceback, writecrash
-from gopark._runtime.runtime2 import GDEAD, GRUNNING, G, M, Sched, allgs, casgstatus, goids, tls
+from gopark._runtime.runtime2 import (
+    GDEAD,
+    GRUNNING,
+    G,
+    M,
+    Sched,
+    allgs,
+    casgstatus,
+    goids,
+    tls,
+)
 from gopark._runtime.startm import handoffp, hooks, maxthreads, releasep
 from gopark._runtime.traceback import (
     createdby,
@@ -45,7 +56,6 @@ __all__ = (
     "goexit",
     "gopanic",
     "panicking",
-    "panictext",
     "printerr",
     "sysexit",
 )
@@ -187,51 +197,6 @@ def gopanic(sched: Sched, g: G, exc: BaseException) -> None:
         err = FatalError(message)
         err.__cause__ = exc
         die(sched, err, report)
-
-
-def panictext(exc: BaseException) -> tuple[str, str]:
-    """The `panic:` lines of an exception and of those it came out of, oldest first.
-
-    An exception that was being handled when the next was raised counts as recovered.
-    Also the last line alone, for the message of FatalError.
-    """
-    chain = [exc]
-    while (before := _before(chain[-1])) is not None and before not in chain:
-        chain.append(before)
-    lines: list[str] = []
-    for i, link in enumerate(reversed(chain)):
-        try:
-            value = _value(link)
-        except BaseException as oops:
-            value = _badvalue(link, oops)
-            line = f"fatal error: panic while printing panic value: {value}"
-            return line, line
-        tail = " [recovered]" if i < len(chain) - 1 else ""
-        lines.append("\t" * min(i, 1) + "panic: " + value.replace("\n", "\n\t") + tail)
-    return "\n".join(lines), lines[-1].strip()
-
-
-def _before(exc: BaseException) -> BaseException | None:
-    before = exc.__cause__
-    if before is None and not exc.__suppress_context__:
-        before = exc.__context__
-    # Unwinding is no panic: what a finally block raises during goexit stands alone.
-    return None if isinstance(before, (Goexit, ProgramEnded, GeneratorExit)) else before
-
-
-def _value(exc: BaseException) -> str:
-    name = type(exc).__qualname__.replace(".<locals>", "")
-    if type(exc).__module__ not in ("builtins", "__main__"):
-        name = f"{type(exc).__module__}.{name}"
-    text = str(exc)
-    return f"{name}: {text}" if text else name
-
-
-def _badvalue(exc: BaseException, oops: BaseException) -> str:
-    try:
-        return str(oops).replace("\n", "\n\t") or f"type {type(exc).__qualname__}"
-    except BaseException:
-        return f"type {type(exc).__qualname__}"
 
 
 def fatal(sched: Sched, err: FatalError, report: str) -> None:
