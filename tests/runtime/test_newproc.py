@@ -191,7 +191,7 @@ async def test_a_function_marked_by_inspect_runs_as_a_coroutine():
 
 
 def test_none_is_refused_with_gos_words():
-    """Go: fatal error: go of nil func value."""
+    """Where no goroutine runs. In one it is fatal: tests/conformance/panic, test_go_nil."""
     with pytest.raises(TypeError, match="go of nil func value"):
         gopark.go(None)
 
@@ -279,7 +279,7 @@ async def test_a_refused_go_leaves_nothing_behind():
     ch = Chan()
     thing = Thing()
     ref = weakref.ref(thing)
-    for fn, *args in [(None,), (1, thing), (double, thing), (plain_double, thing), (gen, thing)]:
+    for fn, *args in [(1, thing), (double, thing), (plain_double, thing), (gen, thing)]:
         with pytest.raises(TypeError):
             gopark.go(fn, *args)
     with pytest.raises(TypeError):

@@ -1,7 +1,8 @@
 """`go`: make a G for a function and put it on a run queue.
 
 What is wrong with the call is an error here, at the `go` line, and never a goroutine that
-dies later: not callable, a coroutine object, arguments that do not fit, a generator.
+dies later: not callable, a coroutine object, arguments that do not fit, a generator. None
+in the place of a function is fatal, as in Go, once there is a program that could die of it.
 An `async def` is called at once, which binds its arguments and runs none of its body. A
 plain function's arguments are compared with its signature.
 
@@ -23,6 +24,7 @@ from typing import Any, Final
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.runq import globrunqput, runqput, spread
 from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, tls
+from gopark._runtime.startm import hooks
 
 __all__ = (
     "Wrapped",
@@ -60,6 +62,7 @@ def go(fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
     Raises:
         TypeError: `fn` is not callable, is a coroutine object or a generator function, or
             the arguments do not fit.
+        FatalError: a goroutine passes None for `fn`; the program ends, in Go's words.
     Example:
         >>> async def main():
         ...     done = gopark.Chan()
@@ -294,6 +297,9 @@ def isasync(fn: object) -> bool:
 
 def _notcallable(who: str, fn: object) -> str:
     if fn is None:
+        m = tls.m
+        if who == "go" and m is not None and m.curg is not None:
+            hooks.fatalerror("go of nil func value")
         return f"{who} of nil func value: {who}() needs a function, got None"
     if isinstance(fn, CoroutineType):
         name = fn.__qualname__

@@ -26,7 +26,7 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
-from gopark._runtime.printpanics import panictext
+from gopark._runtime.printpanics import panictext, pendingtext
 from gopark._runtime.runtime1 import gotraceback, writecrash
 from gopark._runtime.runtime2 import (
     GDEAD,
@@ -39,13 +39,14 @@ from gopark._runtime.runtime2 import (
     goids,
     tls,
 )
-from gopark._runtime.startm import handoffp, hooks, maxthreads, releasep
+from gopark._runtime.startm import handoffp, hooks, maxthreads, mysched, releasep
 from gopark._runtime.traceback import (
     createdby,
     excstack,
     formatframes,
     header,
     paniccode,
+    stack,
     tracebackothers,
 )
 
@@ -53,6 +54,7 @@ __all__ = (
     "die",
     "endsched",
     "fatal",
+    "fatalerror",
     "goexit",
     "gopanic",
     "panicking",
@@ -206,6 +208,19 @@ def fatal(sched: Sched, err: FatalError, report: str) -> None:
             die(sched, err, report)
 
 
+def fatalerror(text: str) -> NoReturn:
+    """A mistake of the user's that no program survives, in Go's words; it cannot be recovered.
+
+    The report begins with the panics that are under way in the calling goroutine, and shows
+    every stack, the caller's first. Go: fatal.
+    """
+    what = f"fatal error: {text}"
+    err = FatalError(what)
+    head = pendingtext(sys.exc_info()[1], sys._getframe(1))
+    fatal(mysched(), err, f"{head}{what}\n\n{stack(all=True)}")
+    raise err from None
+
+
 def throw(exc: BaseException) -> None:
     """A bug of ours: say all we know and leave, for no state can be trusted. Go: throw."""
     trace = "".join(pytraceback.format_exception(exc))
@@ -299,4 +314,5 @@ def endsched(sched: Sched) -> None:
 paniccode.append(gopanic.__code__)
 hooks.goexit0 = goexit0
 hooks.throw = throw
+hooks.fatalerror = fatalerror
 hooks.exhausted = exhausted

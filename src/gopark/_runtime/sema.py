@@ -33,6 +33,7 @@ from gopark._runtime.errors import FatalError, NotOnGError
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.lockrank import Holding, Mutex, Rank, mkmutex
 from gopark._runtime.panic import fatal, printreport
+from gopark._runtime.printpanics import pendingtext
 from gopark._runtime.runtime2 import G, Sched, Waiter, callers, getg, tls
 from gopark._runtime.startm import current
 from gopark._runtime.traceback import gtraceback, handled
@@ -145,9 +146,9 @@ def syncfatal(text: str) -> NoReturn:
     err = FatalError(f"fatal error: {text}")
     sched = _program()
     if sched is None or not sched.ended:
-        g = getg()
-        stack = "" if g is None else "\n" + gtraceback(g, handled(callers(sys._getframe(1))))
-        report = f"{err.message}\n{stack}"
+        g, frame = getg(), sys._getframe(1)
+        stack = "" if g is None else "\n" + gtraceback(g, handled(callers(frame)))
+        report = f"{pendingtext(sys.exception(), frame)}{err.message}\n{stack}"
         if sched is None:
             printreport(report)
         else:

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from contextvars import Context
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from gopark._runtime.errors import Throw
 from gopark._runtime.runtime2 import G, M, Note, P, Sched, tls
@@ -78,6 +78,7 @@ class Hooks:
     recordframes: Callable[[M], None]  # traceback.py
     minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
     throw: Callable[[BaseException], None]  # panic.py
+    fatalerror: Callable[[str], NoReturn]  # panic.py
     abandon: Callable[[Sched, G | None], None]  # rt0.py
 
 
