@@ -7,6 +7,8 @@ Steps of a death by panic, and those of main returning at the same time:
   the dying goroutine                      main's goexit0, and run
   1. takes `_panlk`                        1. takes `_panlk`: waits for a report under way
   2. prints, stores Sched.fatal, ends it   2. finds the program ended: run raises Sched.fatal
+Before step 1 main gives way a while to a goroutine that an exception is on its way out of, as it
+seems (`runningpanicdefers`, rt0.py).
 Only the first death of a program is reported; later ones find it ended and stay silent.
 
 Without a main (the runtime started at first use) nobody could raise the error, so the
@@ -26,27 +28,33 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
-from gopark._runtime.printpanics import panictext, pendingtext
+from gopark._runtime.printpanics import infinally, panictext, pendingtext
 from gopark._runtime.runtime1 import gotraceback, writecrash
 from gopark._runtime.runtime2 import (
     GDEAD,
     GRUNNING,
+    GWAITING,
     G,
     M,
+    P,
     Sched,
     allgs,
     casgstatus,
     goids,
     tls,
 )
-from gopark._runtime.startm import handoffp, hooks, maxthreads, mysched, releasep
+from gopark._runtime.startm import handoffp, hooks, maxthreads, mysched, releasep, wakep
 from gopark._runtime.traceback import (
+    Stacks,
+    awaiting,
+    boundary,
     createdby,
     excstack,
     formatframes,
     header,
     paniccode,
     stack,
+    threadstates,
     tracebackothers,
 )
 
@@ -59,9 +67,11 @@ __all__ = (
     "gopanic",
     "panicking",
     "printerr",
+    "runningpanicdefers",
     "sysexit",
 )
 
+_LOOK: Final = 100  # as many goroutines of a queue it looks at
 _panlk = threading.RLock()
 
 
@@ -152,6 +162,57 @@ def _awaitreport(m: M, sched: Sched) -> None:
             handoffp(sched, p)
         _panlk.acquire()
     _panlk.release()
+
+
+def runningpanicdefers(sched: Sched) -> bool:
+    """Whether a goroutine that could go on now is in a `finally` block an exception led to.
+
+    A guess, as in Go: it looks at who runs and at who is next. Without the GIL the frames of
+    other threads cannot be read.
+    """
+    me, threads = tls.m, threadstates()
+    if any(_unwinds(m.curg, m, threads) for m in sched.allm.copy() if m is not me):
+        return True
+    mine = None if me is None else me.p
+    return any(_anyunwinds(sched, p, p is mine, threads) for p in sched.allp[:])
+
+
+def _anyunwinds(sched: Sched, p: P, mine: bool, threads: Stacks) -> bool:
+    """One of those that are next on this P, or on the global queue, does.
+
+    Each is the caller's, and nobody steps it, while it looks. The M of another P may have gone
+    idle meanwhile, so those go to the global queue then.
+    """
+    found = False
+    onto = p.runq if mine else sched.runq
+    for take, n, back in (
+        (p.runnext.pop, len(p.runnext), onto),
+        (p.runq.popleft, len(p.runq), onto),
+        (sched.runq.popleft, len(sched.runq), sched.runq),
+    ):
+        for _ in range(min(n, _LOOK)):
+            try:
+                g = take()
+            except IndexError:
+                break
+            found = found or _unwinds(g, g.lockedm, threads)
+            back.append(g)
+    if sched.runq and sched.npidle:
+        wakep(sched)
+    return found
+
+
+def _unwinds(g: G | None, m: M | None, threads: Stacks) -> bool:
+    """`m` is that of the thread that `g` is on, if any."""
+    if g is None or g.goexiting or g.status is GWAITING:
+        return False
+    for frame in awaiting(g.coro) if m is None else threads.get(m.ident, []):
+        code = frame.f_code
+        if code is goexit0.__code__ or infinally(code, frame.f_lasti):
+            return True
+        if code in boundary:
+            break
+    return False
 
 
 def _quiet(sched: Sched, g: G, exc: BaseException) -> bool:

@@ -64,6 +64,7 @@ from gopark._runtime.runtime2 import (
     tls,
 )
 from gopark._runtime.startm import hooks, newsched
+from gopark._runtime.timesleep import gosched
 from gopark._runtime.traceback import boundary, drivers, internal, recordframes
 
 __all__ = ("run",)
@@ -74,6 +75,7 @@ T = TypeVar("T")
 # those in the middle of a step, after which they find that the program has ended.
 _ENDWAIT: Final = 1.0
 _STEPWAIT: Final = 0.1
+_LINGER: Final = 1000  # turns, as in Go
 _run_lock = threading.Lock()  # one `run` at a time
 _forks = 0
 
@@ -183,6 +185,16 @@ def _program(
 async def _keep(sched: Sched, coro: Coroutine[Any, Any, Any]) -> None:
     """Main as the scheduler sees it: a coroutine whose result somebody keeps."""
     sched.result = await coro
+    if panic.runningpanicdefers(sched):
+        await _linger(sched)
+
+
+async def _linger(sched: Sched) -> None:
+    """Main is done, but a goroutine seems to panic: as in Go it may get as far as its report."""
+    for _ in range(_LINGER):
+        await gosched()
+        if not panic.runningpanicdefers(sched):
+            return
 
 
 def _entermain(sched: Sched, m: M, g: G) -> None:
@@ -226,6 +238,8 @@ def _plainmain(
     result: Any = None
     try:
         result = g.ctx.run(_callmain, main, args, kwargs)
+        if panic.runningpanicdefers(sched):
+            lockedm.drive(_linger(sched))
     except BaseException as raised:
         exc = raised
     if g.goexiting and not isinstance(exc, Goexit):

@@ -274,16 +274,25 @@ def coroframes(g: G) -> list[Frame]:
 
 def awaitframes(inner: Any) -> list[Frame]:
     """The chain of awaits of a suspended coroutine, innermost first; none if it is running."""
-    frames: list[Frame] = []
+    return [
+        frameof(frame.f_code, frame.f_globals, frame.f_lineno)
+        for frame in reversed(awaiting(inner))
+        if shown(frame.f_code)
+    ]
+
+
+def awaiting(inner: Any) -> list[FrameType]:
+    """The same with the runtime's own, outermost first."""
+    frames: list[FrameType] = []
     if getattr(inner, "cr_running", False):
         return frames
     for _ in range(sys.getrecursionlimit()):
         frame, inner = _await_link(inner)
-        if frame is not None and shown(frame.f_code):
-            frames.append(frameof(frame.f_code, frame.f_globals, frame.f_lineno))
+        if frame is not None:
+            frames.append(frame)
         if inner is None:
             break
-    return frames[::-1]
+    return frames
 
 
 def ownframe(coro: Any) -> list[Frame]:
