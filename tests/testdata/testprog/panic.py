@@ -88,18 +88,28 @@ async def recursive_panic_4() -> None:
 
 @register_goroutine("RecursivePanic5")
 async def recursive_panic_5() -> None:
+    """Two handlers in one frame, one in a frame around it, and one frame that lets it pass."""
+
     def one() -> None:
-        try:
-            two()
-        except RuntimeError as error:
-            print(error)
+        two()
 
     def two() -> None:
         try:
-            raise RuntimeError("first panic")
+            three()
+        finally:
+            pass
+
+    def three() -> None:
+        try:
+            try:
+                raise RuntimeError("first panic")
+            except RuntimeError as error:
+                print(error)
+                raise RuntimeError("second panic") from error
         except RuntimeError as error:
             print(error)
-            raise RuntimeError("second panic") from None
+        finally:
+            pass
 
     one()
     raise RuntimeError("third panic")
@@ -205,21 +215,33 @@ async def stack_overflow() -> None:
     deeper()
 
 
+@register_goroutine("stringconcat")
+async def stringconcat() -> None:
+    pieces = [str(n % 10) for n in range(4096)]
+    raise RuntimeError("".join(pieces))
+
+
+@register_goroutine("NilPanic")
+async def nil_panic() -> None:
+    nothing = None
+    raise nothing  # type: ignore[misc]
+
+
 # --- values that do something as they are printed ----------------------------------------
 
 
-class ThatYields(Exception):
+class ErrorThatGosched(Exception):
     def __str__(self) -> str:
         gopark.block(gopark.gosched())
-        return "yielded"
+        return "errorThatGosched"
 
 
 @register_goroutine("GoschedInPanic")
 async def gosched_in_panic() -> None:
-    raise ThatYields
+    raise ErrorThatGosched
 
 
-class ThatPrints(Exception):
+class ErrorThatPrints(Exception):
     def __str__(self) -> str:
         print("1")
         print("2")
@@ -228,37 +250,157 @@ class ThatPrints(Exception):
 
 @register_goroutine("SyscallInPanic")
 async def syscall_in_panic() -> None:
-    raise ThatPrints
+    raise ErrorThatPrints
 
 
-class ThatFails(Exception):
+class PanicError(Exception):
     def __str__(self) -> str:
-        raise RuntimeError("important multi-line\nerror message")
-
-
-@register_goroutine("ErrorPanic")
-async def error_panic() -> None:
-    raise ThatFails
-
-
-class ThatFailsTwice(Exception):
-    def __str__(self) -> str:
-        raise ThatFails
-
-
-@register_goroutine("DoubleErrorPanic")
-async def double_error_panic() -> None:
-    raise ThatFailsTwice
-
-
-class Loop(Exception):
-    def __str__(self) -> str:
-        raise Loop
+        raise RuntimeError("double error")
 
 
 @register_goroutine("PanicLoop")
 async def panic_loop() -> None:
-    raise Loop
+    raise PanicError
+
+
+class ExampleError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("important multi-line\nerror message")
+
+
+class ExamplePanicError(Exception):
+    def __str__(self) -> str:
+        raise ExampleError
+
+
+class ExampleStringer:
+    """No exception by itself, but the argument of one."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("important multi-line\nstringer message")
+
+
+class ExampleStringerError(Exception):
+    def __init__(self) -> None:
+        super().__init__(ExampleStringer())
+
+
+class ExamplePanicStringer:
+    def __str__(self) -> str:
+        raise ExampleStringerError
+
+
+class ExampleCircleStartError(Exception):
+    def __str__(self) -> str:
+        raise ExampleCircleEndError
+
+
+class ExampleCircleEndError(Exception):
+    def __str__(self) -> str:
+        raise ExampleCircleStartError
+
+
+def register_value(name: str, *args: object) -> None:
+    async def fail() -> None:
+        error, *values = args
+        raise error(*values)  # type: ignore[operator]
+
+    register_goroutine(name)(fail)
+
+
+register_value("ErrorPanic", ExampleError)
+register_value("StringerPanic", RuntimeError, ExampleStringer())
+register_value("DoubleErrorPanic", ExamplePanicError)
+register_value("DoubleStringerPanic", RuntimeError, ExamplePanicStringer())
+register_value("CircularPanic", ExampleCircleStartError)
+
+
+# --- fatal errors ------------------------------------------------------------------------
+
+
+@register("GoNil")
+async def go_nil() -> None:
+    """Whatever the program would do about it, it does not live to do so."""
+    try:
+        gopark.go(None)  # type: ignore[arg-type]
+    except BaseException:
+        pass
+    await gopark.select()
+
+
+@register("GoNilInGoroutine")
+async def go_nil_in_goroutine() -> None:
+    """The same in a plain goroutine, which goes on until its next wait."""
+
+    def nil() -> None:
+        try:
+            gopark.go(None)  # type: ignore[arg-type]
+        except BaseException:
+            pass
+
+    gopark.go(nil)
+    await gopark.select()
+
+
+@register_goroutine("panicDeferFatal")
+async def panic_defer_fatal() -> None:
+    try:
+        _ = 1 // 0
+    finally:
+        gopark.go(None)  # type: ignore[arg-type]
+
+
+@register_goroutine("panicDoublieDeferFatal")
+async def panic_doublie_defer_fatal() -> None:
+    try:
+        try:
+            _ = 1 // 0
+        except ZeroDivisionError as error:
+            raise error
+    finally:
+        gopark.go(None)  # type: ignore[arg-type]
+
+
+@register("RuntimePanic")
+def runtime_panic() -> None:
+    """A goroutine that waits is on a run queue: gopark has lost its wits, and says so."""
+    from gopark._runtime import startm
+    from gopark._runtime.runtime2 import allgs
+
+    async def waits() -> None:
+        await gopark.Chan().recv()
+
+    try:
+        gopark.go(waits)
+        gopark.block(gopark.testing.wait_all_parked())
+        sched = startm.current()
+        assert sched is not None
+        sched.runq.extend(g for g in allgs.copy() if g.goid > 1)
+        gopark.block(gopark.time.sleep(60))
+    except BaseException:
+        print("recovered")
+
+
+# --- maps --------------------------------------------------------------------------------
+
+
+@register("concurrentMapIterateWrite")
+async def concurrent_map_iterate_write() -> None:
+    numbers = {0: 0}
+
+    async def writes() -> None:
+        for n in range(1, 100):
+            numbers[n] = n
+            await gopark.gosched()
+
+    async def iterates() -> None:
+        while True:
+            for _ in numbers:
+                await gopark.gosched()
+
+    gopark.go(writes)
+    gopark.go(iterates)
+    await gopark.select()
 
 
 # --- panics and main ---------------------------------------------------------------------
@@ -266,7 +408,82 @@ async def panic_loop() -> None:
 
 @register("PanicRace")
 async def panic_race() -> None:
-    """Main returns while the report of a panic is being made: the report comes first."""
+    """Main returns as soon as a goroutine that panics lets it: the report comes first."""
+    unwinding = gopark.Chan()
+
+    async def crash() -> None:
+        try:
+            raise RuntimeError("crash")
+        finally:
+            unwinding.close()
+            await gopark.gosched()
+
+    gopark.go(crash)
+    await unwinding.recv()
+
+
+@register("PlainPanicRace")
+def plain_panic_race() -> None:
+    """The same among plain functions, of which the one that panics has a thread."""
+    unwinding = gopark.Chan()
+
+    def crash() -> None:
+        try:
+            raise RuntimeError("crash")
+        finally:
+            unwinding.close()
+            gopark.block(gopark.gosched())
+
+    gopark.go(crash)
+    gopark.block(unwinding.recv())
+
+
+@register("NoPanicRace")
+async def no_panic_race() -> None:
+    """Main waits for nobody who is in a `finally` block for another reason, or waits there."""
+    started = gopark.Chan()
+
+    async def forever() -> None:
+        await started.send(None)
+        while True:
+            await gopark.gosched()
+
+    async def in_finally() -> None:
+        try:
+            pass
+        finally:
+            await forever()
+
+    async def in_except() -> None:
+        try:
+            raise RuntimeError("handled")
+        except RuntimeError:
+            await forever()
+
+    async def leaves() -> None:
+        try:
+            gopark.goexit()
+        finally:
+            await forever()
+
+    async def waits() -> None:
+        try:
+            raise RuntimeError("never seen")
+        finally:
+            await started.send(None)
+            await gopark.Chan().recv()
+
+    for fn in in_finally, in_except, leaves, waits:
+        gopark.go(fn)
+    for _ in range(4):
+        await started.recv()
+    await gopark.gosched()
+    print("OK")
+
+
+@register("PanicRaceInReport")
+async def panic_race_in_report() -> None:
+    """Main returns while the report of a panic is being made."""
     printing = gopark.Chan()
 
     class Crash(Exception):
@@ -342,15 +559,6 @@ def main_exception() -> None:
 @register("MainExceptionUncaught")
 async def main_exception_uncaught() -> None:
     raise KeyError("mine")
-
-
-@register("GoNil")
-async def go_nil() -> None:
-    """Go dies of this; here it is an error of the caller, at the `go` line."""
-    try:
-        gopark.go(None)
-    except TypeError as error:
-        print(error)
 
 
 @register("MainGoroutineID")
