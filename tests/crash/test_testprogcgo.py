@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from harness import Ended, run
+from harness import TESTDATA, Ended, run, run_python
 
 OK = Ended("OK\n", "", 0)
 
@@ -22,41 +22,53 @@ def cgo(name: str, *libs: str, **options) -> Ended:
 # --- counts and Ms -----------------------------------------------------------------------
 
 
-def test_a_c_thread_is_counted_and_dumped_only_while_it_is_inside():
-    """Go: TestCgoNumGoroutine."""
+@pytest.mark.go("runtime", "TestCgoNumGoroutine")
+@pytest.mark.go("runtime/testdata/testprogcgo", "NumGoroutine")
+def test_cgo_num_goroutine():
+    """A C thread is counted and dumped only while it is inside."""
     assert cgo("NumGoroutine") == OK
 
 
-def test_a_c_thread_is_counted_where_nobody_called_run():
+@pytest.mark.go("runtime", "TestCgoNumGoroutine")
+def test_cgo_num_goroutine__no_run():
+    """The same where nobody called `run`."""
     assert cgo("NumGoroutineNoRun") == OK
 
 
-def test_a_cffi_callback_counts_as_one_of_ctypes_does():
+@pytest.mark.go("runtime", "TestCgoNumGoroutine")
+def test_cgo_num_goroutine__cffi_abi():
     """The seed's program in cffi's ABI mode, with `ffi.callback`."""
     pytest.importorskip("cffi", reason="cffi is not installed")
     assert cgo("NumGoroutineCffiABI") == OK
 
 
-def test_a_cffi_def_extern_counts_as_one_of_ctypes_does():
+@pytest.mark.go("runtime", "TestCgoNumGoroutine")
+def test_cgo_num_goroutine__cffi_api():
     """The seed's program in cffi's API mode, with an extension module built for it."""
     assert cgo("NumGoroutineCffiAPI", cffi="testcffi") == OK
 
 
-def test_a_c_thread_has_one_m_as_long_as_it_lives():
-    """Go: TestEnsureBindM."""
+@pytest.mark.go("runtime", "TestEnsureBindM")
+@pytest.mark.go("runtime/testdata/testprogcgo", "EnsureBindM")
+def test_ensure_bind_m():
+    """A C thread has one M as long as it lives."""
     assert cgo("EnsureBindM") == OK
 
 
-def test_the_m_of_an_ended_c_thread_goes_to_the_next_one():
-    """Go: TestEnsureDropM."""
+@pytest.mark.go("runtime", "TestEnsureDropM")
+@pytest.mark.go("runtime/testdata/testprogcgo", "EnsureDropM")
+def test_ensure_drop_m():
+    """The M of a C thread that has ended goes to the next one."""
     assert cgo("EnsureDropM") == OK
 
 
 # --- inside a callback -------------------------------------------------------------------
 
 
-def test_nothing_of_a_callback_is_held_when_it_is_over():
-    """Go: TestCgoCallbackGC."""
+@pytest.mark.go("runtime", "TestCgoCallbackGC")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoCallbackGC")
+def test_cgo_callback_gc():
+    """Nothing of a callback is held when it is over, and no extra M is in use."""
     assert cgo("CgoCallbackGC") == OK
 
 
@@ -75,32 +87,59 @@ def test_a_callback_selects_with_a_timeout_while_main_is_in_c():
 # --- signals, threads --------------------------------------------------------------------
 
 
-def test_a_signal_during_the_first_callback_of_a_thread_does_not_hang_it():
-    """Go: TestNeedmDeadlock."""
+@pytest.mark.go("runtime", "TestNeedmDeadlock")
+@pytest.mark.go("runtime/testdata/testprogcgo", "NeedmDeadlock")
+def test_needm_deadlock():
+    """A signal during the first callback of a thread does not hang it."""
     assert cgo("NeedmDeadlock", "needmdeadlock") == OK
 
 
-def test_interrupted_system_calls_are_finished():
-    """Go: TestEINTR."""
+@pytest.mark.go("runtime", "TestEINTR")
+@pytest.mark.go("runtime/testdata/testprogcgo", "EINTR")
+def test_eintr():
+    """Interrupted system calls are finished."""
     assert cgo("EINTR") == OK
 
 
-def test_a_locked_goroutine_that_ends_takes_its_thread_but_not_main():
-    """Go: TestCgoLockOSThreadExit, LockOSThreadMain."""
+@pytest.mark.go("runtime/testdata/testprogcgo", "Block")
+def test_block():
+    """What the program above starts as a child; its input here is closed from the beginning."""
+    assert cgo("Block") == Ended("", "", 0)
+
+
+@pytest.mark.go("runtime/testdata/testprogcgo", "main (dispatcher)")
+def test_main():
+    main = str(TESTDATA / "testprogcgo" / "main.py")
+    assert run_python([main]) == Ended("", f"usage: {main} name-of-program\n", 0)
+    assert run_python([main, "Nobody"]) == Ended("", "unknown function: Nobody\n", 0)
+
+
+@pytest.mark.go("runtime", "TestCgoLockOSThreadExit")
+@pytest.mark.go("runtime/testdata/testprogcgo", "LockOSThreadMain")
+@pytest.mark.go("runtime", "TestLockOSThreadExit")
+@pytest.mark.go("runtime/testdata/testprog", "LockOSThreadMain")
+def test_lock_os_thread_main():
+    """A locked goroutine that ends takes its thread, and main moves to another."""
     assert cgo("LockOSThreadMain", env={"GOMAXPROCS": "1"}) == OK
 
 
+@pytest.mark.go("runtime", "TestCgoLockOSThreadExit")
+@pytest.mark.go("runtime/testdata/testprogcgo", "LockOSThreadAlt")
+@pytest.mark.go("runtime", "TestLockOSThreadExit")
+@pytest.mark.go("runtime/testdata/testprog", "LockOSThreadAlt")
 @pytest.mark.parametrize("procs", ["1", "2", "8"])
-def test_the_thread_of_a_goroutine_that_ended_locked_is_gone(procs):
-    """Go: TestCgoLockOSThreadExit, LockOSThreadAlt."""
+def test_lock_os_thread_alt(procs):
+    """The thread of a goroutine that ended locked is gone."""
     assert cgo("LockOSThreadAlt", env={"GOMAXPROCS": procs}) == OK
 
 
 # --- panics ------------------------------------------------------------------------------
 
 
-def test_a_panic_on_a_c_thread_ends_the_process_with_its_report():
-    """Go: TestCgoExternalThreadPanic."""
+@pytest.mark.go("runtime", "TestCgoExternalThreadPanic")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoExternalThreadPanic")
+def test_cgo_external_thread_panic():
+    """A panic on a C thread ends the process with its report."""
     ended = cgo("CgoExternalThreadPanic")
     assert ended.status == 2
     lines = ended.stderr.splitlines()
@@ -118,15 +157,19 @@ def test_a_panic_on_a_c_thread_without_run_ends_the_process():
     assert ended.stderr.startswith("panic: RuntimeError: BOOM\n\ngoroutine ")
 
 
-def test_a_panic_whose_text_needs_c_is_printed():
-    """Go: TestCgoPanicDeadlock."""
+@pytest.mark.go("runtime", "TestCgoPanicDeadlock")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoPanicDeadlock")
+def test_cgo_panic_deadlock():
+    """A panic whose text needs C is printed."""
     ended = cgo("CgoPanicDeadlock", "errortext")
     assert ended.status == 2
     assert ended.stderr.startswith("panic: panic.CgoError: cgo error\n\ngoroutine ")
 
 
-def test_goexit_on_a_c_thread_is_fatal():
-    """Go: TestCgoToGoCallGoexit."""
+@pytest.mark.go("runtime", "TestCgoToGoCallGoexit")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoToGoCallGoexit")
+def test_cgo_to_go_call_goexit():
+    """A goroutine on a C thread cannot end before its caller."""
     ended = cgo("CgoToGoCallGoexit")
     message = "runtime.Goexit called in a thread that was not created by the Go runtime"
     assert ended.status == 2
@@ -151,10 +194,12 @@ def assert_quiet_end(ended: Ended) -> None:
         assert "came in while the interpreter exits" in ended.stderr
 
 
+@pytest.mark.go("runtime", "TestDestructorCallback")
+@pytest.mark.go("runtime/testdata/testprogcgo", "DestructorCallback")
 @gated
 @pytest.mark.parametrize("name", ["DestructorCallback", "DestructorCallbackUsed"])
-def test_a_library_destructor_may_call_back(name):
-    """Go: TestDestructorCallback."""
+def test_destructor_callback(name):
+    """A destructor of a library may call back at the very end."""
     assert_quiet_end(cgo(name, "destructor", "thread"))
 
 

@@ -37,13 +37,17 @@ def library(name: str) -> ctypes.CDLL:
 
 
 def main(folder: pathlib.Path) -> None:
-    """Run the program named on the command line."""
+    """Run the program named on the command line. A wrong one is no failure, as in Go."""
+    if len(sys.argv) < 2:
+        print(f"usage: {sys.argv[0]} name-of-program", file=sys.stderr)
+        return
     for file in sorted(folder.glob("*.py")):
         if file.stem != "main":
             importlib.import_module(file.stem)
     name = sys.argv[1]
     if name not in _programs:
-        sys.exit(f"no program {name!r}; there are: {', '.join(sorted(_programs))}")
+        print(f"unknown function: {name}", file=sys.stderr)
+        return
     fn, run = _programs[name]
     if run:
         gopark.run(fn)

@@ -10,6 +10,7 @@ import weakref
 from ctypes import CFUNCTYPE, c_int, c_void_p, py_object
 
 import gopark
+from gopark._runtime import extram
 from registry import library, register
 
 prototype = CFUNCTYPE(c_int, c_int)
@@ -30,8 +31,13 @@ async def cgo_callback_gc() -> None:
     owned: dict[int, Payload] = {}
     watched: dict[int, weakref.ref[Payload]] = {}
 
+    def deep(n: int) -> int:
+        return n and 1 + deep(n - 1)
+
     @gopark.cgo.export(CFUNCTYPE(None, py_object))
     def first(payload: Payload) -> None:
+        assert extram.inuse()
+        assert deep(500) == 500
         me = threading.get_ident()
         watched[me] = weakref.ref(payload)
         owned.pop(id(payload))
@@ -60,10 +66,12 @@ async def cgo_callback_gc() -> None:
     call_two.argtypes = (c_void_p, c_void_p, c_void_p)
     results: list[int] = []
     done = gopark.Chan()
+    assert not extram.inuse()
     for _ in range(10):
         gopark.go(once)
     for _ in range(10):
         await done.recv()
+    assert not extram.inuse()
     assert results == [1] * 10, results
     assert not owned
     print("OK")
