@@ -1,10 +1,12 @@
-"""The C that these tests share, in the process of the tests and in children."""
+"""The C that these tests share, reached by ctypes and by cffi."""
 
 from __future__ import annotations
 
 import ctypes
+import inspect
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,17 @@ import gopark
 import harness
 
 UNARY = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)
+
+CDEF = """
+    int call_many(int (*fn)(int), int calls);
+    int call_deep(int (*fn)(int), int arg);
+    int same_thread(int (*fn)(int));
+    int sleep_and_call(int (*fn)(int), int microseconds);
+    int call_on_threads(int (*fn)(int), int threads, int calls);
+    int cancel_thread(int (*fn)(int));
+    int fail_with(int n);
+    int fail_after(int (*fn)(int), int n);
+"""
 
 
 @pytest.fixture(scope="session")
@@ -21,11 +34,46 @@ def lib(build_folder: pathlib.Path) -> ctypes.CDLL:
     return ctypes.CDLL(str(folder / "cgotest.so"), use_errno=True)
 
 
+def _returns(fn: Callable[[int], Any]) -> Callable[..., Any]:
+    """What returns nothing gives C a zero."""
+    if inspect.iscoroutinefunction(fn):
+
+        async def asyncly(n: int) -> Any:
+            return await fn(n) or 0
+
+        return asyncly
+    return lambda n: fn(n) or 0
+
+
+class Binding:
+    """C functions that call a Python function of one number back."""
+
+    def __init__(self, lib: Any, pointer: Callable[..., Any], errno: Callable[[], int]) -> None:
+        self.lib, self.pointer, self.errno = lib, pointer, errno
+
+    def call(self, name: str, fn: Callable[[int], Any], *args: Any) -> Any:
+        """Call `name(fn, *args)` of the library, in a goroutine as a C call that may block."""
+        pointer = self.pointer(gopark.cgo.callback(_returns(fn)))
+        return gopark.cgo.call(getattr(self.lib, name), pointer, *args)
+
+    def nested(self, fn: Callable[[], Any]) -> None:
+        """Into C and back into `fn` on the same thread."""
+        self.call("call_deep", lambda n: fn() and None, 0)
+
+
+@pytest.fixture(params=["ctypes", "cffi"])
+def binding(request: pytest.FixtureRequest, lib: ctypes.CDLL) -> Binding:
+    """The test runs with ctypes and with cffi."""
+    if request.param == "ctypes":
+        return Binding(lib, UNARY, ctypes.get_errno)
+    ffi: Any = pytest.importorskip("cffi", reason="cffi is not installed").FFI()
+    ffi.cdef(CDEF)
+    return Binding(
+        ffi.dlopen(lib._name), lambda fn: ffi.callback("int(int)", fn), lambda: ffi.errno
+    )
+
+
 @pytest.fixture(scope="session")
-def unary() -> Callable[..., object]:
-    """Make a C function of one number that returns one; what returns nothing returns zero."""
-
-    def unary(fn: Callable[[int], object]) -> object:
-        return UNARY(gopark.cgo.callback(fn))
-
-    return unary
+def unary() -> Callable[..., Any]:
+    """A C function pointer of a Python function of one number, by ctypes."""
+    return lambda fn: UNARY(gopark.cgo.callback(_returns(fn)))
