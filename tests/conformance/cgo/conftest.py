@@ -31,7 +31,11 @@ CDEF = """
 def lib(build_folder: pathlib.Path) -> ctypes.CDLL:
     """`cgotest.c`, built once for all."""
     folder = harness.build(harness.TESTDATA / "testprogcgo" / "cgotest.c")
-    return ctypes.CDLL(str(folder / "cgotest.so"), use_errno=True)
+    lib = ctypes.CDLL(str(folder / "cgotest.so"), use_errno=True)
+    lib.call_with_handle.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    lib.get_environment.restype = ctypes.c_char_p
+    lib.start_in_and_out.restype = ctypes.c_ulong
+    return lib
 
 
 def _returns(fn: Callable[[int], Any]) -> Callable[..., Any]:
@@ -48,8 +52,10 @@ def _returns(fn: Callable[[int], Any]) -> Callable[..., Any]:
 class Binding:
     """C functions that call a Python function of one number back."""
 
-    def __init__(self, lib: Any, pointer: Callable[..., Any], errno: Callable[[], int]) -> None:
-        self.lib, self.pointer, self.errno = lib, pointer, errno
+    def __init__(
+        self, lib: Any, pointer: Callable[..., Any], null: Any, errno: Callable[[], int]
+    ) -> None:
+        self.lib, self.pointer, self.null, self.errno = lib, pointer, null, errno
 
     def call(self, name: str, fn: Callable[[int], Any], *args: Any) -> Any:
         """Call `name(fn, *args)` of the library, in a goroutine as a C call that may block."""
@@ -65,11 +71,14 @@ class Binding:
 def binding(request: pytest.FixtureRequest, lib: ctypes.CDLL) -> Binding:
     """The test runs with ctypes and with cffi."""
     if request.param == "ctypes":
-        return Binding(lib, UNARY, ctypes.get_errno)
+        return Binding(lib, UNARY, None, ctypes.get_errno)
     ffi: Any = pytest.importorskip("cffi", reason="cffi is not installed").FFI()
     ffi.cdef(CDEF)
     return Binding(
-        ffi.dlopen(lib._name), lambda fn: ffi.callback("int(int)", fn), lambda: ffi.errno
+        ffi.dlopen(lib._name),
+        lambda fn: ffi.callback("int(int)", fn),
+        ffi.NULL,
+        lambda: ffi.errno,
     )
 
 

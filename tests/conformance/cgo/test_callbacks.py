@@ -231,7 +231,6 @@ async def test_6833(lib):
 
 @pytest.mark.go(CGO, "TestSetEnv")
 async def test_set_env(lib, monkeypatch):
-    lib.get_environment.restype = ctypes.c_char_p
     assert cgo.call(lib.get_environment, b"GOPARK_TEST_KEY") is None
     monkeypatch.setenv("GOPARK_TEST_KEY", "value")
     assert cgo.call(lib.get_environment, b"GOPARK_TEST_KEY") == b"value"

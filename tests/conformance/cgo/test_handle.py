@@ -69,7 +69,6 @@ async def test_handle__through_c(lib):
         h.delete()
 
     entry = ctypes.CFUNCTYPE(None, ctypes.c_size_t)(cgo.callback(called))
-    lib.call_with_handle.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
     for _ in range(42):
         ch = Chan()
         gopark.go(cgo.call, lib.call_with_handle, entry, cgo.new_handle(ch))

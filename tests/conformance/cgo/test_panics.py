@@ -225,7 +225,9 @@ def test_panic_callback(binding, run, capsys):
         binding.nested(callback)
 
     report, error = report_of(run, capsys, calls_c)
-    assert report.startswith("panic: AttributeError: 'NoneType' object has no attribute 'field'\n\n")
+    assert report.startswith(
+        "panic: AttributeError: 'NoneType' object has no attribute 'field'\n\n"
+    )
     names = functions(report)
     assert names[0] == "callback"
     assert names[-1] == "calls_c"

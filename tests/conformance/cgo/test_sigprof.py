@@ -1,0 +1,139 @@
+"""A profiling signal that comes at any moment does no harm.
+
+Go: testprogcgo (threadprof.go, pprof_callback.go, tracebackctxt.go), testcarchive (main6.c).
+
+Python has no profiler of its own that works by SIGPROF; those that do set this timer and look
+at the frames in the handler, as here. Handlers of Python run on the main thread, so that is
+where these tests keep main.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import pytest
+
+import gopark
+from gopark import Chan, cgo
+
+PROGRAMS = "runtime/testdata/testprogcgo"
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(signal, "setitimer"), reason="no profiling timer on this system"
+)
+
+
+@pytest.fixture
+def samples():
+    """A signal for each millisecond of CPU time; the functions that were seen by the handler."""
+    seen = []
+
+    def look(signum, frame):
+        names = []
+        while frame is not None:
+            names.append(frame.f_code.co_name)
+            frame = frame.f_back
+        seen.append(names)
+
+    before = signal.signal(signal.SIGPROF, look)
+    signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
+    yield seen
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.signal(signal.SIGPROF, before)
+
+
+def enough(samples):
+    return len(samples) >= 5
+
+
+async def until_enough(samples):
+    while not enough(samples):
+        await gopark.time.sleep(0.001)
+
+
+@pytest.mark.go("runtime", "TestCgoCCodeSIGPROF")
+@pytest.mark.go(PROGRAMS, "CgoCCodeSIGPROF")
+@pytest.mark.usefixtures("procs")
+async def test_cgo_c_code_sigprof(binding, samples):
+    """It lands in C code and in callbacks of it."""
+    gopark.runtime.lock_os_thread()
+    while not enough(samples):
+        assert binding.call("call_many", lambda n: 1, 50) == 50
+
+
+@pytest.mark.go("runtime", "TestCgoPprofCallback")
+@pytest.mark.go(PROGRAMS, "CgoPprofCallback")
+@pytest.mark.parametrize("procs", [4])
+async def test_cgo_pprof_callback(binding, samples, procs):
+    """More goroutines than Ps, whose slow C calls call back and often find no P on return."""
+    before, out, stop = gopark.runtime.gomaxprocs(procs), Chan(), []
+    gopark.runtime.lock_os_thread()
+
+    def calls():
+        n = 0
+        while not stop:
+            assert binding.call("sleep_and_call", lambda us: us, 50) == 50
+            n += 1
+        gopark.block(out.send(n))
+
+    for _ in range(16):
+        gopark.go(calls)
+    await until_enough(samples)
+    stop.append(None)
+    assert min([await out.recv() for _ in range(16)]) >= 1
+    gopark.runtime.gomaxprocs(before)
+
+
+@pytest.mark.go("runtime", "TestCgoTracebackContextProfile")
+@pytest.mark.go(PROGRAMS, "TracebackContextProfile")
+async def test_traceback_context_profile(binding, samples):
+    """A goroutine for each P, whose callbacks allocate."""
+    before, out, stop = gopark.runtime.gomaxprocs(4), Chan(), []
+    gopark.runtime.lock_os_thread()
+
+    def allocates(n):
+        return len(bytearray(128 + n)) - n
+
+    def calls():
+        while not stop:
+            assert binding.call("call_many", allocates, 20) == 20 * 128
+        gopark.block(out.send(None))
+
+    for _ in range(4):
+        gopark.go(calls)
+    await until_enough(samples)
+    stop.append(None)
+    for _ in range(4):
+        await out.recv()
+    gopark.runtime.gomaxprocs(before)
+
+
+@pytest.mark.go("runtime", "TestCgoExternalThreadSIGPROF")
+@pytest.mark.go(PROGRAMS, "CgoExternalThreadSIGPROF")
+@pytest.mark.outside_help
+def test_cgo_external_thread_sigprof(run, samples, cthread, libc):
+    """A thread of C that has never called in sends it to itself, before anybody has called C."""
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    samples.clear()
+    before = gopark.runtime.num_cgo_call()
+
+    async def main():
+        gopark.runtime.lock_os_thread()
+        assert gopark.runtime.num_cgo_call() == before
+        thread = cthread(cthread.start_type(("raise", libc)), signal.SIGPROF)
+        while not samples:
+            await gopark.gosched()
+        thread.join()
+
+    run(main, outside_help=True)
+    assert len(samples) == 1
+
+
+@pytest.mark.go("cmd/cgo/internal/testcarchive", "TestSIGPROF")
+def test_sigprof(lib, samples):
+    """Started and stopped around C that is busy for longer than a few ticks."""
+    threading.Thread(target=lib.burn, args=(30,)).start()
+    lib.burn(30)
+    assert samples
+    assert samples[0][0] == "test_sigprof"
