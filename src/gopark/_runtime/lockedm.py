@@ -46,6 +46,7 @@ from gopark._runtime.startm import (
     notesleep,
     pidleget,
     releasep,
+    starttemplatethread,
     wakep,
 )
 
@@ -374,11 +375,14 @@ def lock_os_thread() -> None:
     Go: runtime.LockOSThread.
     """
     if _beforerun():
+        starttemplatethread()
         initlock.append(None)
         return
     m, g = _ong("lock_os_thread")
     if m.g is g:
         return  # a callback from C never leaves its thread
+    if not g.lockedcnt:
+        starttemplatethread()
     g.lockedcnt += 1
     m.lockedg = g
     g.lockedm = m
