@@ -289,9 +289,10 @@ def test_locking_needs_a_goroutine():
     assert refused == ["lock_os_thread", "unlock_os_thread"]
 
 
+@pytest.mark.go("runtime", "TestLockOSThread")
 @pytest.mark.parametrize("kind", ["async", "plain"])
-def test_a_lock_before_run_is_mains_from_its_first_line(kind, run):
-    """Go: runtime.LockOSThread in an init function, TestLockOSThreadNesting's first half."""
+def test_lock_os_thread(kind, run):
+    """A lock before `run`, as in an init function of Go, is main's from its first line."""
     gopark.runtime.lock_os_thread()
     gopark.runtime.lock_os_thread()
     gopark.runtime.unlock_os_thread()
@@ -299,7 +300,7 @@ def test_a_lock_before_run_is_mains_from_its_first_line(kind, run):
 
     def look():
         headers.append(gopark.runtime.stack().splitlines()[0])
-        threads.append(threading.current_thread() is threading.main_thread())
+        threads.append(threading.get_native_id() == threading.main_thread().native_id)
 
     async def main():
         ch = Chan()
@@ -452,10 +453,11 @@ def test_main_may_lock_its_thread_before_anything_else(run, procs):
     assert run(plain_main) == {threading.main_thread()}
 
 
+@pytest.mark.go("runtime", "TestLockOSThreadNesting")
 @pytest.mark.usefixtures("procs")
 @pytest.mark.parametrize("kind", ["coroutine", "plain"])
-async def test_nesting_holds_across_waits_until_the_last_unlock(kind):
-    """Go: TestLockOSThreadNesting. As long as one lock is left nobody else gets the thread."""
+async def test_lock_os_thread_nesting(kind):
+    """Across waits, until the last unlock: as long as one is left nobody else gets the thread."""
     out = Chan()
 
     async def nested():

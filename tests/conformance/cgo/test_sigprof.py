@@ -15,7 +15,7 @@ import threading
 import pytest
 
 import gopark
-from gopark import Chan, cgo
+from gopark import Chan
 
 PROGRAMS = "runtime/testdata/testprogcgo"
 
