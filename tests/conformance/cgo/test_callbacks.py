@@ -15,8 +15,6 @@ import pytest
 import gopark
 from gopark import Chan, cgo
 
-CGO = "cmd/cgo/internal/test"
-
 
 class Thing:
     """Something a weak reference can watch."""
@@ -25,14 +23,14 @@ class Thing:
 # --- back at once -----------------------------------------------------------------------------
 
 
-@pytest.mark.go(CGO, "TestCallback")
+@pytest.mark.go("cmd/cgo/internal/test", "TestCallback")
 async def test_callback(binding):
     called = []
     binding.nested(lambda: called.append(gopark.runtime.num_goroutine()))
     assert called == [1]
 
 
-@pytest.mark.go(CGO, "TestCallbackGC")
+@pytest.mark.go("cmd/cgo/internal/test", "TestCallbackGC")
 async def test_callback_gc(binding):
     """What only frames below C hold survives a collection in the callback."""
     thing = Thing()
@@ -41,7 +39,7 @@ async def test_callback_gc(binding):
     assert ref() is thing
 
 
-@pytest.mark.go(CGO, "TestZeroArgCallback")
+@pytest.mark.go("cmd/cgo/internal/test", "TestZeroArgCallback")
 async def test_zero_arg_callback(binding):
     kept = "of the caller"
 
@@ -54,7 +52,7 @@ async def test_zero_arg_callback(binding):
     assert kept == "of the caller"
 
 
-@pytest.mark.go(CGO, "Test1328")
+@pytest.mark.go("cmd/cgo/internal/test", "Test1328")
 async def test_1328(lib):
     """A callback with neither argument nor result."""
     made = []
@@ -64,7 +62,7 @@ async def test_1328(lib):
     assert len(made) == 100_000
 
 
-@pytest.mark.go(CGO, "TestBlocking")
+@pytest.mark.go("cmd/cgo/internal/test", "TestBlocking")
 @pytest.mark.usefixtures("procs")
 async def test_blocking(binding):
     """A callback waits while C is on the stack, and others run."""
@@ -83,7 +81,7 @@ async def test_blocking(binding):
     binding.nested(callback)
 
 
-@pytest.mark.go(CGO, "Test1560")
+@pytest.mark.go("cmd/cgo/internal/test", "Test1560")
 @pytest.mark.usefixtures("procs")
 async def test_1560(binding):
     """A callback that only yields is not the only one to run, on one P either."""
@@ -121,7 +119,7 @@ def locks_and_unlocks(here):
     here.append(threading.get_ident() == before)
 
 
-@pytest.mark.go(CGO, "Test3775")
+@pytest.mark.go("cmd/cgo/internal/test", "Test3775")
 @pytest.mark.usefixtures("procs")
 async def test_3775(binding):
     here = []
@@ -130,7 +128,7 @@ async def test_3775(binding):
     assert "locked to thread" not in gopark.runtime.stack()
 
 
-@pytest.mark.go(CGO, "Test3775")
+@pytest.mark.go("cmd/cgo/internal/test", "Test3775")
 def test_3775__before_run(binding, run):
     """The callback is a goroutine of its own then, and its locks are not main's."""
     here, headers = [], []
@@ -140,7 +138,7 @@ def test_3775__before_run(binding, run):
     assert headers == ["goroutine 1 [running]:"]
 
 
-@pytest.mark.go(CGO, "TestThreadLock")
+@pytest.mark.go("cmd/cgo/internal/test", "TestThreadLock")
 @pytest.mark.usefixtures("procs")
 async def test_thread_lock(binding):
     """C finds itself on the same kernel thread after a callback that yielded."""
@@ -191,7 +189,7 @@ async def test_tls(lib, asynchronous):
 # --- values -----------------------------------------------------------------------------------
 
 
-@pytest.mark.go(CGO, "TestCallGoWithString")
+@pytest.mark.go("cmd/cgo/internal/test", "TestCallGoWithString")
 async def test_call_go_with_string(lib):
     seen = []
     string = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_char_p, ctypes.c_int)
@@ -199,7 +197,7 @@ async def test_call_go_with_string(lib):
     assert seen == [b"string passed to Python"]
 
 
-@pytest.mark.go(CGO, "Test5548")
+@pytest.mark.go("cmd/cgo/internal/test", "Test5548")
 async def test_5548(lib):
     seen = []
 
@@ -212,7 +210,7 @@ async def test_5548(lib):
     assert seen == [("string passed to Python", 42)]
 
 
-@pytest.mark.go(CGO, "Test6833")
+@pytest.mark.go("cmd/cgo/internal/test", "Test6833")
 async def test_6833(lib):
     """Arguments of 32, 64 and 8 bits and a double next to each other, at their limits."""
     from ctypes import CFUNCTYPE, c_double, c_int8, c_int32, c_int64, c_uint64
@@ -229,7 +227,7 @@ async def test_6833(lib):
     assert seen == [(7, (1 << 64) - 2, -1, 0.5)]
 
 
-@pytest.mark.go(CGO, "TestSetEnv")
+@pytest.mark.go("cmd/cgo/internal/test", "TestSetEnv")
 async def test_set_env(lib, monkeypatch):
     assert cgo.call(lib.get_environment, b"GOPARK_TEST_KEY") is None
     monkeypatch.setenv("GOPARK_TEST_KEY", "value")
@@ -239,7 +237,7 @@ async def test_set_env(lib, monkeypatch):
 # --- errno ------------------------------------------------------------------------------------
 
 
-@pytest.mark.go(CGO, "Test3729")
+@pytest.mark.go("cmd/cgo/internal/test", "Test3729")
 @pytest.mark.usefixtures("procs")
 async def test_3729(lib):
     """Each goroutine finds the errno of its own call, though all set it."""
@@ -259,7 +257,7 @@ async def test_3729(lib):
     assert sorted([await out.recv() for _ in range(10)]) == [(n, n) for n in range(1, 11)]
 
 
-@pytest.mark.go(CGO, "TestErrno")
+@pytest.mark.go("cmd/cgo/internal/test", "TestErrno")
 @pytest.mark.usefixtures("procs")
 async def test_errno(binding):
     """The one of C, whatever the way back into Python or a callback before has done to it."""
@@ -275,7 +273,7 @@ async def test_errno(binding):
     assert binding.errno() == errno.EINVAL
 
 
-@pytest.mark.go(CGO, "TestErrno")
+@pytest.mark.go("cmd/cgo/internal/test", "TestErrno")
 async def test_errno__as_an_error(lib):
     """Go's two-value form is an exception in Python."""
 
@@ -293,7 +291,7 @@ async def test_errno__as_an_error(lib):
 # --- beginnings -------------------------------------------------------------------------------
 
 
-@pytest.mark.go(CGO, "TestCallbackInInit")
+@pytest.mark.go("cmd/cgo/internal/test", "TestCallbackInInit")
 @pytest.mark.outside_help
 def test_callback_in_init(cthread, monkeypatch, tmp_path):
     """A callback that imports the module being initialised waits until that is complete."""

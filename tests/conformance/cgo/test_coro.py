@@ -11,8 +11,6 @@ import pytest
 import gopark
 from gopark import cgo
 
-PROGRAMS = "runtime/testdata/testprogcgo"
-
 
 async def simple():
     for _ in range(3):
@@ -67,37 +65,37 @@ def in_callback(from_c, driver, values):
 
 
 @pytest.mark.go("runtime", "TestCoroCgoCallback")
-@pytest.mark.go(PROGRAMS, "CoroCgoCallback")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CoroCgoCallback")
 @pytest.mark.usefixtures("procs")
 async def test_coro_cgo_callback(from_c):
     assert in_callback(from_c, exhaust, simple) == [5, 5, 5]
 
 
-@pytest.mark.go(PROGRAMS, "CoroCgoIterCallback")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CoroCgoIterCallback")
 @pytest.mark.usefixtures("procs")
 async def test_coro_cgo_iter_callback(calls_back):
     assert await exhaust(calls_back) == [5, 5, 5]
 
 
-@pytest.mark.go(PROGRAMS, "CoroCgoCallbackIterNested")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CoroCgoCallbackIterNested")
 @pytest.mark.usefixtures("procs")
 async def test_coro_cgo_callback_iter_nested(from_c):
     assert in_callback(from_c, exhaust, nested) == [5, 5, 5]
 
 
-@pytest.mark.go(PROGRAMS, "CoroCgoCallbackIterCallback")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CoroCgoCallbackIterCallback")
 @pytest.mark.usefixtures("procs")
 async def test_coro_cgo_callback_iter_callback(from_c, calls_back):
     assert in_callback(from_c, exhaust, calls_back) == [5, 5, 5]
 
 
-@pytest.mark.go(PROGRAMS, "CoroCgoStopCallback")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CoroCgoStopCallback")
 @pytest.mark.usefixtures("procs")
 async def test_coro_cgo_stop_callback(from_c):
     assert in_callback(from_c, stop_early, simple) == [5]
 
 
-@pytest.mark.go(PROGRAMS, "CoroCgoStopCallbackIterNested")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CoroCgoStopCallbackIterNested")
 @pytest.mark.usefixtures("procs")
 async def test_coro_cgo_stop_callback_iter_nested(from_c):
     assert in_callback(from_c, stop_early, nested) == [5]

@@ -16,8 +16,6 @@ import gopark
 from gopark import Chan, cgo
 from gopark.testing import wait_all_parked
 
-CGO = "cmd/cgo/internal/test"
-PROGRAMS = "runtime/testdata/testprogcgo"
 
 gil = pytest.mark.skipif(
     not getattr(sys, "_is_gil_enabled", lambda: True)(),
@@ -65,7 +63,7 @@ async def until_inside(lib, n):
 
 
 @pytest.mark.go("runtime", "TestNotInGoMetric")
-@pytest.mark.go(PROGRAMS, "NotInGoMetricCgoCall")
+@pytest.mark.go("runtime/testdata/testprogcgo", "NotInGoMetricCgoCall")
 @pytest.mark.usefixtures("procs")
 async def test_not_in_go_metric_cgo_call(gate):
     """Ten goroutines in C are ten, and none once they are back, whoever has their Ps meanwhile."""
@@ -82,7 +80,7 @@ async def test_not_in_go_metric_cgo_call(gate):
 
 
 @pytest.mark.go("runtime", "TestNotInGoMetric")
-@pytest.mark.go(PROGRAMS, "NotInGoMetricCgoCallback")
+@pytest.mark.go("runtime/testdata/testprogcgo", "NotInGoMetricCgoCallback")
 @pytest.mark.outside_help
 @pytest.mark.usefixtures("procs")
 async def test_not_in_go_metric_cgo_callback(gate, unary, libc):
@@ -101,7 +99,7 @@ async def test_not_in_go_metric_cgo_callback(gate, unary, libc):
 
 
 @pytest.mark.go("runtime", "TestNotInGoMetric")
-@pytest.mark.go(PROGRAMS, "NotInGoMetricCgoCallAndCallback")
+@pytest.mark.go("runtime/testdata/testprogcgo", "NotInGoMetricCgoCallAndCallback")
 @pytest.mark.outside_help
 @pytest.mark.usefixtures("procs")
 async def test_not_in_go_metric_cgo_call_and_callback(gate, unary, cthread):
@@ -134,7 +132,7 @@ async def wait_for(holds):
 # --- stacks across C --------------------------------------------------------------------------
 
 
-@pytest.mark.go(CGO, "TestCallbackCallers")
+@pytest.mark.go("cmd/cgo/internal/test", "TestCallbackCallers")
 @pytest.mark.usefixtures("procs")
 async def test_callback_callers(binding):
     """From the callback out to main, and nothing of gopark in between."""
@@ -153,7 +151,7 @@ async def test_callback_callers(binding):
 
 
 @pytest.mark.go("runtime", "TestCgoTracebackContext")
-@pytest.mark.go(PROGRAMS, "TracebackContext")
+@pytest.mark.go("runtime/testdata/testprogcgo", "TracebackContext")
 async def test_traceback_context(binding):
     """Python, C, Python, C, Python: one goroutine, and its parts in order."""
     names = []
@@ -174,7 +172,7 @@ async def test_traceback_context(binding):
     assert [names.count(name) for name in ("g2", "g1", "traceback_context")] == [1, 1, 1]
 
 
-@pytest.mark.go(CGO, "Test7978")
+@pytest.mark.go("cmd/cgo/internal/test", "Test7978")
 @pytest.mark.usefixtures("procs")
 async def test_7978(gate, unary):
     """Before, during and after a callback, as another goroutine sees it."""
@@ -208,7 +206,7 @@ async def test_7978(gate, unary):
 
 
 @pytest.mark.go("runtime", "TestCgoTracebackGoroutineProfile")
-@pytest.mark.go(PROGRAMS, "GoroutineProfile")
+@pytest.mark.go("runtime/testdata/testprogcgo", "GoroutineProfile")
 @pytest.mark.usefixtures("procs")
 async def test_goroutine_profile(lib, unary):
     """Goroutines that sleep in a callback, below C, are shown with both sides of C."""
@@ -228,7 +226,7 @@ async def test_goroutine_profile(lib, unary):
 
 
 @pytest.mark.go("runtime", "TestTraceUnwindCGO")
-@pytest.mark.go(PROGRAMS, "Trace")
+@pytest.mark.go("runtime/testdata/testprogcgo", "Trace")
 @pytest.mark.outside_help
 async def test_trace(lib, unary):
     """A callback looks the same on a goroutine's thread and on one of C; what differs is below."""
@@ -279,7 +277,7 @@ async def test_trace_cgo_callback(gate, unary, libc):
 
 @gil
 @pytest.mark.go("runtime", "TestCgoCallbackPprof")
-@pytest.mark.go(PROGRAMS, "CgoCallbackPprof")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoCallbackPprof")
 @pytest.mark.outside_help
 def test_cgo_callback_pprof(lib, unary, cthread):
     """What a sampling profiler sees of a callback on a thread of C: it and who called it."""

@@ -13,9 +13,6 @@ import pytest
 import gopark
 from gopark import Chan, FatalError, cgo
 
-CGO = "cmd/cgo/internal/test"
-PROGRAMS = "runtime/testdata/testprogcgo"
-
 
 class CallbackError(Exception):
     """What the callbacks of these tests raise."""
@@ -32,7 +29,7 @@ def locked():
 # --- recovered --------------------------------------------------------------------------------
 
 
-@pytest.mark.go(CGO, "TestCallbackPanic")
+@pytest.mark.go("cmd/cgo/internal/test", "TestCallbackPanic")
 @pytest.mark.usefixtures("procs")
 async def test_callback_panic(binding):
     """The value arrives as it is, and the goroutine is not left on the thread."""
@@ -46,7 +43,7 @@ async def test_callback_panic(binding):
     assert await ch.recv() == "goes on"
 
 
-@pytest.mark.go(CGO, "TestCallbackPanicLoop")
+@pytest.mark.go("cmd/cgo/internal/test", "TestCallbackPanicLoop")
 async def test_callback_panic_loop(binding):
     """Twice as many as Python lets functions nest: nothing piles up."""
     for _ in range(2000):
@@ -55,7 +52,7 @@ async def test_callback_panic_loop(binding):
     assert gopark.runtime.stack().count("test_callback_panic_loop") == 1
 
 
-@pytest.mark.go(CGO, "TestCallbackPanicLocked")
+@pytest.mark.go("cmd/cgo/internal/test", "TestCallbackPanicLocked")
 @pytest.mark.usefixtures("procs")
 async def test_callback_panic_locked(binding):
     gopark.runtime.lock_os_thread()
@@ -67,7 +64,7 @@ async def test_callback_panic_locked(binding):
     assert not locked()
 
 
-@pytest.mark.go(CGO, "TestPanicFromC")
+@pytest.mark.go("cmd/cgo/internal/test", "TestPanicFromC")
 async def test_panic_from_c(lib, unary):
     """C itself begins it, by a function that is there to raise."""
     panic = unary(lambda n: raises() if n else 0)
@@ -90,7 +87,7 @@ async def test_nothing_of_a_goroutine_runs_between_a_panic_and_its_recovery(bind
     assert binding.call("call_many", lambda n: 1, 10) == 10
 
 
-@pytest.mark.go(CGO, "TestCthread")
+@pytest.mark.go("cmd/cgo/internal/test", "TestCthread")
 @pytest.mark.outside_help
 @pytest.mark.usefixtures("procs")
 async def test_cthread(binding):
@@ -134,7 +131,7 @@ def test_deep_stack(binding, run, inside):
 
 
 @pytest.mark.go("runtime", "TestCgoCrashHandler")
-@pytest.mark.go(PROGRAMS, "Crash")
+@pytest.mark.go("runtime/testdata/testprogcgo", "Crash")
 @pytest.mark.usefixtures("procs")
 async def test_crash(binding):
     """Recovered on the main thread, on two threads that goroutines are locked to, and again."""
@@ -162,7 +159,7 @@ async def test_crash(binding):
 
 
 @pytest.mark.go("runtime", "TestCgoSignalDeadlock")
-@pytest.mark.go(PROGRAMS, "CgoSignalDeadlock")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoSignalDeadlock")
 @pytest.mark.usefixtures("procs")
 async def test_cgo_signal_deadlock(binding):
     """One that fails and recovers in a loop answers, however many threads are locked for ever."""
@@ -214,7 +211,7 @@ def functions(report):
 
 
 @pytest.mark.go("runtime", "TestCgoPanicCallback")
-@pytest.mark.go(PROGRAMS, "PanicCallback")
+@pytest.mark.go("runtime/testdata/testprogcgo", "PanicCallback")
 def test_panic_callback(binding, run, capsys):
     """One stack, with the callback and with who called C."""
 
@@ -237,7 +234,7 @@ def test_panic_callback(binding, run, capsys):
 
 
 @pytest.mark.go("runtime", "TestCgoCrashTracebackGo")
-@pytest.mark.go(PROGRAMS, "CrashTracebackGo")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CrashTracebackGo")
 def test_crash_traceback_go(lib, unary, run, capsys):
     """The whole of the part above C, and that below it."""
 

@@ -17,7 +17,6 @@ import pytest
 import gopark
 from gopark import Chan
 
-PROGRAMS = "runtime/testdata/testprogcgo"
 
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "setitimer"), reason="no profiling timer on this system"
@@ -53,7 +52,7 @@ async def until_enough(samples):
 
 
 @pytest.mark.go("runtime", "TestCgoCCodeSIGPROF")
-@pytest.mark.go(PROGRAMS, "CgoCCodeSIGPROF")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoCCodeSIGPROF")
 @pytest.mark.usefixtures("procs")
 async def test_cgo_c_code_sigprof(binding, samples):
     """It lands in C code and in callbacks of it."""
@@ -63,7 +62,7 @@ async def test_cgo_c_code_sigprof(binding, samples):
 
 
 @pytest.mark.go("runtime", "TestCgoPprofCallback")
-@pytest.mark.go(PROGRAMS, "CgoPprofCallback")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoPprofCallback")
 @pytest.mark.parametrize("procs", [4])
 async def test_cgo_pprof_callback(binding, samples, procs):
     """More goroutines than Ps, whose slow C calls call back and often find no P on return."""
@@ -86,7 +85,7 @@ async def test_cgo_pprof_callback(binding, samples, procs):
 
 
 @pytest.mark.go("runtime", "TestCgoTracebackContextProfile")
-@pytest.mark.go(PROGRAMS, "TracebackContextProfile")
+@pytest.mark.go("runtime/testdata/testprogcgo", "TracebackContextProfile")
 async def test_traceback_context_profile(binding, samples):
     """A goroutine for each P, whose callbacks allocate."""
     before, out, stop = gopark.runtime.gomaxprocs(4), Chan(), []
@@ -110,7 +109,7 @@ async def test_traceback_context_profile(binding, samples):
 
 
 @pytest.mark.go("runtime", "TestCgoExternalThreadSIGPROF")
-@pytest.mark.go(PROGRAMS, "CgoExternalThreadSIGPROF")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoExternalThreadSIGPROF")
 @pytest.mark.outside_help
 def test_cgo_external_thread_sigprof(run, samples, cthread, libc):
     """A thread of C that has never called in sends it to itself, before anybody has called C."""

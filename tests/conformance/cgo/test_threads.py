@@ -13,11 +13,8 @@ import gopark
 from gopark import Chan, cgo
 from gopark._runtime import extram
 
-CGO = "cmd/cgo/internal/test"
-PROGRAMS = "runtime/testdata/testprogcgo"
 
-
-@pytest.mark.go(CGO, "Test6997")
+@pytest.mark.go("cmd/cgo/internal/test", "Test6997")
 def test_6997(binding):
     """A thread of C can be cancelled; if it has called in, what it was given comes back."""
     before = extram.inuse()
@@ -61,7 +58,7 @@ def switch_often():
 
 
 @pytest.mark.go("runtime", "TestCgoTracebackContextPreemption")
-@pytest.mark.go(PROGRAMS, "TracebackContextPreemption")
+@pytest.mark.go("runtime/testdata/testprogcgo", "TracebackContextPreemption")
 @pytest.mark.usefixtures("procs", "switch_often")
 async def test_traceback_context_preemption(binding):
     """Callbacks of ten goroutines survive preemption at any point."""
@@ -77,7 +74,7 @@ async def test_traceback_context_preemption(binding):
 
 
 @pytest.mark.go("runtime", "TestSigStackSwapping")
-@pytest.mark.go(PROGRAMS, "SigStack")
+@pytest.mark.go("runtime/testdata/testprogcgo", "SigStack")
 def test_sig_stack(lib, unary):
     """A thread's own signal stack stays its own, though the callback fails and recovers."""
 
@@ -90,7 +87,7 @@ def test_sig_stack(lib, unary):
 
 
 @pytest.mark.go("runtime", "TestStackSwitchCallback")
-@pytest.mark.go(PROGRAMS, "StackSwitchCallback")
+@pytest.mark.go("runtime/testdata/testprogcgo", "StackSwitchCallback")
 @pytest.mark.skipif(
     sys.version_info >= (3, 14), reason="CPython 3.14 runs on no stack that it does not know"
 )
@@ -130,7 +127,7 @@ def listening(request):
         signal.signal(signal.SIGTERM, before)
 
 
-@pytest.mark.go(CGO, "TestSetgid")
+@pytest.mark.go("cmd/cgo/internal/test", "TestSetgid")
 @pytest.mark.usefixtures("procs", "listening")
 async def test_setgid(libc):
     """It does not hang, with threads asleep in every place."""
@@ -142,7 +139,7 @@ async def test_setgid(libc):
     ch.close()
 
 
-@pytest.mark.go(CGO, "TestSetgidStress")
+@pytest.mark.go("cmd/cgo/internal/test", "TestSetgidStress")
 async def test_setgid_stress(libc):
     """From goroutines that end locked: each has a new thread, which may be just beginning."""
     out = Chan(30)
@@ -160,7 +157,7 @@ async def test_setgid_stress(libc):
 
 
 @pytest.mark.go("runtime", "TestCgoTraceback")
-@pytest.mark.go(PROGRAMS, "CgoTraceback")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoTraceback")
 @pytest.mark.usefixtures("procs")
 async def test_cgo_traceback(libc):
     """All stacks right after a C call."""

@@ -14,8 +14,6 @@ import pytest
 
 import gopark
 
-PROGRAMS = "runtime/testdata/testprog"
-
 
 def locked():
     return "locked to thread" in gopark.runtime.stack().splitlines()[0]
@@ -109,42 +107,42 @@ async def in_a_goroutine(wanted, function, *args):
 @kinds
 @pytest.mark.usefixtures("procs")
 @pytest.mark.go("runtime", "TestCoroLockOSThread")
-@pytest.mark.go(PROGRAMS, "CoroLockOSThreadIterLock")
+@pytest.mark.go("runtime/testdata/testprog", "CoroLockOSThreadIterLock")
 async def test_coro_lock_os_thread_iter_lock(kind):
     await in_a_goroutine([5, 5, 5], exhaust, kind(lock))
 
 
 @kinds
 @pytest.mark.usefixtures("procs")
-@pytest.mark.go(PROGRAMS, "CoroLockOSThreadLock")
+@pytest.mark.go("runtime/testdata/testprog", "CoroLockOSThreadLock")
 async def test_coro_lock_os_thread_lock(kind):
     await in_a_goroutine([5, 5, 5], while_locked, exhaust, kind(simple))
 
 
 @kinds
 @pytest.mark.usefixtures("procs")
-@pytest.mark.go(PROGRAMS, "CoroLockOSThreadLockIterNested")
+@pytest.mark.go("runtime/testdata/testprog", "CoroLockOSThreadLockIterNested")
 async def test_coro_lock_os_thread_lock_iter_nested(kind):
     await in_a_goroutine([5, 5, 5], while_locked, exhaust, kind(nested))
 
 
 @kinds
 @pytest.mark.usefixtures("procs")
-@pytest.mark.go(PROGRAMS, "CoroLockOSThreadLockIterLock")
+@pytest.mark.go("runtime/testdata/testprog", "CoroLockOSThreadLockIterLock")
 async def test_coro_lock_os_thread_lock_iter_lock(kind):
     await in_a_goroutine([5, 5, 5], while_locked, exhaust, kind(lock))
 
 
 @kinds
 @pytest.mark.usefixtures("procs")
-@pytest.mark.go(PROGRAMS, "CoroLockOSThreadStopLocked")
+@pytest.mark.go("runtime/testdata/testprog", "CoroLockOSThreadStopLocked")
 async def test_coro_lock_os_thread_stop_locked(kind):
     await in_a_goroutine([5], while_locked, stop_early, kind(simple))
 
 
 @kinds
 @pytest.mark.usefixtures("procs")
-@pytest.mark.go(PROGRAMS, "CoroLockOSThreadStopLockedIterNested")
+@pytest.mark.go("runtime/testdata/testprog", "CoroLockOSThreadStopLockedIterNested")
 async def test_coro_lock_os_thread_stop_locked_iter_nested(kind):
     await in_a_goroutine([5], while_locked, stop_early, kind(nested))
 

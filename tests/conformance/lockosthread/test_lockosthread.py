@@ -11,7 +11,6 @@ import gopark
 from gopark import Chan
 from harness import Ended, run
 
-PROGRAMS = "runtime/testdata/testprog"
 kinds = pytest.mark.parametrize("kind", ["coroutine", "plain"])
 
 
@@ -78,7 +77,7 @@ async def test_block_locked(kind):
 
 @kinds
 @pytest.mark.go("runtime", "TestLockOSThreadVgetrandom")
-@pytest.mark.go(PROGRAMS, "LockOSThreadVgetrandom")
+@pytest.mark.go("runtime/testdata/testprog", "LockOSThreadVgetrandom")
 async def test_lock_os_thread_vgetrandom(kind):
     """Many that lock, fetch random bytes and end: each takes its thread along."""
     out = Chan(200)
@@ -99,7 +98,7 @@ async def test_lock_os_thread_vgetrandom(kind):
 
 
 @pytest.mark.go("runtime", "TestLockOSThreadTemplateThreadRace")
-@pytest.mark.go(PROGRAMS, "LockOSThreadTemplateThreadRace")
+@pytest.mark.go("runtime/testdata/testprog", "LockOSThreadTemplateThreadRace")
 async def test_lock_os_thread_template_thread_race():
     """Two lock at the same moment, while the number of Ps changes and all stacks are read."""
     before = gopark.runtime.gomaxprocs(4)
@@ -134,7 +133,7 @@ async def test_lock_os_thread_template_thread_race():
 
 
 @pytest.mark.go("runtime", "TestMexitSTW")
-@pytest.mark.go(PROGRAMS, "mexitSTW")
+@pytest.mark.go("runtime/testdata/testprog", "mexitSTW")
 async def test_mexit_stw():
     """Threads end all the time, others are busy, and the Ps come and go."""
     before, stop, out = gopark.runtime.gomaxprocs(4), [], Chan()
@@ -176,7 +175,7 @@ def test_set_max_threads_ovf():
 
 
 @pytest.mark.go("runtime", "TestThreadExhaustion")
-@pytest.mark.go(PROGRAMS, "ThreadExhaustion")
+@pytest.mark.go("runtime/testdata/testprog", "ThreadExhaustion")
 def test_thread_exhaustion():
     ended = run("testprog", "ThreadExhaustion")
     want = (
@@ -191,7 +190,7 @@ def test_thread_exhaustion():
 
 
 @pytest.mark.go("runtime", "TestLockOSThreadAvoidsStatePropagation")
-@pytest.mark.go(PROGRAMS, "LockOSThreadAvoidsStatePropagation")
+@pytest.mark.go("runtime/testdata/testprog", "LockOSThreadAvoidsStatePropagation")
 @pytest.mark.parametrize("procs", ["1", "2", "8"])
 def test_lock_os_thread_avoids_state_propagation(procs):
     ended = run("testprog", "LockOSThreadAvoidsStatePropagation", env={"GOMAXPROCS": procs})
