@@ -137,16 +137,12 @@ class CancelCtx(Ctx):
         return ".WithCancel"
 
     def _cancel(self) -> None:
-        if not self._end:
-            self._end.append(newend(Canceled(), None))
-        finish(self)
+        finish(self, self._end[0] if self._end else newend(Canceled(), None))
 
     def _cancel_cause(self, cause: BaseException | None = None) -> None:
         if cause is not None and not isinstance(cause, BaseException):
             raise TypeError(f"cancel: the cause must be an exception or None, got {cause!r}")
-        if not self._end:
-            self._end.append(newend(Canceled(), cause))
-        finish(self)
+        finish(self, self._end[0] if self._end else newend(Canceled(), cause))
 
     def _ended(self, late: list[AfterFuncCtx]) -> None:
         """What else there is to do at its end; may be called more than once."""
@@ -205,8 +201,7 @@ async def _expire(ctx: TimerCtx, cause: BaseException | None) -> None:
 
 def expire(ctx: TimerCtx, cause: BaseException | None) -> None:
     if not ctx._end:
-        ctx._end.append(newend(DeadlineExceeded(), cause))
-    finish(ctx)
+        finish(ctx, newend(DeadlineExceeded(), cause))
 
 
 class AfterFuncCtx(CancelCtx):
@@ -246,24 +241,32 @@ class AfterFuncCtx(CancelCtx):
 # --- the end ----------------------------------------------------------------------------------
 
 
-def finish(ctx: CancelCtx) -> None:
-    """Do all that the end of a context brings with it; `_end` is set."""
-    spread(ctx)
-    unlink(ctx)
+def finish(ctx: CancelCtx, end: End) -> None:
+    """End a context, if it has not ended, and all below it; its parent forgets it.
 
-
-def spread(ctx: CancelCtx) -> None:
-    """Close the channels of a context and of all below it, then start the functions."""
+    Doing it again does what somebody else has not come to yet, and else nothing.
+    """
     ended, late = [ctx], list[AfterFuncCtx]()
     try:
-        _spread(ended, late)
+        _finish(ctx, end, ended, late)
     except BaseException:  # Ctrl-C, or a function that could not be started
-        _spread(ended, late)
+        if ctx._end:
+            _finish(ctx, end, ended, late)
         raise
 
 
+def _finish(ctx: CancelCtx, end: End, ended: list[CancelCtx], late: list[AfterFuncCtx]) -> None:
+    if not ctx._end:
+        ctx._end.append(end)
+    _spread(ended, late)
+    unlink(ctx)
+
+
 def _spread(ended: list[CancelCtx], late: list[AfterFuncCtx]) -> None:
-    """Both lists say at every moment what is still to be done."""
+    """Close the channels, the highest first, then start the functions.
+
+    The two lists say at every moment what is still to be done.
+    """
     while ended:
         ctx = ended[-1]
         if ctx._dones and not ctx._dones[0]._closed:
@@ -328,11 +331,11 @@ class Registration:
 def unlink(ctx: CancelCtx) -> None:
     """Its parent forgets it."""
     link = ctx._link
-    ctx._link = None
     if isinstance(link, CancelCtx):
         link._children.pop(ctx, None)
     elif link is not None:
         link.stop()
+    ctx._link = None
 
 
 def link(ctx: CancelCtx) -> None:
@@ -350,8 +353,7 @@ def _adopt(parent: CancelCtx, child: CancelCtx) -> None:
         child._link = parent
         parent._children[child] = None
     if parent._end:
-        child._end.append(parent._end[0])
-        finish(child)
+        finish(child, parent._end[0])
 
 
 def _foreign(parent: Context, child: CancelCtx) -> None:
@@ -390,6 +392,5 @@ def _follow(parent: Context, child: CancelCtx) -> None:
             "context: internal error: missing cancel error: the done channel of "
             f"{parent!r} is ready, so its err() must not be None"
         )
-    if not child._end:
-        child._end.append(End(err, cause_of(parent) or err))
-    spread(child)
+    child._link = None  # the parent has let go of it, and may hold a lock that `stop` wants
+    finish(child, End(err, cause_of(parent) or err))
