@@ -34,9 +34,10 @@ from gopark._runtime.lockedm import notparked
 from gopark._runtime.lockrank import Holding, Mutex, Rank, mkmutex
 from gopark._runtime.panic import fatal, printreport
 from gopark._runtime.printpanics import pendingtext
+from gopark._runtime.runtime1 import gotraceback
 from gopark._runtime.runtime2 import G, Sched, Waiter, callers, getg, tls
 from gopark._runtime.startm import current
-from gopark._runtime.traceback import gtraceback, handled
+from gopark._runtime.traceback import gtraceback, handled, tracebackothers
 
 __all__ = ("HANDOFF", "WOKEN", "Sema", "syncfatal")
 
@@ -149,6 +150,8 @@ def syncfatal(text: str) -> NoReturn:
         g, frame = getg(), sys._getframe(1)
         stack = "" if g is None else "\n" + gtraceback(g, handled(callers(frame)))
         report = f"{pendingtext(sys.exception(), frame)}{err.message}\n{stack}"
+        if gotraceback().all and (others := tracebackothers(g)):
+            report += f"\n{others}"
         if sched is None:
             printreport(report)
         else:

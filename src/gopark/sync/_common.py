@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Final, NoReturn
 
+from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.runtime2 import GOSCHED, Point
 
-__all__ = ("nocopy", "nothing", "yielding")
+__all__ = ("PROGRAMENDS", "nocopy", "nothing", "yielding")
+
+# What unwinds a goroutine when its program has ended; in Go there is nothing after that.
+PROGRAMENDS: Final = (GeneratorExit, ProgramEnded)
 
 # To await it does nothing, or lets others run first. No coroutine is made for that.
 nothing: Final[Awaitable[None]] = Point()  # type: ignore[assignment]

@@ -14,7 +14,7 @@ from inspect import isawaitable
 
 from gopark._runtime.newproc import startable_check
 from gopark._runtime.signal_unix import transparent
-from gopark.sync._common import nocopy
+from gopark.sync._common import PROGRAMENDS, nocopy
 from gopark.sync._mutex import Mutex
 
 __all__ = ("Once",)
@@ -74,8 +74,12 @@ class Once:
                     result = fn(*args)
                     if isawaitable(result):
                         await result
-                finally:
+                except PROGRAMENDS:
+                    raise  # another program may have it done
+                except BaseException:
                     self._done = True
+                    raise
+                self._done = True
 
 
 transparent.add(Once.do.__code__)

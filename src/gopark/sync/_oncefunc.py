@@ -1,0 +1,183 @@
+"""once_func, once_value, once_values: a function whose work is done one time.
+
+The wrapped function keeps its colour: an `async def` gives an `async def`, a plain function a
+plain one. What it raised is raised again at each call, the same instance with the traceback
+it had when it was raised first, so that it does not grow from call to call.
+
+Source: Go 1.27 sync/oncefunc.go. Tests: tests/sync/test_oncefunc.py
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Coroutine
+from types import TracebackType
+from typing import Any, Generic, NoReturn, TypeVar, cast, overload
+
+from gopark._runtime.newproc import isasync, startable_check
+from gopark._runtime.signal_unix import transparent
+from gopark.sync._common import PROGRAMENDS
+from gopark.sync._mutex import Mutex
+
+__all__ = ("once_func", "once_value", "once_values")
+
+T = TypeVar("T")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+
+
+class _Once(Generic[T]):
+    """The function until it has been called, then what came of it. `mu` guards the change."""
+
+    __slots__ = ("done", "exc", "fn", "mu", "result", "tb")
+
+    def __init__(self, fn: Callable[[], Any]) -> None:
+        self.fn: Callable[[], Any] | None = fn
+        self.mu = Mutex()
+        self.done = False  # written last, read without the mutex
+        self.exc: BaseException | None = None
+        self.tb: TracebackType | None = None
+        self.result: T | None = None
+
+    def failed(self, exc: BaseException) -> None:
+        """Keep what it raised, with the frames of the function and without ours."""
+        if isinstance(exc, PROGRAMENDS):
+            return  # another program may have it done
+        tb = exc.__traceback__
+        self.exc = exc
+        self.tb = None if tb is None else tb.tb_next
+        self.finish(None)
+
+    def finish(self, result: T | None) -> None:
+        self.result = result
+        self.fn = None  # what it holds is needed no more
+        self.done = True
+
+    def outcome(self) -> T:
+        if self.exc is not None:
+            self._raise()
+        return cast(T, self.result)
+
+    def _raise(self) -> NoReturn:
+        exc = self.exc
+        assert exc is not None
+        try:
+            raise exc.with_traceback(self.tb)
+        finally:
+            del exc  # or its traceback would hold a frame that holds it
+
+
+def _once(who: str, fn: Callable[[], Any], keep: bool = True) -> Callable[[], Any]:
+    startable_check(who, fn)
+    once: _Once[Any] = _Once(fn)
+
+    async def call() -> Any:
+        if not once.done:
+            async with once.mu:
+                if not once.done:
+                    try:
+                        result = await once.fn()  # type: ignore[misc]
+                    except BaseException as exc:
+                        once.failed(exc)
+                        raise
+                    once.finish(result if keep else None)
+        return once.outcome()
+
+    def plaincall() -> Any:
+        if not once.done:
+            with once.mu:
+                if not once.done:
+                    try:
+                        result = once.fn()  # type: ignore[misc]
+                    except BaseException as exc:
+                        once.failed(exc)
+                        raise
+                    once.finish(result if keep else None)
+        return once.outcome()
+
+    transparent.update((call.__code__, plaincall.__code__))
+    called = functools.update_wrapper(call if isasync(fn) else plaincall, fn)
+    del called.__wrapped__  # it would keep the function, which is called no more
+    return called
+
+
+@overload
+def once_func(  # type: ignore[overload-overlap]
+    fn: Callable[[], Coroutine[Any, Any, object]],
+) -> Callable[[], Coroutine[Any, Any, None]]: ...
+@overload
+def once_func(fn: Callable[[], object]) -> Callable[[], None]: ...
+
+
+def once_func(fn: Callable[[], Any]) -> Callable[[], Any]:
+    """A function that calls `fn` the first time, and then never again.
+
+    Args:
+        fn: A plain function or an `async def` without arguments; so is the result, which
+            may be called by any goroutine. Its own result is dropped, what it raises is
+            raised at every call.
+    Raises:
+        TypeError: `fn` is not a function.
+    Example:
+        >>> setup = gopark.sync.once_func(lambda: print("set up"))
+        >>> setup()
+        set up
+        >>> setup()
+
+    Go: sync.OnceFunc.
+    """
+
+    return _once("once_func", fn, keep=False)
+
+
+@overload
+def once_value(
+    fn: Callable[[], Coroutine[Any, Any, T]],
+) -> Callable[[], Coroutine[Any, Any, T]]: ...
+@overload
+def once_value(fn: Callable[[], T]) -> Callable[[], T]: ...
+
+
+def once_value(fn: Callable[[], Any]) -> Callable[[], Any]:
+    """A function that calls `fn` the first time, and returns that value every time.
+
+    Args:
+        fn: A plain function or an `async def` without arguments; so is the result, which
+            may be called by any goroutine. What it raises is raised at every call.
+    Raises:
+        TypeError: `fn` is not a function.
+    Example:
+        >>> total = gopark.sync.once_value(lambda: print("computed") or sum(range(1000)))
+        >>> total(), total()
+        computed
+        (499500, 499500)
+
+    Go: sync.OnceValue.
+    """
+    return _once("once_value", fn)
+
+
+@overload
+def once_values(
+    fn: Callable[[], Coroutine[Any, Any, tuple[T1, T2]]],
+) -> Callable[[], Coroutine[Any, Any, tuple[T1, T2]]]: ...
+@overload
+def once_values(fn: Callable[[], tuple[T1, T2]]) -> Callable[[], tuple[T1, T2]]: ...
+
+
+def once_values(fn: Callable[[], Any]) -> Callable[[], Any]:
+    """`once_value` for a function that returns two values, as a tuple.
+
+    Args:
+        fn: A plain function or an `async def` without arguments.
+    Raises:
+        TypeError: `fn` is not a function.
+    Example:
+        >>> read = gopark.sync.once_values(lambda: ("text", None))
+        >>> text, error = read()
+        >>> text
+        'text'
+
+    Go: sync.OnceValues.
+    """
+    return _once("once_values", fn)
