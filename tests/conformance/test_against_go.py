@@ -5,6 +5,7 @@ is one, is its form with plain functions and `block`. Both run with GOMAXPROCS=1
 the order of things is part of the promise. Before they are compared:
 
   file paths and lines   become FILE: two languages, two files; Go's `+0x1b` goes with them
+  deferred closures      become the function they are in, as a `finally` block is part of it
   argument lists         become `(...)`, which Python always prints
   goroutine numbers      become 1 for main and a, b, c ... for others, as they appear
   frames of Go's own     are left out (time.Sleep): in gopark the runtime does not show
@@ -94,7 +95,7 @@ def normal(text: str) -> str:
         call = match["call"]
         if not call.startswith(("main.", "created by main.")):
             return ""
-        return re.sub(r"\(.*\)$", "(...)", call) + "\n\tFILE\n"
+        return re.sub(r"(\.func\d+)*\(.*\)$", "(...)", call) + "\n\tFILE\n"
 
     text = FRAME.sub(frame, text)
     text = re.sub(r"(panic: )(?:gopark\.[\w.]+|RuntimeError(?=: sync: )): ", r"\1", text)

@@ -7,7 +7,6 @@ import pytest
 from harness import TESTDATA, Ended, run
 
 ASLEEP = "fatal error: all goroutines are asleep - deadlock!\n"
-NO_GOROUTINES = "fatal error: no goroutines (main called runtime.Goexit) - deadlock!\n"
 FILE = str(TESTDATA / "testprog" / "deadlock.py")
 
 
@@ -56,38 +55,3 @@ def test_a_deadlock_can_be_caught_and_another_program_run():
     assert ended.stdout == ASLEEP + "alive\n"
     assert ended.stderr.startswith(ASLEEP)
     assert ended.status == 0
-
-
-# --- goexit ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "stdout"),
-    [
-        ("GoexitDeadlock", ""),
-        ("GoexitPlainMain", "worked\n"),
-        ("GoexitExit", "finalised\n"),
-        ("GoexitInPanic", ""),
-        ("RecoveredPanicAfterGoexit", ""),
-        ("RecoverBeforePanicAfterGoexit", ""),
-        ("RecoverBeforePanicAfterGoexit2", ""),
-    ],
-)
-def test_a_program_that_main_has_left_ends_when_the_others_are_done(name, stdout):
-    """Go: TestGoexitDeadlock, TestGoexitCrash, TestGoexitInPanic, TestRecovered...AfterGoexit."""
-    assert prog(name) == Ended(stdout, NO_GOROUTINES, 2)
-
-
-def test_goroutines_that_wait_after_main_has_left_are_asleep():
-    ended = prog("GoexitOthersWait")
-    assert ended.status == 2
-    assert ended.stderr.startswith(ASLEEP + "\ngoroutine ")
-    assert ended.stderr.count("[chan receive]:") == 1
-    assert "goroutine 1 [" not in ended.stderr
-
-
-def test_an_exception_raised_while_goexit_unwinds_is_a_panic():
-    """Go: TestPanicAfterGoexit."""
-    ended = prog("PanicAfterGoexit")
-    assert ended.status == 2
-    assert ended.stderr.startswith("panic: RuntimeError: hello\n\ngoroutine ")

@@ -51,6 +51,7 @@ from gopark._runtime.traceback import (
     createdby,
     excstack,
     formatframes,
+    goexitcode,
     header,
     paniccode,
     stack,
@@ -373,6 +374,7 @@ def endsched(sched: Sched) -> None:
 
 
 paniccode.append(gopanic.__code__)
+goexitcode.append(goexit.__code__)
 hooks.goexit0 = goexit0
 hooks.throw = throw
 hooks.fatalerror = fatalerror

@@ -91,6 +91,7 @@ internal: Final[set[CodeType]] = set()  # what such code of ours calls is no use
 _hidden_files: Final[dict[str, bool]] = {}
 
 paniccode: Final[list[CodeType]] = []  # of the function that stands between them
+goexitcode: Final[list[CodeType]] = []  # of goexit, which shows under what a cleanup of it raised
 
 Frame = tuple[str, str, int]  # function, file, line
 Link = FrameType | TracebackType | None  # a frame, one that an exception passed, or `panic`
@@ -333,10 +334,12 @@ def excstack(exc: BaseException) -> list[Frame]:
     """
     frames: list[Frame] = []
     inside: FrameType | None = None
-    for link in spliced(passed(exc), before(exc), {id(exc)}):
+    for link in goexited(spliced(passed(exc), before(exc), {id(exc)}), exc):
         frame, line = linkof(link)
         if frame is None:
             frames.append(panicframe())
+        elif frame.f_code in goexitcode:
+            frames.append(("gopark.goexit", os.path.abspath(frame.f_code.co_filename), line))
         elif shown(frame.f_code):
             if inside is not None and not frames and publicname(inside.f_code):
                 frames.append(publicframe(inside.f_code, inside.f_lineno))
@@ -365,6 +368,20 @@ def spliced(outer: list[Link], exc: BaseException | None, seen: set[int]) -> lis
         if linkof(link)[0] is handler:
             return [*outer[: i + 1], None, *spliced(inner, before(exc), seen), *outer[i + 1 :]]
     return outer  # it was handled in other frames than these
+
+
+def goexited(links: list[Link], exc: BaseException) -> list[Link]:
+    """The frames of a panic, and where it came out of a goexit those of that."""
+    seen = {id(exc)}
+    while (older := before(exc)) is not None and id(older) not in seen:
+        exc = older
+        seen.add(id(exc))
+    goexit = exc.__context__
+    if isinstance(goexit, Goexit) and (inner := passed(goexit)):
+        for i, link in enumerate(links):
+            if linkof(link)[0] is linkof(inner[-1])[0]:
+                return [*links[: i + 1], *inner, *links[i + 1 :]]
+    return links
 
 
 def passed(exc: BaseException) -> list[Link]:

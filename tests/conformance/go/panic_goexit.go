@@ -8,7 +8,9 @@ func clean() {
 }
 
 func work() {
-	defer clean()
+	defer func() {
+		clean()
+	}()
 	runtime.Goexit()
 }
 
