@@ -12,6 +12,8 @@ ROWS = {row.key: row for row in gorows.rows()}
 HELD = gorows.held()
 REASONS = gorows.reasons()
 PENDING: frozenset[str] = frozenset(gorows.AREAS) - {  # whose tests are still being written
+    "goexit",
+    "panic",
     "timers",
 }
 
