@@ -189,6 +189,26 @@ def test_what_fires_late_delivers_nothing_after_reset(clock):
     assert c.reset(1.0) is False
 
 
+@pytest.mark.parametrize("make", [Timer, Ticker])
+def test_reset_takes_back_a_value_that_nobody_received(clock, make):
+    timer = make(1.0)
+    clock.now += 2
+    fire(timer.c)
+    timer.reset(1.0)
+    assert timer.c.try_recv() == (None, False, False)
+
+
+def test_a_tick_does_not_push_out_the_one_before(clock):
+    """What is not received yet stays; what comes meanwhile is dropped."""
+    c = Ticker(1.0).c
+    start = clock.now
+    for _ in range(3):
+        clock.now += 1
+        fire(c)
+    assert c.try_recv() == (start + 1, True, True)
+    assert c.try_recv() == (None, False, False)
+
+
 def test_stop_takes_back_a_value_that_nobody_received(clock):
     """Go 1.23: no stale value after Stop, which then says that it has kept it from firing."""
     c = Timer(1.0).c

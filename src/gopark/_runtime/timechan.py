@@ -7,7 +7,7 @@ a timer that nobody looks at costs nothing, is collected when nobody has it any 
 keeps no program from being called dead.
 
 Invariants, true whenever `TimerChan._lock` is free:
-  W1  a G waits and `_when` is not NEVER => an entry for `_when` is in the heap, or `fire` is
+  W1  a G waits and `_when` is not NEVER => an entry not later than that is in the heap, or `fire` is
       about to look
   W2  no G waits => no entry is pending
   W3  `_value` is held => no G waits; it is the only one, what comes meanwhile is dropped
@@ -252,6 +252,8 @@ def fire(ch: TimerChan) -> None:
             ch._advance(now)
         if ch._waited():
             timers = ch.arm()
+        else:
+            ch._disarm()  # a later entry, if this one was late
     finally:
         ch._lock.append(None)
     if entry is not None:
