@@ -89,22 +89,72 @@ def test_many_started_and_stopped_timers_leave_no_pile():
     assert heap.when == 1.0
 
 
-def test_random_starts_stops_and_runs_agree_with_a_model():
-    rng = random.Random(7)
+def test_a_timer_can_be_started_again_at_any_time():
+    """Invariant T2: an entry of before is dead, and does not run it."""
+    heap, ran = timers(), []
+    timer = Timer(heap, 1.0, ran.append, "first")
+    timer.start()
+    assert heap.modify(timer, 3.0, "later")[0] is True
+    assert heap.when == 3.0
+    heap.run(2.0)
+    assert ran == []
+    assert heap.modify(timer, 2.5, "earlier") == (True, True)
+    heap.run(10.0)
+    assert ran == ["earlier"]
+    assert heap.modify(timer, 11.0, "again") == (False, True)
+    heap.run(11.0)
+    assert ran == ["earlier", "again"]
+    assert not heap
+    assert len(heap) == 0
+
+
+def test_a_timer_may_start_itself_again_as_it_runs():
+    heap, ran = timers(), []
+
+    def runs(n):
+        ran.append(n)
+        if n < 3:
+            heap.modify(timer, float(n + 1), n + 1)
+
+    timer = Timer(heap, 1.0, runs, 1)
+    timer.start()
+    for now in (1.0, 2.0, 3.0, 4.0):
+        heap.run(now)
+    assert ran == [1, 2, 3]
+
+
+def test_restarting_one_timer_leaves_no_pile():
+    """Invariant T3, for dead entries of one timer that goes on."""
+    heap = timers()
+    timer = Timer(heap, 10.0, len, None)
+    timer.start()
+    for n in range(5000):
+        heap.modify(timer, 10.0 + n % 7, None)
+        assert len(heap) <= 200
+    assert heap.when == timer.when
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_starts_stops_and_runs_agree_with_a_model(seed):
+    rng = random.Random(seed)
     heap, ran = timers(), []
     model: dict[int, float] = {}
-    alive: dict[int, Timer] = {}
+    made: list[Timer] = []
     now = 0.0
-    for step in range(3000):
+    for _ in range(2000):
         what = rng.random()
-        if what < 0.5:
-            when = now + rng.random() * 10
-            alive[step] = Timer(heap, when, ran.append, step)
-            alive[step].start()
-            model[step] = when
-        elif what < 0.8 and alive:
-            key = rng.choice(list(alive))
-            assert alive.pop(key).stop() is (model.pop(key, None) is not None)
+        when = now + rng.random() * 10
+        key = rng.randrange(len(made)) if made else 0
+        if what < 0.3 or not made:
+            key = len(made)
+            made.append(Timer(heap, when, ran.append, key))
+            made[-1].start()
+            model[key] = when
+        elif what < 0.5:
+            assert made[key].stop() is (model.pop(key, None) is not None)
+        elif what < 0.8:
+            assert heap.modify(made[key], when, key)[0] is (key in model)
+            model[key] = when
         else:
             now += rng.random()
             heap.run(now)
@@ -114,6 +164,7 @@ def test_random_starts_stops_and_runs_agree_with_a_model():
                 del model[key]
             ran.clear()
         assert heap.when == min(model.values(), default=NEVER)
+        assert len(heap) <= 2 * len(model) + 300
 
 
 # --- through goroutines -----------------------------------------------------------------------

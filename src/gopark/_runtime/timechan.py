@@ -7,8 +7,8 @@ a timer that nobody looks at costs nothing, is collected when nobody has it any 
 keeps no program from being called dead.
 
 Invariants, true whenever `TimerChan._lock` is free:
-  W1  a G waits and `_when` is not NEVER => an entry not later than that is in the heap, or `fire` is
-      about to look
+  W1  a G waits and `_when` is not NEVER => an entry that is not later is in the heap, or `fire`
+      is about to look
   W2  no G waits => no entry is pending
   W3  `_value` is held => no G waits; it is the only one, what comes meanwhile is dropped
 What runs late delivers nothing stale: `fire` looks at `_when` again, under the lock, and
@@ -33,7 +33,7 @@ from time import monotonic
 from typing import Any, Final, NoReturn
 
 from gopark._runtime.chan import Chan, Entry, Sudog, WaitQ, wake
-from gopark._runtime.lockrank import lock, mkmutex
+from gopark._runtime.lockrank import Holding, lock, mkmutex
 from gopark._runtime.runtime2 import G, Sched, tls
 from gopark._runtime.startm import mysched
 from gopark._runtime.timer import NEVER, Timers
@@ -190,15 +190,15 @@ class TimerChan(Chan[float]):
             self._disarm()
 
     def unwait(self, g: G) -> bool:
-        if not super().unwait(g):
-            return False
-        lock(self._lock)
-        try:
+        with Holding(self._lock):
+            try:
+                self._recvq.remove(g)
+            except ValueError:
+                return False
+            g.waiting = None
             if not self._waited():
                 self._disarm()
-        finally:
-            self._lock.append(None)
-        return True
+            return True
 
     # --- stop and reset ----------------------------------------------------------------------
 
