@@ -7,6 +7,7 @@
 from gopark import cgo as cgo
 from gopark import context as context
 from gopark import debug as debug
+from gopark import pprof as pprof
 from gopark import runtime as runtime
 from gopark import sync as sync
 from gopark import testing as testing
@@ -41,6 +42,7 @@ __all__ = (
     "go",
     "goexit",
     "gosched",
+    "pprof",
     "recv",
     "run",
     "runtime",

@@ -2,56 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import sys
 import threading
 
 import pytest
 
 import gopark
+from dumps import goroutines, lineof
 from gopark import Chan, recv, select
 from gopark._runtime import runtime2
 from gopark.testing import wait_all_parked
 
-HEADER = re.compile(
-    r"goroutine (\d+) \[([a-zA-Z0-9 ()._:]+)(?:, (\d+) minutes)?(, locked to thread)?\]:"
-)
-FUNCTION = re.compile(r"[\w.<>]+\(\.\.\.\)")
-FILE = re.compile(r"\t[^\t:]+:\d+")
-CREATED = re.compile(r"created by [\w.<>]+( in goroutine \d+)?")
 FREE_THREADED = hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
-
-
-def goroutines(text):
-    """A dump by its strict grammar: (id, what, minutes, locked, functions, creator)."""
-    parsed = []
-    assert text.endswith("\n")
-    for block in text[:-1].split("\n\n"):
-        lines = block.split("\n")
-        match = HEADER.fullmatch(lines[0])
-        assert match, lines[0]
-        functions, creator = [], None
-        rest = lines[1:]
-        while rest:
-            assert creator is None, "created by is last"
-            if rest[0].startswith("\tgoroutine running on other thread"):
-                rest = rest[1:]
-                continue
-            if rest[0].startswith("..."):
-                assert re.fullmatch(r"\.\.\.\d+ frames elided\.\.\.", rest[0])
-                functions.append(rest[0])
-                rest = rest[1:]
-                continue
-            if CREATED.fullmatch(rest[0]):
-                creator = rest[0]
-            else:
-                assert FUNCTION.fullmatch(rest[0]), rest[0]
-                functions.append(rest[0].removesuffix("(...)").rpartition(".")[2])
-            assert FILE.fullmatch(rest[1]), rest[1]
-            rest = rest[2:]
-        goid, what, minutes, locked = match.groups()
-        parsed.append((int(goid), what, minutes, bool(locked), functions, creator))
-    return parsed
 
 
 def find(text, what):
@@ -59,14 +21,6 @@ def find(text, what):
     found = [g for g in goroutines(text) if g[1] == what]
     assert len(found) == 1, text
     return found[0]
-
-
-def lineof(fn, marker):
-    """The line of a function that carries a marker comment."""
-    import inspect
-
-    lines, first = inspect.getsourcelines(fn)
-    return first + next(i for i, line in enumerate(lines) if marker in line)
 
 
 # --- counts -----------------------------------------------------------------------------------
@@ -141,7 +95,7 @@ async def test_a_parked_coroutine_shows_its_whole_chain_of_awaits():
     gopark.go(outer, ch)  # created here
     await wait_all_parked()
     text = gopark.runtime.stack(all=True)
-    _, _, minutes, locked, functions, creator = find(text, "chan receive")
+    _, _, minutes, locked, functions, creator, _ = find(text, "chan receive")
     assert functions == ["inner", "middle", "outer"]
     assert (minutes, locked) == (None, False)
     here = test_a_parked_coroutine_shows_its_whole_chain_of_awaits
@@ -197,7 +151,7 @@ async def test_a_parked_plain_goroutine_shows_its_frames():
     gopark.go(plain)
     await wait_all_parked()
     text = gopark.runtime.stack(all=True)
-    _, _, _, locked, functions, creator = find(text, "chan receive")
+    _, _, _, locked, functions, creator, _ = find(text, "chan receive")
     assert functions == ["inner", "middle", "outer", "deepest", "plain"]
     assert not locked  # it sits on a thread, but nobody called lock_os_thread
     assert creator.endswith(" in goroutine 1")
@@ -239,7 +193,7 @@ async def test_a_callback_from_c_shows_as_a_goroutine_locked_to_its_thread(cthre
         await inside.recv()
         await wait_all_parked()
         text = gopark.runtime.stack(all=True)
-        _, _, _, locked, functions, creator = find(text, "chan receive")
+        _, _, _, locked, functions, creator, _ = find(text, "chan receive")
         assert functions == ["inner", "middle", "outer", *frames]
         assert locked
         assert creator is None
@@ -499,22 +453,6 @@ async def test_main_prints_as_main(child):
         f"main.work(...)\n\t{file}:3\n"
         f"created by main.main in goroutine 1\n\t{file}:6\n"
     )
-
-
-async def test_a_very_deep_stack_shows_its_first_and_last_fifty_frames():
-    """Go: ...N frames elided..."""
-    texts = []
-
-    def deep(n):
-        if n:
-            deep(n - 1)
-        else:
-            texts.append(gopark.runtime.stack())
-
-    deep(299)
-    functions = goroutines(texts[0])[0][4]
-    assert functions[50] == "...201 frames elided..."
-    assert len(functions) == 101
 
 
 async def test_the_runtimes_own_frames_do_not_show():

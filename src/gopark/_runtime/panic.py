@@ -62,12 +62,14 @@ from gopark._runtime.traceback import (
 __all__ = (
     "die",
     "endsched",
+    "exitnow",
     "fatal",
     "fatalerror",
     "goexit",
     "gopanic",
     "panicking",
     "printerr",
+    "printreport",
     "runningpanicdefers",
     "sysexit",
 )
@@ -234,7 +236,7 @@ def _quiet(sched: Sched, g: G, exc: BaseException) -> bool:
 def sysexit(sched: Sched, exc: SystemExit) -> None:
     """sys.exit in any goroutine ends the program with that status. Go: os.Exit."""
     if sched.main is None:
-        _exit(exc.code if isinstance(exc.code, int) else int(exc.code is not None))
+        exitnow(exc.code if isinstance(exc.code, int) else int(exc.code is not None))
     with sched.lock:
         if not sched.ended:
             sched.exc = exc
@@ -287,7 +289,7 @@ def throw(exc: BaseException) -> None:
     """A bug of ours: say all we know and leave, for no state can be trusted. Go: throw."""
     trace = "".join(pytraceback.format_exception(exc))
     printreport(f"fatal error: {type(exc).__name__}: {exc}\n\n{trace}")
-    _exit()
+    exitnow()
 
 
 def exhausted(sched: Sched) -> None:
@@ -304,7 +306,7 @@ def die(sched: Sched, err: FatalError, report: str) -> None:
     sched.fatal = err
     printreport(report)
     if sched.main is None:
-        _exit()
+        exitnow()
     endsched(sched)
     doors.bringhome(sched)
 
@@ -335,7 +337,8 @@ def printerr(text: str) -> None:
         os.write(2, text.encode(errors="replace"))
 
 
-def _exit(status: int = 2) -> NoReturn:
+def exitnow(status: int = 2) -> NoReturn:
+    """Leave at once; only what was printed is not lost."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -42,6 +42,7 @@ from gopark._runtime import (
     proc,
     runtime1,
     signal_unix,
+    sigquit,
     startm,
     sysmon,
 )
@@ -154,6 +155,7 @@ def _program(
     forks = _forks
     agen_hooks = mfinal.sethooks()
     restore = signal_unix.initsig(sched)
+    restorequit = sigquit.initquit()
     try:
         if coro is None:
             _plainmain(m, g, main, args, kwargs)
@@ -173,6 +175,7 @@ def _program(
         if forks != _forks:
             raise RuntimeError("a forked child came back to run(); end it with os._exit")
     finally:
+        restorequit()
         restore()
         if forks == _forks:
             _end(sched, m)
