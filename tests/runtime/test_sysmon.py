@@ -113,7 +113,8 @@ def while_idle():
                 errors.append(error)
             over.close()
 
-        gopark.time.after(3600)  # so that it is no deadlock, and there is no need to ask again
+        # So that it is no deadlock, and there is no need to ask again.
+        gopark.time.after_func(3600, Chan().close)
         watcher = threading.Thread(target=thread)
         watcher.start()
         await over.recv()
