@@ -12,10 +12,14 @@ ROWS = {row.key: row for row in gorows.rows()}
 HELD = gorows.held()
 REASONS = gorows.reasons()
 PENDING: frozenset[str] = frozenset(gorows.AREAS) - {  # whose tests are still being written
+    "chan",
+    "deadlock",
     "goexit",
     "panic",
+    "select",
     "sync",
     "timers",
+    "traceback",
 }
 
 
