@@ -16,7 +16,6 @@ import gopark
 from gopark import Chan, cgo
 from gopark.testing import wait_all_parked
 
-
 gil = pytest.mark.skipif(
     not getattr(sys, "_is_gil_enabled", lambda: True)(),
     reason="without the GIL the frames of a running thread may not be read",

@@ -17,7 +17,6 @@ import pytest
 import gopark
 from gopark import Chan
 
-
 pytestmark = pytest.mark.skipif(
     not hasattr(signal, "setitimer"), reason="no profiling timer on this system"
 )
