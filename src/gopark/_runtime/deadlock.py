@@ -36,7 +36,7 @@ from gopark._runtime.runtime2 import (
     allgs,
     currentframes,
 )
-from gopark._runtime.startm import current, hooks, ourthreads, sysmonwait, template
+from gopark._runtime.startm import current, hooks, ourthreads, sysmonwait
 from gopark._runtime.traceback import tracebackothers
 
 __all__ = ("outside", "strict_deadlock")
@@ -114,7 +114,7 @@ def _pythonthreads(sched: Sched) -> bool:
     if FREETHREADED:
         return _thread._count() > len(ourthreads)
     ours = {m.ident for m in sched.allm}
-    ours |= {sysmonwait.ident, template.ident}
+    ours.add(sysmonwait.ident)
     return any(ident not in ours for ident in currentframes())
 
 

@@ -46,7 +46,7 @@ from gopark._runtime.startm import (
     notesleep,
     pidleget,
     releasep,
-    starttemplatethread,
+    startsysmon,
     wakep,
 )
 
@@ -375,14 +375,12 @@ def lock_os_thread() -> None:
     Go: runtime.LockOSThread.
     """
     if _beforerun():
-        starttemplatethread()
+        startsysmon()  # as this thread is now: see startm.py
         initlock.append(None)
         return
     m, g = _ong("lock_os_thread")
     if m.g is g:
         return  # a callback from C never leaves its thread
-    if not g.lockedcnt:
-        starttemplatethread()
     g.lockedcnt += 1
     m.lockedg = g
     g.lockedm = m

@@ -7,9 +7,9 @@ has put the P into `m.nextp` before; the M takes it from there (`acquirep`).
 Spinning. An M that was woken because there is work, and has found none yet, is spinning;
 `wakep` starts one only if there is none, and the one that finds work starts the next.
 
-What a thread has of its own, like a directory after `unshare` or a signal mask, those have too
-that it starts. So a thread that a goroutine is locked to starts none: it asks the template
-thread, which runs no goroutine and was started before the first was locked.
+What a thread has of its own, like a directory after `unshare`, a signal mask or a priority, those
+have too that it starts. So a thread that a goroutine is locked to starts none, nor does one that
+gopark did not make: they ask sysmon, which runs no goroutine (Go: the template thread).
 
 The one idle M that sleeps until the next timer is the poller (`Sched.pollm`); a timer that
 is earlier than its sleep has `wakepoller` wake it, or start one.
@@ -55,9 +55,9 @@ __all__ = (
     "pidleput",
     "releasep",
     "startm",
-    "starttemplatethread",
+    "startsysmon",
+    "startthread",
     "sysmonwait",
-    "template",
     "wakep",
     "wakepoller",
     "wantpoller",
@@ -97,39 +97,17 @@ ourthreads: Final[set[int]] = (
 
 
 class _SysmonWait:
-    """Whether sysmon sleeps until a P is taken, and the note that it sleeps on."""
+    """Whether sysmon sleeps until a P is taken, the note that it sleeps on, what it is asked."""
 
     def __init__(self) -> None:
         self.started = False
         self.on = False  # set under Sched.lock, or while there is no program
         self.note = Note()
         self.ident = 0
+        self.wanted: deque[tuple[Sched, threading.Thread]] = deque()  # threads it is to start
 
 
 sysmonwait: Final = _SysmonWait()
-
-
-class _Template:
-    """The thread that starts threads for others, and those it is to start."""
-
-    def __init__(self) -> None:
-        self.started = False
-        self.ident = 0
-        self.wanted: deque[tuple[Sched, threading.Thread]] = deque()
-        self.note = Note()
-
-    def loop(self, ready: Note) -> None:
-        self.ident = threading.get_ident()
-        ourthreads.add(self.ident)
-        ready.wakeup()
-        del ready
-        while True:
-            self.note.sleep()
-            while self.wanted:
-                startthread(*self.wanted.popleft())
-
-
-template: Final = _Template()
 
 _current: Sched | None = None
 _gomaxprocs = 1
@@ -194,7 +172,6 @@ def forget() -> None:
     """In the child of a fork: there is no program, and no thread but this one."""
     global _current, _sched_lock
     _current = None
-    template.__init__()  # type: ignore[misc]
     _sched_lock = threading.Lock()
     ourthreads.clear()
 
@@ -225,8 +202,7 @@ def pidleget(sched: Sched) -> P:
         sysmonwait.on = False
         sysmonwait.note.wakeup()
     elif not sysmonwait.started:
-        sysmonwait.started = True
-        hooks.sysmon()
+        startsysmon()
     return p
 
 
@@ -276,20 +252,18 @@ def newm(sched: Sched, p: P, spinning: bool) -> None:
     with sched.lock:
         sched.allm.append(m)
     checkmcount(sched)
-    thread = mkthread(hooks.mstart, m, f"gopark-M{m.mid}")
-    me = tls.m
-    if template.started and me is not None and (me.lockedg is not None or me.g is not None):
-        template.wanted.append((sched, thread))
-        template.note.wakeup()
-    else:
-        startthread(sched, thread)
-
-
-def mkthread(target: Callable[[Any], None], arg: object, name: str) -> threading.Thread:
     options: dict[str, Any] = {}
     if sys.version_info >= (3, 14):
         options["context"] = Context()  # 3.14t would hand down the starter's context
-    return threading.Thread(target=target, args=(arg,), name=name, daemon=True, **options)
+    thread = threading.Thread(
+        target=hooks.mstart, args=(m,), name=f"gopark-M{m.mid}", daemon=True, **options
+    )
+    me = tls.m
+    if sysmonwait.started and me is not None and (me.lockedg is not None or me.g is not None):
+        sysmonwait.wanted.append((sched, thread))
+        sysmonwait.note.wakeup()
+    else:
+        startthread(sched, thread)
 
 
 def startthread(sched: Sched, thread: threading.Thread) -> None:
@@ -301,15 +275,12 @@ def startthread(sched: Sched, thread: threading.Thread) -> None:
             hooks.throw(Throw(f"newm: no new thread (have {have} already): {exc}"))
 
 
-def starttemplatethread() -> None:
-    """A goroutine is about to be locked to this thread. Go: startTemplateThread."""
+def startsysmon() -> None:
     with _sched_lock:
-        if template.started:
+        if sysmonwait.started:
             return
-        template.started = True
-    ready = Note()
-    mkthread(template.loop, ready, "gopark-template").start()
-    ready.sleep()  # it is one of ourthreads now: see deadlock.py
+        sysmonwait.started = True
+    hooks.sysmon()
 
 
 def checkmcount(sched: Sched) -> None:

@@ -39,7 +39,15 @@ from time import monotonic
 from typing import Final
 
 from gopark._runtime.runtime2 import FREETHREADED, GRUNNING, G, M, Note, P, Sched, codeof
-from gopark._runtime.startm import current, handoffp, hooks, ourthreads, sysmonwait, wakep
+from gopark._runtime.startm import (
+    current,
+    handoffp,
+    hooks,
+    ourthreads,
+    startthread,
+    sysmonwait,
+    wakep,
+)
 
 __all__ = ("FORCE_PREEMPT", "MAXHOGS", "Watch")
 
@@ -96,6 +104,7 @@ class _Sysmon:
         ourthreads.add(sysmonwait.ident)
         note = sysmonwait.note
         while True:
+            self.startwanted()
             sched = current()
             if sched is not self.sched:
                 self.sched = sched
@@ -111,7 +120,13 @@ class _Sysmon:
                     self.delay = _SHORT
                 continue
             note.sleep(self.delay)
+            self.startwanted()
             self.look(sched, monotonic())
+
+    def startwanted(self) -> None:
+        """Threads for those that shall not start any: see startm.py."""
+        while sysmonwait.wanted:
+            startthread(*sysmonwait.wanted.popleft())
 
     def watchful(self, began: float) -> bool:
         """After a sleep: the program blocks now and then, or it was idle for long."""
@@ -285,6 +300,7 @@ def forget() -> None:
     sysmonwait.started = sysmonwait.on = False
     sysmonwait.ident = 0
     sysmonwait.note = Note()
+    sysmonwait.wanted.clear()
 
 
 hooks.sysmon = start
