@@ -45,6 +45,7 @@ from gopark._runtime.extram import dropm, needm, resetctx
 from gopark._runtime.lockedm import drive, entersyscall, exitsyscall, foreign
 from gopark._runtime.newproc import isasync, startable_check
 from gopark._runtime.panic import fatal, gopanic, printerr, sysexit
+from gopark._runtime.printpanics import carriers
 from gopark._runtime.runtime2 import GDEAD, GRUNNING, GSYSCALL, G, M, allgs, tls
 from gopark._runtime.startm import getsched, handoffp, releasep
 from gopark._runtime.traceback import callback_entry
@@ -323,6 +324,9 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
             raise ProgramEnded if m.sched.fatal is None else m.sched.fatal
         if carried:
             raise carried.pop()  # nothing here refers to it any more: no cycle
+
+
+carriers.add(call.__code__)
 
 
 def num_cgo_call() -> int:

@@ -13,7 +13,7 @@ traceback). From these the list is made, oldest first:
                 the next one was raised says the exception table of the frame that handled it
 
 What cannot be told counts as recovered. A bare `raise` leaves no entry: it is no new panic, the
-exception just passes on.
+exception just passes on. So does one that our own code carries past C's frames (`carriers`).
 
 Runs while a report is made, without locks of its own; may run without a P.
 Source: Go 1.27 runtime/panic.go (printpanics). Tests: tests/runtime/test_printpanics.py
@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded
 from gopark._runtime.traceback import before
 
-__all__ = ("infinally", "panictext", "pendingtext")
+__all__ = ("carriers", "infinally", "panictext", "pendingtext")
 
 _RAISE: Final = opcode.opmap["RAISE_VARARGS"]
 _HANDLER: Final = opcode.opmap["PUSH_EXC_INFO"]
@@ -42,6 +42,8 @@ _STATEMENT: Final = frozenset(
     if name.startswith(("POP_", "STORE_", "DELETE_", "RAISE", "RERAISE", "RETURN", "FOR_ITER"))
     or name.startswith(("SEND", "JUMP", "PUSH_EXC", "WITH_EXCEPT", "BEFORE_", "IMPORT"))
 )
+
+carriers: Final[set[CodeType]] = set()  # filled in by those modules
 
 
 class _Unprintable(Exception):
@@ -129,7 +131,8 @@ def _raises(exc: BaseException) -> list[_Raise]:
         frame, at = tb.tb_frame, tb.tb_lasti
         found[-1].where[frame] = at
         tb = tb.tb_next
-        if tb is not None and frame.f_code.co_code[at] == _RAISE:
+        code = frame.f_code
+        if tb is not None and code.co_code[at] == _RAISE and code not in carriers:
             found.append(_Raise(exc, {}))
     found.reverse()
     return found
