@@ -9,6 +9,8 @@ where these tests keep main.
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 import signal
 import threading
 
@@ -135,3 +137,23 @@ def test_sigprof(lib, samples):
     lib.burn(30)
     assert samples
     assert samples[0][0] == "test_sigprof"
+
+
+@pytest.mark.go("runtime", "TestCgoPprof")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoPprof")
+async def test_cgo_pprof(lib):
+    """Time in slow C is that of the function that called C, and of those that called that."""
+    profile = cProfile.Profile()
+
+    def calls_c():
+        gopark.cgo.call(lib.burn, 20)
+
+    def root():
+        calls_c()
+
+    profile.runcall(root)
+    stats = pstats.Stats(profile).stats
+    cumulative = {name: times[3] for (_, _, name), times in stats.items()}
+    assert cumulative["root"] >= cumulative["calls_c"] >= 0.02
+    (callers,) = (times[4] for (_, _, name), times in stats.items() if name == "calls_c")
+    assert [name for _, _, name in callers] == ["root"]
