@@ -150,17 +150,22 @@ def test_ten_thousand_children_leave_nothing_behind(derive):
 
 def test_the_time_to_cancel_grows_with_the_number_of_children_and_not_faster():
     def seconds(n):
+        """Of this thread's CPU, the best of some."""
         best = 1e9
-        for _ in range(3):
+        for _ in range(5):
             parent, cancel = context.with_cancel(background())
             children = [context.with_cancel(parent)[0] for _ in range(n)]
-            start = time.perf_counter()
+            start = time.thread_time()
             cancel()
-            best = min(best, time.perf_counter() - start)
+            best = min(best, time.thread_time() - start)
             assert children[-1].err() is not None
         return best
 
-    assert seconds(MANY) < 60 * max(seconds(MANY // 20), 1e-4)  # squared, it would be 400
+    gc.disable()
+    try:
+        assert seconds(MANY) < 100 * seconds(MANY // 20)  # squared, it would be 400
+    finally:
+        gc.enable()
 
 
 def test_children_that_are_cancelled_one_by_one_leave_nothing_behind():

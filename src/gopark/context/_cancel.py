@@ -117,7 +117,8 @@ class CancelCtx(Ctx):
     def done(self) -> Chan[Any]:
         dones = self._dones
         if not dones:
-            dones.append(CLOSED if self._end else Done())
+            mine = CLOSED if self._end else Done()
+            dones.append(mine)
         done = dones[0]
         if self._end and not done._closed:
             shut(done)
@@ -335,7 +336,6 @@ def unlink(ctx: CancelCtx) -> None:
         link._children.pop(ctx, None)
     elif link is not None:
         link.stop()
-    ctx._link = None
 
 
 def link(ctx: CancelCtx) -> None:
