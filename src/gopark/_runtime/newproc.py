@@ -27,6 +27,7 @@ from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, t
 from gopark._runtime.startm import hooks
 
 __all__ = (
+    "Creator",
     "Wrapped",
     "checkcall",
     "go",
@@ -114,7 +115,7 @@ def start(
     fn: Callable[..., object],
     args: tuple[object, ...],
     kwargs: dict[str, object],
-    frame: FrameType,
+    frame: FrameType | Creator,
 ) -> None:
     """`go` for what `startable` has checked; `frame` is the line that the goroutine is made in."""
     m = tls.m
@@ -133,7 +134,7 @@ def newg(
     fn: Callable[..., object],
     args: tuple[object, ...],
     kwargs: dict[str, object],
-    frame: FrameType | None,
+    frame: FrameType | Creator | None,
 ) -> G:
     """A runnable G, known to `allgs` but on no queue yet; `frame` is the line that made it."""
     g = G(goid)
@@ -144,12 +145,28 @@ def newg(
         g.gocode = frame.f_code
         g.gopc = frame.f_lasti
         g.goglobals = frame.f_globals
-        m = tls.m
-        if m is not None and m.curg is not None:
-            g.parentid = m.curg.goid
+        g.parentid = frame.goid if isinstance(frame, Creator) else _goid()
     g.status = GRUNNABLE
     _listg(g)
     return g
+
+
+def _goid() -> int:
+    """The calling goroutine's, 0 if there is none."""
+    m = tls.m
+    return 0 if m is None or m.curg is None else m.curg.goid
+
+
+class Creator:
+    """Who asked for a goroutine that somebody else starts, and where; for `start`, as a frame."""
+
+    __slots__ = ("f_code", "f_globals", "f_lasti", "goid")
+
+    def __init__(self, frame: FrameType) -> None:
+        self.f_code = frame.f_code
+        self.f_globals = frame.f_globals
+        self.f_lasti = frame.f_lasti
+        self.goid = _goid()
 
 
 def _toolate(g: G) -> None:

@@ -2,6 +2,9 @@
 
 from gopark._util import set_public_module
 from gopark.sync import atomic as atomic
+from gopark.sync import errgroup as errgroup
+from gopark.sync import semaphore as semaphore
+from gopark.sync import singleflight as singleflight
 from gopark.sync._cond import Cond as Cond
 from gopark.sync._map import Map as Map
 from gopark.sync._mutex import Locker as Locker
@@ -24,9 +27,12 @@ __all__ = (
     "RWMutex",
     "WaitGroup",
     "atomic",
+    "errgroup",
     "once_func",
     "once_value",
     "once_values",
+    "semaphore",
+    "singleflight",
 )
 
 set_public_module(__name__, globals())

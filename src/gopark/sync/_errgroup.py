@@ -1,0 +1,448 @@
+"""Group: functions that run as goroutines, one error, one context, one end.
+
+Invariants, true whenever `lock` is free:
+  E1  _active functions run; no more than _limit, unless that was lowered meanwhile
+  E2  a task is queued  => _active has reached _limit
+  E3  a G waits         => _active > 0 or a task is queued
+  E4  _closed           => nothing runs, nothing is queued, and nothing will be
+Queued tasks have no goroutine yet: who ends a task starts the next, as the one who asked for
+it: with its context variables, and its line as the creator.
+
+Which errors count: all that come before the group has an error, so the first in any case.
+Afterwards not those that the group itself has brought about: `Canceled`, what `ctx.err()` is,
+and the cause raised once more.
+
+Who owns a wake-up: who ends the last task takes all waiters off, and readies them.
+Locks: `lock`, rank SEMA; contexts, channels and start of goroutines after it is released.
+Source: golang.org/x/sync/errgroup as of Go 1.27. Tests: tests/sync/test_errgroup.py
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
+from contextvars import copy_context
+from types import FrameType, TracebackType
+from typing import Any, Final, ParamSpec, TypeVar, overload
+
+from gopark._runtime.errors import ProgramEnded
+from gopark._runtime.lockedm import block
+from gopark._runtime.lockrank import Holding, lock
+from gopark._runtime.newproc import Creator, Wrapped, checkcall, start, startable
+from gopark._runtime.runq import ready
+from gopark._runtime.runtime2 import PARK, Command, G, suspends
+from gopark._runtime.sema import WOKEN, Sema, ongoroutine
+from gopark.context import Canceled, Context, cause, current, use, with_cancel_cause
+from gopark.sync._again import raise_again
+from gopark.sync._common import nocopy
+from gopark.sync._task import RUNNING, Call, Plain, Task, drive
+
+__all__ = ("Group", "with_context")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_getframe: Final = sys._getframe
+Error = tuple[Exception, TracebackType | None]
+
+
+class Group:
+    """Functions that run as goroutines and are waited for together.
+
+    The first error cancels `ctx`, and is what `wait` raises. As `async with Group() as g:`, in
+    plain code `with`, the block ends when all functions have, and no goroutine outlives it.
+
+    Args:
+        ctx: What the group's own context is derived from; without it `context.current()`.
+        limit: How many functions run at a time; None: any number. See `set_limit`.
+    Raises:
+        TypeError: `ctx` is no context, or `limit` is no integer.
+    Example:
+        >>> async def square(n):
+        ...     return n * n
+        >>> async def main():
+        ...     async with gopark.sync.errgroup.Group(limit=2) as g:
+        ...         tasks = [g.go(square, n) for n in range(5)]
+        ...     print([task.result() for task in tasks])
+        >>> gopark.run(main)
+        [0, 1, 4, 9, 16]
+
+    Go: errgroup.Group, of golang.org/x/sync.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_active",
+        "_cancel",
+        "_closed",
+        "_errors",
+        "_limit",
+        "_queue",
+        "_sema",
+        "_together",
+        "_use",
+        "ctx",
+        "lock",
+    )
+
+    ctx: Context  # current in the group's block and functions; done when the group is
+
+    def __init__(self, ctx: Context | None = None, *, limit: int | None = None) -> None:
+        self._limit = _checked(limit)
+        self.ctx, self._cancel = with_cancel_cause(current() if ctx is None else ctx)
+        self._sema = Sema()
+        self.lock = self._sema.lock
+        self._active = 0
+        self._queue: deque[Task[Any]] = deque()
+        self._errors: list[Error] = []
+        self._together: ExceptionGroup[Exception] | None = None
+        self._closed = False
+        self._use: use | None = None
+
+    def __repr__(self) -> str:
+        queued = f", {len(self._queue)} queued" if self._queue else ""
+        limit = "" if self._limit is None else f", limit {self._limit}"
+        return f"<errgroup.Group {self._active} running{queued}{limit} at {id(self):#x}>"
+
+    __reduce_ex__ = nocopy
+
+    # --- starting -------------------------------------------------------------------------------
+
+    @overload
+    def go(
+        self, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Task[T]: ...
+
+    @overload
+    def go(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Task[T]: ...
+
+    def go(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task[Any]:
+        """Run `fn(*args, **kwargs)` as a goroutine of the group, and return at once.
+
+        Above the limit it waits for its turn, in the order of the calls. Every function is run,
+        also if the group has failed before its turn: it can ask `ctx.err()`.
+
+        Args:
+            fn: An `async def` or a plain function. An `Exception` that it raises is the group's.
+            args, kwargs: What it is called with.
+        Returns:
+            A handle, with its result once the group is done.
+        Raises:
+            TypeError: `fn` cannot be called so; see `gopark.go`.
+            RuntimeError: the group's block has ended.
+        Example:
+            >>> async def main():
+            ...     g = gopark.sync.errgroup.Group()
+            ...     task = g.go(len, "gopher")
+            ...     await g.wait()
+            ...     print(task.result())
+            >>> gopark.run(main)
+            6
+
+        Go: errgroup.Group.Go. Differs: does not wait; `await task.started()` does.
+        """
+        task = self._add("go", _getframe(1), True, fn, args, kwargs)
+        assert task is not None
+        return task
+
+    @overload
+    def try_go(
+        self, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Task[T] | None: ...
+
+    @overload
+    def try_go(
+        self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Task[T] | None: ...
+
+    def try_go(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task[Any] | None:
+        """As `go` if the limit allows it now; None if it does not.
+
+        Args:
+            fn, args, kwargs: As for `go`.
+        Raises:
+            TypeError: `fn` cannot be called so; see `gopark.go`.
+            RuntimeError: the group's block has ended.
+        Example:
+            >>> async def main():
+            ...     async with gopark.sync.errgroup.Group(limit=1) as g:
+            ...         print(g.try_go(gopark.gosched), g.try_go(gopark.gosched))
+            >>> gopark.run(main)
+            <Task gosched running> None
+
+        Go: errgroup.Group.TryGo.
+        """
+        return self._add("try_go", _getframe(1), False, fn, args, kwargs)
+
+    def set_limit(self, n: int | None) -> None:
+        """At most `n` functions run at a time from now on.
+
+        Args:
+            n: 0: none at all. Negative, or None: no limit.
+        Raises:
+            RuntimeError: functions of the group are running.
+            TypeError: `n` is no integer.
+        Example:
+            >>> gopark.sync.errgroup.Group().set_limit(10)
+
+        Go: errgroup.Group.SetLimit.
+        """
+        n = _checked(n)
+        with Holding(self.lock):
+            if self._active:
+                raise RuntimeError(
+                    f"errgroup: modify limit while {self._active} goroutines in the group "
+                    "are still active"
+                )
+            self._limit = n
+            tasks = self._admit()
+        self._startall(tasks)
+
+    def _add(
+        self, who: str, frame: FrameType, wait: bool, fn: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Task[Any] | None:
+        checkcall(who, fn, args, kwargs)
+        task: Task[Any] = Task(self, fn)
+        with use(self.ctx):
+            call = Call(fn, args, kwargs, Creator(frame), copy_context())
+        with Holding(self.lock):
+            if self._closed:
+                raise RuntimeError(f"errgroup: {who}: the block of {self!r} has ended")
+            if not wait and (self._queue or self._full()):
+                return None
+            task._call = call
+            self._queue.append(task)
+            tasks = self._admit()
+        self._startall(tasks)
+        return task
+
+    def _full(self) -> bool:
+        return self._limit is not None and self._active >= self._limit
+
+    def _admit(self) -> list[Task[Any]]:
+        """Those whose turn it is, to be started by the caller. Lock held."""
+        tasks = []
+        while self._queue and not self._full():
+            task = self._queue.popleft()
+            task._state = RUNNING
+            self._active += 1
+            tasks.append(task)
+        return tasks
+
+    def _startall(self, tasks: list[Task[Any]]) -> None:
+        for task in tasks:
+            call, task._call = task._call, None
+            assert call is not None
+            try:
+                call.variables.run(_start, task, call)
+            except Exception as exc:  # a function that is marked as `async def`, and is none
+                task._raised(exc)
+            except BaseException:
+                task._left()
+                raise
+            if task._began is not None:
+                task._began.close()
+
+    # --- ending -----------------------------------------------------------------------------------
+
+    def failed(self, exc: Exception, traceback: TracebackType | None) -> None:
+        """A function, or the block, has raised this."""
+        end = self.ctx.err()
+        why = None if end is None else cause(self.ctx)
+        with Holding(self.lock):
+            first = not self._errors
+            own = exc is end or exc is why or isinstance(exc, Canceled)
+            if end is not None and own and not first:
+                return
+            self._errors.append((exc, traceback))
+        if first:
+            self._cancel(exc)
+
+    def finished(self) -> None:
+        """A function has ended: its place is for the next."""
+        waiters: list[G] = []
+        with Holding(self.lock):
+            self._active -= 1
+            tasks = self._admit()
+            if not self._active and not self._queue:
+                while (g := self._sema.dequeue(WOKEN)) is not None:
+                    waiters.append(g)
+        self._startall(tasks)
+        for g in waiters:
+            ready(g)
+
+    @suspends
+    def _alldone(self) -> Generator[Command, None, None]:
+        """Wait until nothing runs and nothing is queued."""
+        lock(self.lock)
+        try:
+            waits = self._active > 0 or bool(self._queue)
+            if waits:
+                g = ongoroutine(f"wait for {self!r}", "gopark.block(g.wait()) or `with`")
+                self._sema.enqueue(g)
+                self._sema.park(g, "sync.WaitGroup.Wait")
+        except BaseException:
+            self.lock.append(None)
+            raise
+        if not waits:
+            self.lock.append(None)
+            return
+        try:
+            yield PARK
+        except BaseException as exc:
+            self._sema.left(g, exc, _nothingowned)
+            raise
+        g.elem = None
+
+    async def wait(self) -> None:
+        """Wait until all functions of the group have ended; then its context is cancelled.
+
+        Raises:
+            ExceptionGroup: more than one function has failed; the first error comes first. What
+                one has raised because the group was cancelled does not count. If only one has
+                failed, its exception is raised itself, unchanged.
+            NotOnGError: it has to wait, and the thread runs no goroutine.
+        Example:
+            >>> async def fail():
+            ...     raise OSError("disk full")
+            >>> async def main():
+            ...     g = gopark.sync.errgroup.Group()
+            ...     g.go(fail)
+            ...     try:
+            ...         await g.wait()
+            ...     except OSError as err:
+            ...         print(err, gopark.context.cause(g.ctx) is err)
+            >>> gopark.run(main)
+            disk full True
+
+        Go: errgroup.Group.Wait.
+        """
+        await self._alldone()
+        self._cancel(None)
+        self._raise(None)
+
+    def _raise(self, body: BaseException | None) -> None:
+        """Raise what the group has failed with, unless that is on its way: what the body raised."""
+        errors = list(self._errors)
+        if not errors:
+            return
+        if len(errors) == 1:
+            exc, traceback = errors[0]
+            if exc is not body:
+                raise_again(exc, traceback)
+            return
+        if self._together is None or len(self._together.exceptions) < len(errors):
+            for exc, traceback in errors:
+                exc.__traceback__ = traceback
+            together = [exc for exc, _ in errors]
+            self._together = ExceptionGroup(f"{len(errors)} functions of a group failed", together)
+        raise_again(self._together, None)
+
+    # --- async with, with -----------------------------------------------------------------------
+
+    async def __aenter__(self) -> Group:
+        return self.__enter__()
+
+    def __enter__(self) -> Group:
+        if self._closed or self._use is not None:
+            raise RuntimeError(f"errgroup: {self!r} has had its block; make another group")
+        self._use = use(self.ctx)
+        self._use.__enter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave(exc, traceback)
+        await self._end(exc)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._leave(exc, traceback)  # here, for `block` may run in other context variables
+        block(self._end(exc))
+
+    async def _end(self, exc: BaseException | None) -> None:
+        """What the block's end has to wait for, and to raise."""
+        if isinstance(exc, (GeneratorExit, ProgramEnded)):
+            return  # the program has ended: nobody can wait any more, and nobody runs
+        try:
+            await self._close()
+        except (GeneratorExit, ProgramEnded):
+            raise
+        except BaseException:  # Ctrl-C: it cancels the group, and once more it breaks off the wait
+            self._cancel(None)
+            await self._close()
+            raise
+        self._cancel(None)
+        if exc is None or isinstance(exc, Exception):
+            self._raise(exc)
+        else:  # passes through; what would be lost is told with it
+            for err, _ in self._errors:
+                exc.add_note(f"a function of the group has failed: {err!r}")
+
+    def _leave(self, exc: BaseException | None, traceback: TracebackType | None) -> None:
+        """The block's body has ended, by this exception if any."""
+        if self._use is not None:
+            try:
+                self._use.__exit__(None, None, None)
+            except ValueError:
+                pass  # it ends in other context variables than it began with, as generators may
+        if isinstance(exc, Exception):
+            self.failed(exc, traceback)
+        elif exc is not None:
+            self._cancel(None)
+
+    async def _close(self) -> None:
+        """Wait until nothing is left, and let nothing in any more."""
+        while not self._closed:
+            await self._alldone()
+            with Holding(self.lock):
+                self._closed = not self._active and not self._queue
+
+
+def with_context(ctx: Context) -> tuple[Group, Context]:
+    """A group and its context, which is derived from `ctx`.
+
+    Args:
+        ctx: The parent.
+    Returns:
+        `(group, group.ctx)`.
+    Raises:
+        TypeError: `ctx` is no context.
+    Example:
+        >>> g, ctx = gopark.sync.errgroup.with_context(gopark.context.background())
+        >>> ctx is g.ctx
+        True
+
+    Go: errgroup.WithContext, of golang.org/x/sync.
+    """
+    group = Group(ctx)
+    return group, group.ctx
+
+
+def _checked(limit: object) -> int | None:
+    if limit is None:
+        return None
+    if not isinstance(limit, int) or isinstance(limit, bool):
+        raise TypeError(f"errgroup: the limit must be an integer or None, got {limit!r}")
+    return None if limit < 0 else limit
+
+
+def _start(task: Task[Any], call: Call) -> None:
+    coro = startable("go", call.fn, call.args, call.kwargs)
+    if coro is None:
+        start(None, Plain(task, call.fn), call.args, call.kwargs, call.creator)
+    else:
+        start(Wrapped(coro, drive(task, coro)), call.fn, (), {}, call.creator)
+
+
+def _nothingowned(_: str | None) -> None:
+    """All are woken: there is nobody to pass a wake-up on to."""

@@ -1,0 +1,269 @@
+"""Group: calls for the same key at the same time become one call.
+
+The first caller of a key makes the call, in its own goroutine; those that come while it runs
+wait on the call's channel and get what it brought. The call leaves the map before anybody is
+told, so who comes later calls anew.
+
+How a call can end, and what others get:
+  it returns               the value
+  it raises an Exception   the same exception, in each of them
+  it ends by Goexit        they end likewise; a channel of `do_chan` is closed without a value
+  it is broken off         (Ctrl-C, sys.exit, the end of the program) a RuntimeError that says so
+
+Locks: `_lock`, rank SEMA, guards `_calls` and what others add to a call; channels are closed
+and sent on after it is released.
+Source: golang.org/x/sync/singleflight. Tests: tests/sync/test_singleflight.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable
+from inspect import isawaitable
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
+
+from gopark._runtime.chan import Chan
+from gopark._runtime.errors import Goexit
+from gopark._runtime.lockedm import block
+from gopark._runtime.lockrank import Holding, Rank, mkmutex
+from gopark._runtime.newproc import checkcall, go, isasync
+from gopark._runtime.panic import goexit
+from gopark._runtime.signal_unix import transparent
+from gopark.sync._again import raise_again, traceback_of
+from gopark.sync._common import nocopy
+
+__all__ = ("Group", "Result")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Result(NamedTuple, Generic[T]):
+    """What `do_chan` sends: the value or the error, and whether others got it as well.
+
+    Example:
+        >>> gopark.sync.singleflight.Result(42, None, False).value
+        42
+
+    Go: singleflight.Result, of golang.org/x/sync.
+    """
+
+    value: T | None
+    err: Exception | None
+    shared: bool
+
+
+class _Call:
+    """One call that runs, or has run."""
+
+    __slots__ = ("broken", "chans", "done", "dups", "err", "left", "traceback", "value")
+
+    def __init__(self) -> None:
+        self.done: Chan[None] = Chan()  # closed when the rest is there
+        self.value: Any = None
+        self.err: Exception | None = None
+        self.traceback: TracebackType | None = None  # of `err`, as it was when it came
+        self.broken: BaseException | None = None
+        self.left = False  # by Goexit
+        self.dups = 0  # who waits beside the first; guarded by the group's lock, as is `chans`
+        self.chans: list[Chan[Result[Any]]] = []
+
+
+class Group:
+    """A set of calls by key, each of which runs once at a time, however many ask for it.
+
+    Example:
+        >>> async def fetch(name):
+        ...     await gopark.time.sleep(0.01)
+        ...     return f"the page {name}"
+        >>> async def main():
+        ...     group = gopark.sync.singleflight.Group()
+        ...     print(await group.do("a", fetch, "a"))
+        >>> gopark.run(main)
+        ('the page a', False)
+
+    Go: singleflight.Group, of golang.org/x/sync.
+    """
+
+    __slots__ = ("__weakref__", "_calls", "_lock")
+
+    def __init__(self) -> None:
+        self._lock = mkmutex(Rank.SEMA)
+        self._calls: dict[Hashable, _Call] = {}
+
+    def __repr__(self) -> str:
+        return f"<singleflight.Group {len(self._calls)} running at {id(self):#x}>"
+
+    __reduce_ex__ = nocopy
+
+    @overload
+    async def do(
+        self, key: Hashable, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[T, bool]: ...
+
+    @overload
+    async def do(
+        self, key: Hashable, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[T, bool]: ...
+
+    async def do(
+        self, key: Hashable, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> tuple[Any, bool]:
+        """Call `fn(*args, **kwargs)`, or wait for the call that runs for this key already.
+
+        Args:
+            key: What the call is for; anything hashable.
+            fn: An `async def` or a plain function. It runs in the goroutine that asks first.
+            args, kwargs: What it is called with.
+        Returns:
+            `(value, shared)`: what the call returned, and whether more than one got it.
+        Raises:
+            TypeError: `fn` is not callable so, or `key` cannot be hashed.
+            RuntimeError: the call was broken off, as by Ctrl-C in the goroutine that ran it.
+            Goexit: the call ended so, and with it all who waited for it.
+        Example:
+            >>> async def main():
+            ...     group = gopark.sync.singleflight.Group()
+            ...     print(await group.do("answer", lambda: 42))
+            >>> gopark.run(main)
+            (42, False)
+
+        Go: singleflight.Group.Do. Differs: an error is raised, the same one for all.
+        """
+        checkcall("do", fn, args, kwargs)
+        call, first = self._join(key)
+        if first:
+            shared = await self._run(key, call, fn, args, kwargs)
+            if call.err is not None:
+                raise_again(call.err, call.traceback)
+            return call.value, shared
+        await call.done.recv()
+        if call.left:
+            goexit()
+        if call.broken is not None:
+            raise _brokenoff(key, call.broken)
+        if call.err is not None:
+            raise_again(call.err, call.traceback)
+        return call.value, True
+
+    @overload
+    def do_chan(
+        self, key: Hashable, fn: Callable[P, Awaitable[T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Chan[Result[T]]: ...
+
+    @overload
+    def do_chan(
+        self, key: Hashable, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Chan[Result[T]]: ...
+
+    def do_chan(
+        self, key: Hashable, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> Chan[Result[Any]]:
+        """As `do`, but at once: a channel that gets the result, to be waited for in a `select`.
+
+        Args:
+            key: What the call is for; anything hashable.
+            fn: An `async def` or a plain function. If no call runs for the key, it runs in a
+                goroutine of its own.
+            args, kwargs: What it is called with.
+        Returns:
+            A channel that gets one `Result`. It is closed without one if the call ends by Goexit.
+        Raises:
+            TypeError: `fn` is not callable so, or `key` cannot be hashed.
+        Example:
+            >>> async def main():
+            ...     group = gopark.sync.singleflight.Group()
+            ...     result = await group.do_chan("answer", lambda: 42).recv()
+            ...     print(result)
+            >>> gopark.run(main)
+            Result(value=42, err=None, shared=False)
+
+        Go: singleflight.Group.DoChan.
+        """
+        checkcall("do_chan", fn, args, kwargs)
+        ch: Chan[Result[Any]] = Chan(1)
+        call, first = self._join(key, ch)
+        if first:
+            go(self._apart if isasync(fn) else self._apart_plain, key, call, fn, args, kwargs)
+        return ch
+
+    def forget(self, key: Hashable) -> None:
+        """The next `do` for this key calls anew, even while a call for it runs.
+
+        Args:
+            key: What the call is for.
+        Example:
+            >>> gopark.sync.singleflight.Group().forget("answer")
+
+        Go: singleflight.Group.Forget.
+        """
+        with Holding(self._lock):
+            self._calls.pop(key, None)
+
+    # --- the call ----------------------------------------------------------------------------
+
+    def _join(self, key: Hashable, ch: Chan[Result[Any]] | None = None) -> tuple[_Call, bool]:
+        """The call for this key; True: it is new, and the caller has to make it."""
+        hash(key)  # the user's code, and it may fail: not under the lock
+        new = _Call()
+        with Holding(self._lock):
+            call = self._calls.setdefault(key, new)
+            if call is not new:
+                call.dups += 1
+            if ch is not None:
+                call.chans.append(ch)
+        return call, call is new
+
+    async def _run(
+        self, key: Hashable, call: _Call, fn: Callable[..., Any], args: Any, kwargs: Any
+    ) -> bool:
+        """Make the call and tell all who wait for it; whether there are any."""
+        try:
+            value = fn(*args, **kwargs)
+            call.value = await value if isawaitable(value) else value
+        except Exception as exc:
+            call.traceback = traceback_of(exc)
+            call.err = exc
+        except Goexit:
+            call.left = True
+            raise
+        except BaseException as exc:
+            call.broken = exc
+            raise
+        finally:
+            shared = self._end(key, call)
+        return shared
+
+    async def _apart(self, *call: Any) -> None:
+        await self._run(*call)
+
+    def _apart_plain(self, *call: Any) -> None:
+        block(self._run(*call))
+
+    def _end(self, key: Hashable, call: _Call) -> bool:
+        with Holding(self._lock):
+            if self._calls.get(key) is call:  # else it has been forgotten
+                del self._calls[key]
+            shared = call.dups > 0
+        call.done.close()
+        for ch in call.chans:  # nobody can join it any more
+            if call.left:
+                ch.close()
+            else:
+                ch.try_send(_result(key, call, shared))
+        return shared
+
+
+def _result(key: Hashable, call: _Call, shared: bool) -> Result[Any]:
+    if call.broken is not None:
+        return Result(None, _brokenoff(key, call.broken), shared)
+    return Result(call.value, call.err, shared)
+
+
+def _brokenoff(key: Hashable, exc: BaseException) -> RuntimeError:
+    err = RuntimeError(f"singleflight: the call for {key!r} was broken off by {exc!r}")
+    err.__cause__ = exc
+    return err
+
+
+transparent.update((Group.do.__code__, Group._run.__code__))  # Ctrl-C may reach `fn` below them
