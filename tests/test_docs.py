@@ -186,8 +186,9 @@ def test_errors_named_under_raises_exist(name: str):
     text = inspect.getdoc(PUBLIC[name]) or ""
     section = re.search(r"^Raises:\n((?: .*\n?)*)", text, re.M)
     for error in re.findall(r"^ {4}(\w+):", section[1] if section else "", re.M):
-        known = getattr(builtins, error, None) or getattr(gopark, error, None) or ERRORS[error]
-        assert issubclass(known, BaseException)
+        places = (builtins, gopark, gopark.context)
+        known = next((vars(one)[error] for one in places if error in vars(one)), None)
+        assert issubclass(known or ERRORS[error], BaseException)
 
 
 ERRORS = {"Goexit": BaseException}  # unwinds a goroutine; nobody is to name it in an except

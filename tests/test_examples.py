@@ -78,3 +78,17 @@ def test_unmarked_calls():
         "12 goroutines computed, and the clock ticked 20 times beside them\n"
         "all of them came to an end once they were told to: True\n"
     )
+
+
+def test_errgroup_fetch():
+    lines = output("errgroup_fetch.py").splitlines()
+    lines[2:4] = sorted(lines[2:4])  # who gives up first is open
+    assert lines == [
+        "all there: <page of alpha> <page of beta> <page of gamma> <page of delta>",
+        "one missing:",
+        "  gave up on beta: no server named nowhere",
+        "  gave up on gamma: no server named nowhere",
+        "  failed: no server named nowhere",
+        "twenty ask for the same page at once:",
+        "  <page of alpha> was loaded 1 time",
+    ]

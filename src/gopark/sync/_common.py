@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from gopark._runtime.errors import ProgramEnded
+from gopark._runtime.newproc import checkcall
 from gopark._runtime.runtime2 import GOSCHED, Point
 
-__all__ = ("PROGRAMENDS", "nocopy", "nothing", "yielding")
+__all__ = ("PROGRAMENDS", "checked", "nocopy", "nothing", "yielding")
 
 # What unwinds a goroutine when its program has ended; in Go there is nothing after that.
 PROGRAMENDS: Final = (GeneratorExit, ProgramEnded)
@@ -25,3 +26,10 @@ def nocopy(self: object, *_: object) -> NoReturn:
         f"sync.{name} must not be copied: the copy would share nothing with {self!r}; "
         "pass the object itself"
     )
+
+
+def checked(who: str, fn: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise TypeError unless `fn` can be called so. None is fatal for `go` alone."""
+    if fn is None:
+        raise TypeError(f"{who}() needs a function, got None")
+    checkcall(who, fn, args, kwargs)

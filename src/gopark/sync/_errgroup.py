@@ -1,6 +1,6 @@
 """Group: functions that run as goroutines, one error, one context, one end.
 
-Invariants, true whenever `lock` is free:
+Invariants, true whenever `_lock` is free:
   E1  _active functions run; no more than _limit, unless that was lowered meanwhile
   E2  a task is queued  => _active has reached _limit
   E3  a G waits         => _active > 0 or a task is queued
@@ -13,8 +13,9 @@ Afterwards not those that the group itself has brought about: `Canceled`, what `
 and the cause raised once more.
 
 Who owns a wake-up: who ends the last task takes all waiters off, and readies them.
-Locks: `lock`, rank SEMA; contexts, channels and start of goroutines after it is released.
-Source: golang.org/x/sync/errgroup as of Go 1.27. Tests: tests/sync/test_errgroup.py
+Locks: `_lock`, rank SEMA; contexts, channels and start of goroutines after it is released.
+Source: golang.org/x/sync/errgroup as of Go 1.27. Tests: tests/sync/test_errgroup.py,
+tests/sync/test_errgroup_block.py, tests/sync/test_errgroup_limit.py
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Holding, lock
-from gopark._runtime.newproc import Creator, Wrapped, checkcall, start, startable
+from gopark._runtime.newproc import Creator, Wrapped, start, startable
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import PARK, Command, G, suspends
 from gopark._runtime.sema import WOKEN, Sema, ongoroutine
 from gopark.context import Canceled, Context, cause, current, use, with_cancel_cause
 from gopark.sync._again import raise_again
-from gopark.sync._common import nocopy
+from gopark.sync._common import checked, nocopy
 from gopark.sync._task import RUNNING, Call, Plain, Task, drive
 
 __all__ = ("Group", "with_context")
@@ -78,12 +79,12 @@ class Group:
         "_closed",
         "_errors",
         "_limit",
+        "_lock",
         "_queue",
         "_sema",
         "_together",
         "_use",
         "ctx",
-        "lock",
     )
 
     ctx: Context  # current in the group's block and functions; done when the group is
@@ -92,7 +93,7 @@ class Group:
         self._limit = _checked(limit)
         self.ctx, self._cancel = with_cancel_cause(current() if ctx is None else ctx)
         self._sema = Sema()
-        self.lock = self._sema.lock
+        self._lock = self._sema.lock
         self._active = 0
         self._queue: deque[Task[Any]] = deque()
         self._errors: list[Error] = []
@@ -189,7 +190,7 @@ class Group:
         Go: errgroup.Group.SetLimit.
         """
         n = _checked(n)
-        with Holding(self.lock):
+        with Holding(self._lock):
             if self._active:
                 raise RuntimeError(
                     f"errgroup: modify limit while {self._active} goroutines in the group "
@@ -202,11 +203,11 @@ class Group:
     def _add(
         self, who: str, frame: FrameType, wait: bool, fn: Callable[..., Any], args: Any, kwargs: Any
     ) -> Task[Any] | None:
-        checkcall(who, fn, args, kwargs)
+        checked(who, fn, args, kwargs)
         task: Task[Any] = Task(self, fn)
         with use(self.ctx):
             call = Call(fn, args, kwargs, Creator(frame), copy_context())
-        with Holding(self.lock):
+        with Holding(self._lock):
             if self._closed:
                 raise RuntimeError(f"errgroup: {who}: the block of {self!r} has ended")
             if not wait and (self._queue or self._full()):
@@ -246,11 +247,11 @@ class Group:
 
     # --- ending -----------------------------------------------------------------------------------
 
-    def failed(self, exc: Exception, traceback: TracebackType | None) -> None:
+    def _failed(self, exc: Exception, traceback: TracebackType | None) -> None:
         """A function, or the block, has raised this."""
         end = self.ctx.err()
         why = None if end is None else cause(self.ctx)
-        with Holding(self.lock):
+        with Holding(self._lock):
             first = not self._errors
             own = exc is end or exc is why or isinstance(exc, Canceled)
             if end is not None and own and not first:
@@ -259,10 +260,10 @@ class Group:
         if first:
             self._cancel(exc)
 
-    def finished(self) -> None:
+    def _finished(self) -> None:
         """A function has ended: its place is for the next."""
         waiters: list[G] = []
-        with Holding(self.lock):
+        with Holding(self._lock):
             self._active -= 1
             tasks = self._admit()
             if not self._active and not self._queue:
@@ -275,7 +276,7 @@ class Group:
     @suspends
     def _alldone(self) -> Generator[Command, None, None]:
         """Wait until nothing runs and nothing is queued."""
-        lock(self.lock)
+        lock(self._lock)
         try:
             waits = self._active > 0 or bool(self._queue)
             if waits:
@@ -283,10 +284,10 @@ class Group:
                 self._sema.enqueue(g)
                 self._sema.park(g, "sync.WaitGroup.Wait")
         except BaseException:
-            self.lock.append(None)
+            self._lock.append(None)
             raise
         if not waits:
-            self.lock.append(None)
+            self._lock.append(None)
             return
         try:
             yield PARK
@@ -396,7 +397,7 @@ class Group:
             except ValueError:
                 pass  # it ends in other context variables than it began with, as generators may
         if isinstance(exc, Exception):
-            self.failed(exc, traceback)
+            self._failed(exc, traceback)
         elif exc is not None:
             self._cancel(None)
 
@@ -404,7 +405,7 @@ class Group:
         """Wait until nothing is left, and let nothing in any more."""
         while not self._closed:
             await self._alldone()
-            with Holding(self.lock):
+            with Holding(self._lock):
                 self._closed = not self._active and not self._queue
 
 
@@ -424,6 +425,11 @@ def with_context(ctx: Context) -> tuple[Group, Context]:
 
     Go: errgroup.WithContext, of golang.org/x/sync.
     """
+    if ctx is None:
+        raise TypeError(
+            "cannot create context from nil parent: with_context() was given None; "
+            "Group() derives its context from the current one"
+        )
     group = Group(ctx)
     return group, group.ctx
 

@@ -26,11 +26,11 @@ from gopark._runtime.chan import Chan
 from gopark._runtime.errors import Goexit
 from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Holding, Rank, mkmutex
-from gopark._runtime.newproc import checkcall, go, isasync
+from gopark._runtime.newproc import go, isasync
 from gopark._runtime.panic import goexit
 from gopark._runtime.signal_unix import transparent
 from gopark.sync._again import raise_again, traceback_of
-from gopark.sync._common import nocopy
+from gopark.sync._common import checked, nocopy
 
 __all__ = ("Group", "Result")
 
@@ -130,7 +130,7 @@ class Group:
 
         Go: singleflight.Group.Do. Differs: an error is raised, the same one for all.
         """
-        checkcall("do", fn, args, kwargs)
+        checked("do", fn, args, kwargs)
         call, first = self._join(key)
         if first:
             shared = await self._run(key, call, fn, args, kwargs)
@@ -180,7 +180,7 @@ class Group:
 
         Go: singleflight.Group.DoChan.
         """
-        checkcall("do_chan", fn, args, kwargs)
+        checked("do_chan", fn, args, kwargs)
         ch: Chan[Result[Any]] = Chan(1)
         call, first = self._join(key, ch)
         if first:

@@ -6,7 +6,8 @@ The state is stored last, so who sees that a task is done sees the result with i
 that ends the whole program (sys.exit, Ctrl-C) is never done: nobody is to go on as if it were.
 
 Relies on: attribute stores of one thread are seen in their order by others.
-Tests: tests/sync/test_errgroup.py
+Tests: tests/sync/test_errgroup.py,
+tests/sync/test_errgroup_block.py, tests/sync/test_errgroup_limit.py
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ class Call(NamedTuple):
 class Owner(Protocol):
     """The group of a task."""
 
-    lock: Mutex
+    _lock: Mutex
 
-    def failed(self, exc: Exception, traceback: TracebackType | None) -> None: ...
+    def _failed(self, exc: Exception, traceback: TracebackType | None) -> None: ...
 
-    def finished(self) -> None: ...
+    def _finished(self) -> None: ...
 
 
 class Task(Generic[T]):
@@ -143,7 +144,7 @@ class Task(Generic[T]):
 
         Go: the wait inside of errgroup.Group.Go.
         """
-        with Holding(self._group.lock):
+        with Holding(self._group._lock):
             if self._state is not QUEUED:
                 return
             if self._began is None:
@@ -156,18 +157,18 @@ class Task(Generic[T]):
     def _returned(self, value: T) -> None:
         self._value = value
         self._state = RETURNED
-        self._group.finished()
+        self._group._finished()
 
     def _raised(self, exc: Exception) -> None:
         self._traceback = traceback_of(exc)
         self._err = exc
         self._state = RAISED
-        self._group.failed(exc, self._traceback)
-        self._group.finished()
+        self._group._failed(exc, self._traceback)
+        self._group._finished()
 
     def _left(self) -> None:
         self._state = LEFT
-        self._group.finished()
+        self._group._finished()
 
 
 async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any]) -> None:

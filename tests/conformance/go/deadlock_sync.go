@@ -18,7 +18,7 @@ func read(mu *sync.RWMutex) {
 	mu.RLock()
 }
 
-func await(wg *sync.WaitGroup) {
+func wait(wg *sync.WaitGroup) {
 	wg.Wait()
 }
 
@@ -45,7 +45,7 @@ func main() {
 	runtime.Gosched()
 	go write(&held)
 	runtime.Gosched()
-	go await(&wg)
+	go wait(&wg)
 	runtime.Gosched()
 	go notice(sync.NewCond(&other))
 	runtime.Gosched()

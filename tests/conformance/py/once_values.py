@@ -4,9 +4,9 @@ from gopark import sync
 calls = 0
 
 
-async def attempt(f) -> None:
+def attempt(f) -> None:
     try:
-        print("value", await f())
+        print("value", f())
     except RuntimeError as exc:
         print("recovered:", exc)
 
@@ -18,7 +18,7 @@ async def main() -> None:
 
     f = sync.once_func(count)
     for _ in range(3):
-        await f()
+        f()
     print("calls", calls)
 
     def value() -> int:
@@ -26,16 +26,16 @@ async def main() -> None:
         return calls * 10
 
     v = sync.once_value(value)
-    await attempt(v)
-    await attempt(v)
+    attempt(v)
+    attempt(v)
 
     def fail() -> int:
         count()
         raise RuntimeError(f"failed in call {calls}")
 
     bad = sync.once_value(fail)
-    await attempt(bad)
-    await attempt(bad)
+    attempt(bad)
+    attempt(bad)
     print("calls", calls)
 
 

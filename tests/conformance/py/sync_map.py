@@ -33,24 +33,16 @@ def main() -> None:
     for i in range(5):
         m.store(f"key{i}", i)
     seen = []
-
-    def take(k: str, v: int) -> bool:
+    for k, v in m.range():
         seen.append(f"{k}={v}")
         m.delete(k)
-        return True
-
-    m.range(take)
     print("[" + " ".join(sorted(seen)) + "]")
     m.store("a", 1)
     m.store("b", 2)
     n = 0
-
-    def stop(k: str, v: int) -> bool:
-        nonlocal n
+    for _ in m.range():
         n += 1
-        return False
-
-    m.range(stop)
+        break
     print("stopped after", n)
     m.clear()
     show("cleared", m.load("a"))
