@@ -9,7 +9,7 @@ import gopark
 from gopark import context, recv
 from gopark.sync import errgroup, singleflight
 
-DELAYS = {"alpha": 0.01, "beta": 0.03, "gamma": 0.02, "delta": 0.01}  # seconds
+DELAYS = {"alpha": 0.01, "beta": 0.03, "gamma": 0.02, "busy": 3600, "dead": 3600}  # seconds
 
 
 class NotFoundError(Exception):
@@ -39,11 +39,11 @@ async def fetch(names: list[str], limit: int) -> list[str]:
 
 
 async def main() -> None:
-    print("all there:", *await fetch(list(DELAYS), limit=2))
+    print("all there:", *await fetch(["alpha", "beta", "gamma"], limit=2))
 
     print("one missing:")
     try:
-        await fetch(["beta", "nowhere", "gamma"], limit=3)
+        await fetch(["busy", "nowhere", "dead"], limit=3)
     except NotFoundError as err:
         print("  failed:", err)
 
@@ -54,6 +54,7 @@ async def main() -> None:
     async def load() -> str:
         nonlocal loads
         loads += 1
+        await gopark.time.sleep(0.1)
         return await get("alpha")
 
     async with errgroup.Group() as g:
