@@ -221,7 +221,7 @@ def _hanging(program: str, look: str, function: str):
     ended = prog(program, LOOK=look, GOTRACEBACK="all")
     dump = ended.stdout if look == "stack" else stacks(ended.stderr)
     assert ended.status == (0 if look == "stack" else 2)
-    (seen,) = (g for g in goroutines(dump) if g.functions[0] == function)
+    (seen,) = (g for g in goroutines(dump) if g.functions[:1] == [function])
     return seen
 
 
