@@ -1,7 +1,7 @@
 """Go's goroutine scheduler for Python: goroutines, channels, select, C threads that call in.
 
 `_runtime` is the engine; this package gathers the everyday names, and the modules beside it
-(`runtime`, `cgo`, `time`, `debug`, `testing`) the rest.
+(`runtime`, `cgo`, `time`, `signal`, `debug`, `testing`) the rest.
 """
 
 from gopark import cgo as cgo
@@ -9,6 +9,7 @@ from gopark import context as context
 from gopark import debug as debug
 from gopark import pprof as pprof
 from gopark import runtime as runtime
+from gopark import signal as signal
 from gopark import sync as sync
 from gopark import testing as testing
 from gopark import time as time
@@ -48,6 +49,7 @@ __all__ = (
     "runtime",
     "select",
     "send",
+    "signal",
     "sync",
     "testing",
     "time",

@@ -1,9 +1,10 @@
 """When is a program dead? Only when nothing can wake anyone.
 
 That is: every P is idle and every queue empty, no M runs a goroutine or is in C, no timer is
-set, no callback from C runs; and no help can come from outside: no live `cgo.callback` or
-`export` object, and no Python thread but gopark's own. A program that has started a C library
-and waits for its first callback is not dead, and to end it would be the worst a runtime can do.
+set, no callback from C runs, no goroutine waits for a signal; and no help can come from
+outside: no live `cgo.callback` or `export` object, and no Python thread but gopark's own. A
+program that has started a C library and waits for its first callback is not dead, and to end
+it would be the worst a runtime can do.
 `strict_deadlock()` says "no outside help will come" and leaves the last two questions out.
 
 A program with no main (the runtime started at first use) is never dead: the thread that
@@ -48,11 +49,12 @@ _strict = False
 
 
 class _Outside:
-    """Set by extram.py and cgocall.py: what could come in from C."""
+    """Set by extram.py, cgocall.py and sigqueue.py: what could come in from outside."""
 
     nlive: Callable[[], int]  # live callback and export objects
     recheck: Callable[[], None]  # ask again: help from outside has become less
     extras: Callable[[], list[M]]  # extra Ms bound to a thread
+    waiting: Callable[[], bool]  # a goroutine waits for a signal
 
 
 outside: Final = _Outside()
@@ -99,6 +101,8 @@ def checkdead(sched: Sched) -> str | None:
     # It may have come to its scheduling point and be about to say so, and a P that another M
     # is on its way to may hold a goroutine: whoever has it in hand asks again in the end.
     if any(g.status in (GRUNNABLE, GRUNNING, GSYSCALL) for g in allgs.copy()):
+        return None
+    if outside.waiting():
         return None
     if not _strict:
         if outside.nlive():

@@ -15,8 +15,15 @@ C that cannot be interrupted, and the process exits with status 2, as Go's would
 
 The handler is installed by `run` on the main thread where Python's own stood, and no other.
 
-Locks: `_state.lock`, rank SIGNAL, guards `installed`; never taken by the handler.
-Source: none in Go, where Ctrl-C ends the process. Tests: tests/runtime/test_signal_unix.py
+SIGURG is how other threads reach the main thread, wherever that is: asleep on a lock, in user
+code, in C that a signal interrupts. It is the signal that Go uses to preempt, and by default
+it does nothing. Its handler looks whether an exception is owed to M0, and runs errands: what
+only the main thread may do, on behalf of one that waits for it (`onmain`). A handler of the
+program's own that stood before `run` is called as well.
+
+Locks: `_state.lock`, rank SIGNAL, guards `installed`; never taken by a handler.
+Source: Go 1.27 runtime/signal_unix.go; Ctrl-C has none, it ends Go's process.
+Tests: tests/runtime/test_signal_unix.py
 """
 
 from __future__ import annotations
@@ -27,9 +34,10 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from types import CodeType, FrameType
-from typing import Final
+from typing import Any, Final
 
 from gopark._runtime import cgocall, lockedm
 from gopark._runtime.errors import ProgramEnded
@@ -49,7 +57,7 @@ from gopark._runtime.runtime2 import (
 from gopark._runtime.startm import current
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
-__all__ = ("initsig",)
+__all__ = ("Disposition", "atend", "atfork", "initsig", "onmain", "runsonmain", "setsignal")
 
 GRACE: Final = 1.0  # seconds
 _PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
@@ -72,49 +80,205 @@ class _State:
         self.lock = mklock(Rank.SIGNAL)
         self.pending = False  # a KeyboardInterrupt is owed to main; cleared by who raises it
         self.helping = False
-        self.installed = False
-
-
-_state = _State()
-
-
-def initsig(sched: Sched) -> Callable[[], None]:
-    """Install the handler if Python's own stands; returns what undoes it."""
-    _state.pending = False
-    if threading.current_thread() is not threading.main_thread():
-        return _nothing
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
-        return _nothing
-    signal.signal(signal.SIGINT, _sigint)
-    _state.installed = True
-
-    def restore() -> None:
-        with _state.lock:
-            _state.installed = False  # from here on no helper sends a signal
-        time.sleep(0)  # one that is on its way meets our handler, not the one we put back
-        if signal.getsignal(signal.SIGINT) is _sigint:
-            signal.signal(signal.SIGINT, before)
-
-    return restore
+        self.installed = False  # SIGURG is ours: a program runs on the main thread
+        self.putback: Callable[[], None] = _nothing  # have the handlers that stood before
 
 
 def _nothing() -> None:
     """Nothing was installed."""
 
 
+_state = _State()
+
+# What else ends with a program, while errands are still run, and in the child of a fork; both
+# on the main thread. Set by sigqueue.py.
+atend: Final[list[Callable[[], None]]] = []
+atfork: Final[list[Callable[[], Callable[[], None]]]] = []  # the second half is done last
+
+
+def initsig(sched: Sched) -> Callable[[], None]:
+    """Install the handlers, on the main thread; returns what undoes it."""
+    _state.pending = False
+    if threading.current_thread() is not threading.main_thread():
+        return _nothing
+    before = [Disposition(signal.SIGURG)]
+    chained.append(before[0].python)
+    setsignal(signal.SIGURG, _sigurg)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        before.append(Disposition(signal.SIGINT))
+        setsignal(signal.SIGINT, _sigint)
+    _state.installed = True
+
+    def putback() -> None:
+        _state.putback = _nothing
+        for old in before:
+            if signal.getsignal(old.signum) in (_sigint, _sigurg):
+                old.restore()
+        chained.clear()
+
+    def restore() -> None:
+        for end in atend:
+            end()
+        with _state.lock:
+            _state.installed = False  # from here on no helper sends a signal
+        time.sleep(0)  # one that is on its way meets our handler, not the one we put back
+        putback()
+        _raisestray()
+
+    _state.putback = putback
+    return restore
+
+
+# --- handlers, and what stood before -------------------------------------------------------
+
+_sigaction: Final = ctypes.CDLL(None).sigaction
+_sigaction.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p)
+_SIZE: Final = 256  # bytes; more than a struct sigaction has anywhere
+
+_TRIES: Final = 100
+_strays: Final[list[BaseException]] = []  # raised by handlers that `setsignal` ran
+
+
+class Disposition:
+    """What a signal does: by Python's table of handlers, and by the kernel's own.
+
+    The two differ where C has a handler (faulthandler's, say) or has set flags, and only the
+    main thread may change the first.
+    """
+
+    __slots__ = ("python", "raw", "signum")
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+        self.python: Any = signal.getsignal(signum)
+        self.raw = ctypes.create_string_buffer(_SIZE)
+        _sigaction(signum, None, self.raw)
+
+    def restore(self) -> None:
+        """Put it back. A signal that was caught is still seen by the handler that goes.
+
+        The kernel first: while Python had no handler and C still caught the signal, Python
+        would only complain about one that comes.
+        """
+        _sigaction(self.signum, self.raw, None)
+        setsignal(self.signum, signal.SIG_DFL if self.python is None else self.python)
+        _sigaction(self.signum, self.raw, None)  # with the flags
+
+
+def setsignal(signum: int, handler: Any) -> None:
+    """`signal.signal`, whatever the handlers do that it runs before, those of other signals.
+
+    What they raise is raised by `_raisestray`, once all is done.
+    """
+    for _ in range(_TRIES):
+        try:
+            signal.signal(signum, handler)
+            return
+        except BaseException as exc:
+            _strays.append(exc)
+    raise _strays.pop()  # not a handler's: it comes every time
+
+
+def _raisestray() -> None:
+    if _strays:
+        raise _strays.pop(0)
+
+
+# --- errands: what only the main thread may do ---------------------------------------------
+
+
+class _Errand:
+    __slots__ = ("done", "exc", "work")
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        self.work = work
+        self.exc: BaseException | None = None
+        self.done = _thread.allocate_lock()
+        self.done.acquire()
+
+    def run(self) -> None:
+        try:
+            self.work()
+        except BaseException as exc:
+            self.exc = exc
+        finally:
+            self.done.release()
+
+
+_errands: deque[_Errand] = deque()
+chained: Final[list[Any]] = []  # the handler of SIGURG that stood before `run`
+_RESEND: Final = 0.05  # seconds; a signal may come in the instant before the main thread waits
+
+
+def runsonmain() -> bool:
+    """A program runs on the main thread, so that errands are run."""
+    return _state.installed
+
+
+def onmain(work: Callable[[], None]) -> None:
+    """Have the main thread do something between two lines of whatever it runs, and wait for it.
+
+    `work` takes no lock: the main thread may hold it. May be called without a P.
+    """
+    main = threading.main_thread().ident
+    if _thread.get_ident() == main or main is None:
+        work()
+        _raisestray()
+        return
+    if signal.getsignal(signal.SIGURG) is not _sigurg:
+        raise RuntimeError(
+            "the program has set a handler for SIGURG while gopark.run is active, and this "
+            "thread reaches the main thread by that signal; use another one, or set it before run"
+        )
+    errand = _Errand(work)
+    _errands.append(errand)
+    pause = 0.001
+    while True:
+        signal.pthread_kill(main, signal.SIGURG)
+        if errand.done.acquire(timeout=pause):
+            break
+        pause = min(pause * 2, _RESEND)
+    if errand.exc is not None:
+        raise errand.exc
+
+
+def _sigurg(signum: int, frame: FrameType | None) -> None:
+    """On the main thread, between any two lines: take no lock of ours."""
+    while _errands:
+        try:
+            errand = _errands.popleft()
+        except IndexError:
+            break
+        errand.run()
+    for handler in chained:
+        if callable(handler):
+            handler(signum, frame)
+    _raisestray()
+    _attend(frame)
+
+
+# --- Ctrl-C ----------------------------------------------------------------------------------
+
+
 def _sigint(signum: int, frame: FrameType | None) -> None:
     """On the main thread, between any two lines: take no lock of ours."""
+    _state.pending = current() is not None
+    _attend(frame)
+
+
+def _attend(frame: FrameType | None) -> None:
+    """Raise what is owed to M0, if it is in user code; else see that this is done soon."""
     sched = current()
     if sched is None:
         _athome(frame)
+        return
+    if not _state.pending:
         return
     m0 = sched.m0
     g = None if m0 is None else m0.curg
     if g is not None and g is sched.main and _interruptible(frame, g):
         _state.pending = False
         raise KeyboardInterrupt
-    _state.pending = True
     _help(_interrupt, sched)
 
 
@@ -208,11 +372,11 @@ class _Throw:
 def _poke(m: M, sched: Sched, exc: type[BaseException]) -> None:
     """Interrupt user code that runs on `m`."""
     with _state.lock:
-        if m is sched.m0 and _state.installed:
+        if m is sched.m0 and _state.installed and signal.getsignal(signal.SIGURG) is _sigurg:
             # A real signal also ends a system call, so that time.sleep wakes up.
             main = threading.main_thread().ident
             if main is not None:
-                signal.pthread_kill(main, signal.SIGINT)
+                signal.pthread_kill(main, signal.SIGURG)
             return
     stack = currentframes().get(m.ident)
     g = m.curg
@@ -243,11 +407,15 @@ def _home(sched: Sched) -> None:
 
 
 def forget() -> None:
-    """In the child of a fork: no helper came along."""
+    """In the child of a fork: no helper came along, no errand is waited for, no program runs."""
     global _state
-    installed = _state.installed
+    putback = _state.putback
     _state = _State()
-    _state.installed = installed
+    _errands.clear()
+    finish = [clean() for clean in atfork]
+    putback()
+    for end in finish:
+        end()
 
 
 doors.bringhome = bringhome

@@ -177,6 +177,8 @@ def gtraceback(
     else:
         waiting = g.waiting
         frames = [] if status is not GWAITING or waiting is None else waiting.frozen(g, coroframes)
+    if not frames and status is GWAITING and g.coro is None:
+        frames = ownstart(g)
     if not frames and FREETHREADED:
         lines.append("\tgoroutine running on other thread; stack unavailable\n")
     lines += formatframes(frames)
@@ -302,6 +304,15 @@ def ownframe(coro: Any) -> list[Frame]:
     if frame is None:
         return []
     return [frameof(frame.f_code, {"__name__": "gopark"}, frame.f_lineno)]
+
+
+def ownstart(g: G) -> list[Frame]:
+    """The same for a plain function of ours that waits on its thread."""
+    start = getattr(g.step, "fn", None)
+    code = getattr(start, "__code__", None)
+    if code is None or not hidden(code):
+        return []
+    return [frameof(code, {"__name__": start.__module__}, code.co_firstlineno)]
 
 
 def suspended(g: G) -> bool:

@@ -1,0 +1,635 @@
+"""Signals as values on channels: who listens for what, and the goroutine that hands them out.
+
+The way of a signal:
+  1. CPython's handler in C writes its number into a pipe (`signal.set_wakeup_fd`), on whichever
+     thread it runs. The handler in Python does nothing (`_caught`).
+  2. One goroutine reads the pipe (`loop`) and offers the number to each channel that wants it;
+     a full channel goes without. It waits as Go's does, in dumps too (`syscall`), holds no P,
+     also while it hands out, and is there from the first `notify` of a program to its end.
+
+The main thread alone may set handlers, so that is an errand for it (signal_unix.onmain); what
+stood for a signal before is put back when its last listener goes, and at the end.
+
+Nothing is lost when listening ends (`_withdraw`), step by step:
+  1. who ends it, with `Sigqueue.lock`: puts the channel on `stopping`, takes it off `channels`
+  2. the main thread: has the kernel do with the signal what it did before, then Python
+  3. who ends it: leaves a request, and after it a mark in the pipe
+  4. the loop: comes to the mark after all that was caught before 2, and has offered that to the
+     channels on `stopping` as well; answers
+  5. who ends it: takes the channel off `stopping`
+What C caught on another thread before 2 and wrote only after 3 has no listener any more: the
+loop sends it once more, so that it has the effect it has now (`_unheard`).
+
+A listener may be woken from outside, so a program that has one waiting on its channel is not
+dead (`waiting`); Go's detector is silent for good after the first Notify.
+
+Locks: `Sigqueue.lock`, rank SIGQUEUE, guards all writes of its fields; held during an errand,
+and never taken by one. The loop reads `channels` and `stopping` without it: both are replaced
+as a whole, and `stopping` grows before `channels` shrinks. A listener is offered a value with
+no lock held.
+Relies on: a read of one attribute, append and popleft of a deque, being atomic.
+Source: Go 1.27 runtime/sigqueue.go, os/signal. Tests: tests/test_signal.py
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextvars import Context
+from typing import Any, Final
+
+from gopark._runtime.chan import Chan
+from gopark._runtime.deadlock import outside
+from gopark._runtime.errors import ClosedChannelError, ProgramEnded
+from gopark._runtime.lockedm import entersyscall, exitsyscall
+from gopark._runtime.lockrank import Rank, mklock
+from gopark._runtime.newproc import newg
+from gopark._runtime.runq import globrunqput
+from gopark._runtime.runtime2 import (
+    FREETHREADED,
+    GRUNNING,
+    GWAITING,
+    G,
+    M,
+    Waiter,
+    casgstatus,
+    goids,
+    tls,
+)
+from gopark._runtime.signal_unix import Disposition, atend, atfork, onmain, runsonmain, setsignal
+from gopark._runtime.startm import current, handoffp, hooks, mysched, releasep
+
+__all__ = ("ignore", "ignored", "notify", "reset", "stop")
+
+_NSIG: Final = 65  # as in Go: numbers from here on are accepted, and nobody sends them
+_MARK: Final = b"\0"  # in the pipe: a request waits
+_PIPE: Final = 1 << 20  # bytes that the pipe holds if the system allows; 64 KiB else
+_LOOK: Final = 0.05  # seconds
+
+_VALID: Final = frozenset(int(n) for n in signal.valid_signals())
+_IGNORABLE: Final = _VALID - {signal.SIGKILL, signal.SIGSTOP}
+# A handler in Python for these would never run: the instruction that failed is tried again.
+_CATCHABLE: Final = _IGNORABLE - {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+# Its handler stays, for it is how the main thread is reached; by default it is ignored anyway.
+_OURS: Final = frozenset({int(signal.SIGURG)})
+
+Channel = Chan[signal.Signals]
+
+
+def _caught(signum: int, frame: object) -> None:
+    """The handler of a signal that somebody listens for: the C half has done all there is to do."""
+
+
+class Sigqueue:
+    """Who listens in one program."""
+
+    def __init__(self) -> None:
+        self.lock = mklock(Rank.SIGQUEUE)
+        self.ended = False
+        self.channels: dict[Channel, frozenset[int]] = {}
+        self.stopping: tuple[tuple[Channel, frozenset[int]], ...] = ()
+        self.ignoring: set[int] = set()
+        self.before: dict[int, Disposition] = {}  # of what is caught or ignored; main thread only
+        self.r, self.w = _takepipe()
+        self.armed = False  # the pipe is the wake-up descriptor
+        self.otherfd = -1  # the descriptor that stood before; gets all that we get
+        self.looping = False  # the goroutine has been made
+        self.serving = False  # it reads
+        self.ownspipe: list[None] = [None]  # who pops it gives the pipe back
+        self.requests: deque[Any] = deque()  # locks to release, None: the end
+
+    def wanted(self, signum: int) -> bool:
+        return any(signum in sigs for sigs in self.channels.values())
+
+    # --- on the main thread ----------------------------------------------------------------
+
+    def catch(self, sigs: Iterable[int]) -> None:
+        self.arm()
+        for n in sigs:
+            self.ignoring.discard(n)
+            if n not in _OURS:
+                self.before.setdefault(n, Disposition(n))
+                setsignal(n, _caught)
+
+    def release(self, sigs: Iterable[int]) -> None:
+        """Have what stood before, unless the program has set a handler of its own meanwhile."""
+        for n in sigs:
+            old = self.before.pop(n, None)
+            mine = signal.SIG_IGN if n in self.ignoring else _caught
+            self.ignoring.discard(n)
+            if old is not None and signal.getsignal(n) is mine:
+                old.restore()
+
+    def silence(self, sigs: Iterable[int]) -> None:
+        for n in sigs:
+            self.ignoring.add(n)
+            if n not in _OURS:
+                self.before.setdefault(n, Disposition(n))
+                setsignal(n, signal.SIG_IGN)
+
+    def arm(self) -> None:
+        """Have the pipe written to; again if somebody else has set a descriptor meanwhile."""
+        fd = signal.set_wakeup_fd(self.w, warn_on_full_buffer=False)
+        if fd != self.w:
+            self.otherfd = fd
+        self.armed = True
+
+    def disarm(self) -> None:
+        if self.armed:
+            fd = signal.set_wakeup_fd(self.otherfd)
+            if fd != self.w:
+                signal.set_wakeup_fd(fd)  # it was somebody else's by now
+
+    # --- the goroutine ---------------------------------------------------------------------
+
+    def hand(self, signum: int) -> None:
+        """Offer a signal to all who want it, and to those who just stopped."""
+        channels = [ch for ch, sigs in self.channels.items() if signum in sigs]
+        for ch, sigs in self.stopping:
+            if signum in sigs and ch not in channels:
+                channels.append(ch)
+        if not channels:
+            self.unheard(signum)
+            return
+        value: Any = signum
+        try:
+            value = signal.Signals(signum)
+        except ValueError:
+            pass  # most real-time signals have no name
+        for ch in channels:
+            try:
+                ch.try_send(value)
+            except ClosedChannelError:
+                raise ClosedChannelError(
+                    f"send on closed channel: {ch!r} listens for {value!r}; "
+                    "call gopark.signal.stop(ch) before ch.close()"
+                ) from None
+
+    def unheard(self, signum: int) -> None:
+        """Caught, and nobody listens any more: it is to have the effect it would have now."""
+        if signum in _CATCHABLE and signal.getsignal(signum) is signal.SIG_DFL:
+            os.kill(os.getpid(), signum)
+
+    def answer(self) -> bool:
+        """A mark was read. True: it is the end."""
+        try:
+            done = self.requests.popleft()
+        except IndexError:
+            return False
+        if done is None:
+            return True
+        done.release()
+        return False
+
+    def forward(self, data: bytes) -> None:
+        """The wake-up descriptor that stood before ours gets its signals as well."""
+        if self.otherfd >= 0 and (data := data.replace(_MARK, b"")):
+            try:
+                os.write(self.otherfd, data)
+            except OSError:
+                pass
+
+    # --- from any thread -------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Return once all that was caught before this call has been handed out."""
+        done = _thread.allocate_lock()
+        done.acquire()
+        self.requests.append(done)
+        _mark(self.w)
+        m = tls.m
+        g = None if m is None else m.curg
+        if m is None or g is None or self.serving or g.status is not GRUNNING:
+            self.wait(done)
+            return
+        entersyscall(m, g)  # the loop has not begun, and may need our P for that
+        try:
+            self.wait(done)
+        finally:
+            exitsyscall(m, g)
+
+    def wait(self, done: _thread.LockType) -> None:
+        while not done.acquire(timeout=_LOOK):
+            if self.ended and not self.serving:
+                return
+
+
+_now: Sigqueue | None = None  # of the program on the main thread, from its first notify or ignore
+_making = _thread.allocate_lock()  # guards the making of a Sigqueue
+
+
+# --- the pipe ------------------------------------------------------------------------------
+
+# Pipes are used again and never closed. A signal handler that C has begun on another thread
+# may still write to the one of a program that has ended, and not into a file that has its
+# number by then.
+_pipes: Final[deque[tuple[int, int]]] = deque()
+
+
+def _takepipe() -> tuple[int, int]:
+    """An empty pipe that blocks the reader and no writer."""
+    try:
+        r, w = _pipes.pop()
+    except IndexError:
+        r, w = os.pipe()
+        os.set_blocking(w, False)
+        _enlarge(w)
+    os.set_blocking(r, False)
+    try:
+        while os.read(r, _PIPE):
+            pass
+    except BlockingIOError:
+        pass
+    os.set_blocking(r, True)
+    return r, w
+
+
+def _enlarge(fd: int) -> None:
+    """Room for more signals than anybody sends while the interpreter is held up."""
+    try:
+        import fcntl
+
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE)
+    except (ImportError, AttributeError, OSError):
+        pass
+
+
+def _mark(fd: int) -> None:
+    while True:
+        try:
+            os.write(fd, _MARK)
+            return
+        except BlockingIOError:
+            time.sleep(0.001)  # full: the loop is at it
+
+
+# --- the signal goroutine ------------------------------------------------------------------
+
+
+class _Signal(Waiter):
+    """What the signal goroutine waits on. Nobody can take it off: it is told by the pipe."""
+
+    __slots__ = ()
+
+    def unwait(self, g: G) -> bool:
+        return False
+
+
+_anysignal: Final = _Signal()
+
+
+def loop(q: Sigqueue) -> None:
+    """Read signals and hand them out until the program ends. Go: os/signal.loop."""
+    try:
+        q.ownspipe.pop()
+    except IndexError:
+        return  # the program has ended before this began
+    m = tls.m
+    assert m is not None and m.curg is not None
+    g = m.curg
+    q.serving = True
+    _wait(m, g)
+    try:
+        while True:
+            data = os.read(q.r, 4096)
+            q.forward(data)
+            for n in data:
+                if n:
+                    q.hand(n)
+                elif q.answer():
+                    _pipes.append((q.r, q.w))
+                    return
+    finally:
+        q.serving = False
+        g.waiting = g.lockedm = None
+        casgstatus(g, GWAITING, GRUNNING)
+
+
+loop.__module__ = "gopark.signal"
+
+
+def _wait(m: M, g: G) -> None:
+    """To all others the goroutine waits, on this thread, also while it hands out signals."""
+    sched = m.sched
+    assert sched is not None
+    g.waiting = _anysignal
+    g.waitreason = "syscall"
+    g.waitsince = sched.now
+    g.lockedm = m
+    if FREETHREADED:
+        hooks.recordframes(m)
+    casgstatus(g, GRUNNING, GWAITING)
+    p = releasep(m)
+    if p is not None:
+        handoffp(sched, p)
+
+
+# --- for gopark.signal -----------------------------------------------------------------------
+
+
+def notify(ch: Channel, *sigs: int) -> None:
+    """Have the signals sent to a channel from now on, and not do what else they do.
+
+    A signal that finds the channel full is dropped for it: give it room for as many as may
+    come before somebody receives; for one signal, 1 is enough. A further call for the same
+    channel adds to its signals.
+
+    Args:
+        ch: Gets each as a `signal.Signals`.
+        sigs: Numbers, as in the module `signal` of the standard library; none: all signals.
+            What no program can catch (SIGKILL, SIGSTOP, a failed instruction), and numbers
+            that no signal has, are accepted and never come.
+    Raises:
+        TypeError: `ch` is not a channel, or one of `sigs` is not a number.
+        RuntimeError: `gopark.run` is not active in the main thread.
+    Example:
+        >>> import os, signal
+        >>> async def main():
+        ...     ch = gopark.Chan[signal.Signals](1)
+        ...     gopark.signal.notify(ch, signal.SIGHUP, signal.SIGTERM)
+        ...     os.kill(os.getpid(), signal.SIGHUP)
+        ...     print((await ch.recv()).name)
+        >>> gopark.run(main)
+        SIGHUP
+
+    Go: signal.Notify.
+    """
+    _checkchan("notify", ch)
+    add = _numbers("notify", sigs, _CATCHABLE)
+    q = _queue("notify")
+    if not add:
+        return
+    with q.lock:
+        if q.ended:
+            raise ProgramEnded
+        before = q.channels
+        fresh = [n for n in add if not q.wanted(n)]
+        q.channels = {**before, ch: before.get(ch, frozenset()) | add}
+        if fresh:
+            try:
+                onmain(lambda: q.catch(fresh))
+            except RuntimeError:
+                q.channels = before
+                raise
+        first, q.looping = not q.looping, True
+    if first:
+        g = Context().run(newg, next(goids), None, loop, (q,), {}, sys._getframe())
+        g.goglobals = {"__name__": "gopark.signal"}
+        globrunqput(g)
+
+
+def stop(ch: Channel) -> None:
+    """Send no more signals to the channel. When this returns it gets none any more.
+
+    A signal that nobody else listens for does again what it did before. One that comes at
+    this very moment is either sent to the channel or does that.
+
+    Raises:
+        TypeError: `ch` is not a channel.
+    Example:
+        >>> import signal
+        >>> async def main():
+        ...     ch = gopark.Chan[signal.Signals](1)
+        ...     gopark.signal.notify(ch, signal.SIGHUP)
+        ...     gopark.signal.stop(ch)
+        ...     ch.close()
+        >>> gopark.run(main)
+
+    Go: signal.Stop.
+    """
+    _checkchan("stop", ch)
+    q = _now
+    if q is None or ch not in q.channels:
+        return
+    with q.lock:
+        sigs = q.channels.get(ch)
+        if q.ended or sigs is None:
+            return
+        gone = _takeoff(q, {ch: sigs})
+        idle = [n for n in sigs if not q.wanted(n)]
+        if _tochange(q, idle):
+            onmain(lambda: q.release(idle))
+    _settle(q, gone)
+
+
+def ignore(*sigs: int) -> None:
+    """Have the signals do nothing, whoever listened for them; child processes inherit that.
+
+    Args:
+        sigs: Numbers; none: all signals.
+    Raises:
+        TypeError: one of `sigs` is not a number.
+        RuntimeError: `gopark.run` is not active in the main thread.
+    Example:
+        >>> import signal
+        >>> async def main():
+        ...     gopark.signal.ignore(signal.SIGHUP)
+        ...     print(gopark.signal.ignored(signal.SIGHUP))
+        >>> gopark.run(main)
+        True
+
+    Go: signal.Ignore.
+    """
+    ours = _numbers("ignore", sigs, _IGNORABLE if sigs else _CATCHABLE)
+    _cancel("ignore", ours, Sigqueue.silence)
+
+
+def reset(*sigs: int) -> None:
+    """Undo `notify` and `ignore` for the signals: they do again what they did before.
+
+    Args:
+        sigs: Numbers; none: all signals.
+    Raises:
+        TypeError: one of `sigs` is not a number.
+        RuntimeError: `gopark.run` is not active in the main thread.
+    Example:
+        >>> import signal
+        >>> async def main():
+        ...     gopark.signal.ignore(signal.SIGHUP)
+        ...     gopark.signal.reset(signal.SIGHUP)
+        ...     print(gopark.signal.ignored(signal.SIGHUP))
+        >>> gopark.run(main)
+        False
+
+    Go: signal.Reset, which leaves ignored what `Ignore` ignored.
+    """
+    _cancel("reset", _numbers("reset", sigs, _VALID), Sigqueue.release)
+
+
+def ignored(sig: int) -> bool:
+    """Whether a signal would be ignored now; Python ignores SIGPIPE from the start.
+
+    Raises:
+        TypeError: `sig` is not a number.
+    Example:
+        >>> import signal
+        >>> gopark.signal.ignored(signal.SIGTERM), gopark.signal.ignored(signal.SIGPIPE)
+        (False, True)
+
+    Go: signal.Ignored.
+    """
+    numbers = _numbers("ignored", (sig,), _VALID)
+    q = _now
+    if q is not None and numbers & _OURS:
+        return sig in q.ignoring
+    return any(signal.getsignal(n) is signal.SIG_IGN for n in numbers)
+
+
+def _cancel(
+    who: str, sigs: frozenset[int], action: Callable[[Sigqueue, Iterable[int]], None]
+) -> None:
+    """End all listening for these signals, and do something about them on the main thread."""
+    q = _queue(who)
+    with q.lock:
+        if q.ended:
+            raise ProgramEnded
+        gone = _takeoff(q, {ch: had & sigs for ch, had in q.channels.items() if had & sigs})
+        idle = sorted(sigs) if action is Sigqueue.silence else _tochange(q, sigs)
+        if idle:
+            onmain(lambda: action(q, idle))
+    _settle(q, gone)
+
+
+def _tochange(q: Sigqueue, sigs: Iterable[int]) -> list[int]:
+    """Those whose handler is not the one that stood before."""
+    return [n for n in sigs if n in q.before or n in q.ignoring]
+
+
+def _takeoff(q: Sigqueue, gone: dict[Channel, frozenset[int]]) -> list[Any]:
+    """Step 1 of the end of listening; the caller holds the lock."""
+    pairs = list(gone.items())
+    q.stopping = (*q.stopping, *pairs)
+    left = {ch: had - gone.get(ch, frozenset()) for ch, had in q.channels.items()}
+    q.channels = {ch: had for ch, had in left.items() if had}
+    return pairs
+
+
+def _settle(q: Sigqueue, gone: list[Any]) -> None:
+    """Steps 3 to 5."""
+    if not gone:
+        return
+    try:
+        q.settle()
+    finally:
+        with q.lock:
+            q.stopping = tuple(pair for pair in q.stopping if not any(pair is p for p in gone))
+    outside.recheck()
+
+
+def _checkchan(who: str, ch: object) -> None:
+    if isinstance(ch, Chan):
+        return
+    nil = f"os/signal: {who.capitalize()} using nil channel: " if ch is None else ""
+    raise TypeError(f"{nil}{who}() needs a channel, got {ch!r}: {who}(gopark.Chan(1), ...)")
+
+
+def _numbers(who: str, sigs: tuple[int, ...], all_: frozenset[int]) -> frozenset[int]:
+    """Those of `sigs` that something can be done about; all if there are none."""
+    for sig in sigs:
+        if not isinstance(sig, int) or isinstance(sig, bool):
+            raise TypeError(f"{who}() needs signal numbers, got {sig!r}: signal.SIGTERM")
+    return all_.intersection(sigs) if sigs else all_
+
+
+def _queue(who: str) -> Sigqueue:
+    """That of the program, which has to run on the main thread."""
+    global _now
+    if mysched().ended:
+        raise ProgramEnded
+    if not runsonmain():
+        raise RuntimeError(_elsewhere(who))
+    with _making:
+        if _now is None:
+            _now = Sigqueue()
+        return _now
+
+
+def _elsewhere(who: str) -> str:
+    sched = current()
+    m0 = None if sched is None else sched.m0
+    name = next((t.name for t in threading.enumerate() if m0 and t.ident == m0.ident), None)
+    where = "is not active" if m0 is None else f"is active in thread {name!r}"
+    return (
+        f"signal.{who}(): gopark.run {where}. Python lets only the main thread change what a "
+        f"signal does, so call gopark.run there"
+    )
+
+
+# --- the end, fork, deadlock -----------------------------------------------------------------
+
+
+def _end() -> None:
+    """The program has ended; on the main thread: everything is as it was before."""
+    global _now
+    q, _now = _now, None
+    if q is None:
+        return
+    with q.lock:
+        q.ended = True
+        q.channels = {}
+        q.release([*q.before])
+        q.disarm()
+    try:
+        q.ownspipe.pop()
+    except IndexError:
+        q.requests.append(None)
+        _mark(q.w)
+    else:
+        _pipes.append((q.r, q.w))  # the loop never began
+
+
+def _forget() -> Callable[[], None]:
+    """In the child of a fork, which shares the pipe with its parent: nobody listens here."""
+    global _now, _making
+    q, _now = _now, None
+    fds = [*_pipes, *([] if q is None else [(q.r, q.w)])]
+    if q is not None:
+        q.ended = True
+        q.release([*q.before])
+        q.disarm()
+    _pipes.clear()
+    for fd in {fd for pair in fds for fd in pair}:
+        os.close(fd)
+    _making = _thread.allocate_lock()
+    return _afterfork
+
+
+_masks: Final[dict[int, set[int]]] = {}  # by thread
+
+
+def _beforefork() -> None:
+    """What comes while the child still has the parent's pipe must wait. Go: syscall_BeforeFork."""
+    if _now is not None:
+        _masks[_thread.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _VALID)
+
+
+def _afterfork() -> None:
+    mask = _masks.pop(_thread.get_ident(), None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def waiting() -> bool:
+    """A goroutine waits for a signal, so that one may wake it."""
+    q = _now
+    return q is not None and any(_received(ch) for ch in q.channels)
+
+
+def _received(ch: Channel) -> bool:
+    try:
+        return any(not (e.is_select and e.marked) for e in ch._recvq.copy())  # type: ignore[union-attr]
+    except RuntimeError:
+        return True  # it changes, so somebody is awake
+
+
+outside.waiting = waiting
+atend.append(_end)
+atfork.append(_forget)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_beforefork, after_in_parent=_afterfork)
