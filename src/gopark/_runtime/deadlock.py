@@ -49,12 +49,13 @@ _strict = False
 
 
 class _Outside:
-    """Set by extram.py, cgocall.py and sigqueue.py: what could come in from outside."""
+    """Set by extram.py, cgocall.py, signal_unix.py and sigqueue.py: what could come in from outside."""
 
     nlive: Callable[[], int]  # live callback and export objects
     recheck: Callable[[], None]  # ask again: help from outside has become less
     extras: Callable[[], list[M]]  # extra Ms bound to a thread
     waiting: Callable[[], bool]  # a goroutine waits for a signal
+    interrupting: Callable[[], bool]  # a thread is about to interrupt main
 
 
 outside: Final = _Outside()
@@ -102,7 +103,7 @@ def checkdead(sched: Sched) -> str | None:
     # is on its way to may hold a goroutine: whoever has it in hand asks again in the end.
     if any(g.status in (GRUNNABLE, GRUNNING, GSYSCALL) for g in allgs.copy()):
         return None
-    if outside.waiting():
+    if outside.waiting() or outside.interrupting():
         return None
     if not _strict:
         if outside.nlive():

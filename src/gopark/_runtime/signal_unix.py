@@ -40,6 +40,7 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from gopark._runtime import cgocall, lockedm
+from gopark._runtime.deadlock import outside
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.panic import doors, endsched
@@ -418,4 +419,10 @@ def forget() -> None:
         end()
 
 
+def interrupting() -> bool:
+    """A helper is at it. It may be so new that it does not count as a Python thread yet."""
+    return _state.helping
+
+
 doors.bringhome = bringhome
+outside.interrupting = interrupting

@@ -10,7 +10,7 @@ The way of a signal:
 The main thread alone may set handlers, so that is an errand for it (signal_unix.onmain); what
 stood for a signal before is put back when its last listener goes, and at the end.
 
-Nothing is lost when listening ends (`_withdraw`), step by step:
+Nothing is lost when listening ends (`withdrawn`), step by step:
   1. who ends it, with `Sigqueue.lock`: puts the channel on `stopping`, takes it off `channels`
   2. the main thread: has the kernel do with the signal what it did before, then Python
   3. who ends it: leaves a request, and after it a mark in the pipe
@@ -18,7 +18,7 @@ Nothing is lost when listening ends (`_withdraw`), step by step:
      channels on `stopping` as well; answers
   5. who ends it: takes the channel off `stopping`
 What C caught on another thread before 2 and wrote only after 3 has no listener any more: the
-loop sends it once more, so that it has the effect it has now (`_unheard`).
+loop sends it once more, so that it has the effect it has now (`unheard`).
 
 A listener may be woken from outside, so a program that has one waiting on its channel is not
 dead (`waiting`); Go's detector is silent for good after the first Notify.
@@ -28,7 +28,7 @@ and never taken by one. The loop reads `channels` and `stopping` without it: bot
 as a whole, and `stopping` grows before `channels` shrinks. A listener is offered a value with
 no lock held.
 Relies on: a read of one attribute, append and popleft of a deque, being atomic.
-Source: Go 1.27 runtime/sigqueue.go, os/signal. Tests: tests/test_signal.py
+Source: Go 1.27 runtime/sigqueue.go, os/signal. Tests: tests/runtime/test_sigqueue.py
 """
 
 from __future__ import annotations
@@ -65,21 +65,21 @@ from gopark._runtime.runtime2 import (
 from gopark._runtime.signal_unix import Disposition, atend, atfork, onmain, runsonmain, setsignal
 from gopark._runtime.startm import current, handoffp, hooks, mysched, releasep
 
-__all__ = ("ignore", "ignored", "notify", "reset", "stop")
+__all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
 
-_NSIG: Final = 65  # as in Go: numbers from here on are accepted, and nobody sends them
 _MARK: Final = b"\0"  # in the pipe: a request waits
 _PIPE: Final = 1 << 20  # bytes that the pipe holds if the system allows; 64 KiB else
 _LOOK: Final = 0.05  # seconds
 
-_VALID: Final = frozenset(int(n) for n in signal.valid_signals())
-_IGNORABLE: Final = _VALID - {signal.SIGKILL, signal.SIGSTOP}
+VALID: Final = frozenset(int(n) for n in signal.valid_signals())
+IGNORABLE: Final = VALID - {signal.SIGKILL, signal.SIGSTOP}
 # A handler in Python for these would never run: the instruction that failed is tried again.
-_CATCHABLE: Final = _IGNORABLE - {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+CATCHABLE: Final = IGNORABLE - {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
 # Its handler stays, for it is how the main thread is reached; by default it is ignored anyway.
-_OURS: Final = frozenset({int(signal.SIGURG)})
+OURS: Final = frozenset({int(signal.SIGURG)})
 
 Channel = Chan[signal.Signals]
+Listening = tuple[Channel, frozenset[int]]
 
 
 def _caught(signum: int, frame: object) -> None:
@@ -93,7 +93,7 @@ class Sigqueue:
         self.lock = mklock(Rank.SIGQUEUE)
         self.ended = False
         self.channels: dict[Channel, frozenset[int]] = {}
-        self.stopping: tuple[tuple[Channel, frozenset[int]], ...] = ()
+        self.stopping: tuple[Listening, ...] = ()
         self.ignoring: set[int] = set()
         self.before: dict[int, Disposition] = {}  # of what is caught or ignored; main thread only
         self.r, self.w = _takepipe()
@@ -113,7 +113,7 @@ class Sigqueue:
         self.arm()
         for n in sigs:
             self.ignoring.discard(n)
-            if n not in _OURS:
+            if n not in OURS:
                 self.before.setdefault(n, Disposition(n))
                 setsignal(n, _caught)
 
@@ -129,7 +129,7 @@ class Sigqueue:
     def silence(self, sigs: Iterable[int]) -> None:
         for n in sigs:
             self.ignoring.add(n)
-            if n not in _OURS:
+            if n not in OURS:
                 self.before.setdefault(n, Disposition(n))
                 setsignal(n, signal.SIG_IGN)
 
@@ -173,7 +173,7 @@ class Sigqueue:
 
     def unheard(self, signum: int) -> None:
         """Caught, and nobody listens any more: it is to have the effect it would have now."""
-        if signum in _CATCHABLE and signal.getsignal(signum) is signal.SIG_DFL:
+        if signum in CATCHABLE and signal.getsignal(signum) is signal.SIG_DFL:
             os.kill(os.getpid(), signum)
 
     def answer(self) -> bool:
@@ -196,6 +196,76 @@ class Sigqueue:
                 pass
 
     # --- from any thread -------------------------------------------------------------------
+
+    def listen(self, ch: Channel, add: frozenset[int]) -> None:
+        """Go: signal.Notify."""
+        with self.lock:
+            self.alive()
+            before = self.channels
+            fresh = [n for n in add if not self.wanted(n)]
+            self.channels = {**before, ch: before.get(ch, frozenset()) | add}
+            if fresh:
+                try:
+                    onmain(lambda: self.catch(fresh))
+                except RuntimeError:
+                    self.channels = before
+                    raise
+            first, self.looping = not self.looping, True
+        if first:
+            g = Context().run(newg, next(goids), None, loop, (self,), {}, sys._getframe(1))
+            g.goglobals = {"__name__": "gopark.signal"}
+            globrunqput(g)
+
+    def unlisten(self, ch: Channel) -> None:
+        """Go: signal.Stop."""
+        with self.lock:
+            sigs = self.channels.get(ch)
+            if sigs is None:
+                return
+            gone = self.takeoff({ch: sigs})
+            idle = self.changed(n for n in sigs if not self.wanted(n))
+            if idle:
+                onmain(lambda: self.release(idle))
+        self.withdrawn(gone)
+
+    def cancel(self, sigs: frozenset[int], ignore: bool) -> None:
+        """End all listening for these. Go: signal.cancel."""
+        with self.lock:
+            self.alive()
+            had = {ch: mine & sigs for ch, mine in self.channels.items()}
+            gone = self.takeoff({ch: mine for ch, mine in had.items() if mine})
+            idle = [*sigs] if ignore else self.changed(sigs)
+            if idle:
+                onmain(lambda: self.silence(idle) if ignore else self.release(idle))
+        self.withdrawn(gone)
+
+    def alive(self) -> None:
+        if self.ended:
+            raise ProgramEnded
+
+    def changed(self, sigs: Iterable[int]) -> list[int]:
+        """Those whose handler is not the one that stood before."""
+        return [n for n in sigs if n in self.before or n in self.ignoring]
+
+    def takeoff(self, gone: dict[Channel, frozenset[int]]) -> list[Listening]:
+        """Step 1 of the end of listening; the caller holds the lock."""
+        pairs = list(gone.items())
+        self.stopping = (*self.stopping, *pairs)
+        left = {ch: had - gone.get(ch, frozenset()) for ch, had in self.channels.items()}
+        self.channels = {ch: had for ch, had in left.items() if had}
+        return pairs
+
+    def withdrawn(self, gone: list[Listening]) -> None:
+        """Steps 3 to 5."""
+        if not gone:
+            return
+        try:
+            self.settle()
+        finally:
+            with self.lock:
+                left = (pair for pair in self.stopping if not any(pair is p for p in gone))
+                self.stopping = tuple(left)
+        outside.recheck()
 
     def settle(self) -> None:
         """Return once all that was caught before this call has been handed out."""
@@ -330,214 +400,15 @@ def _wait(m: M, g: G) -> None:
         handoffp(sched, p)
 
 
-# --- for gopark.signal -----------------------------------------------------------------------
+# --- the program that runs ---------------------------------------------------------------------
 
 
-def notify(ch: Channel, *sigs: int) -> None:
-    """Have the signals sent to a channel from now on, and not do what else they do.
-
-    A signal that finds the channel full is dropped for it: give it room for as many as may
-    come before somebody receives; for one signal, 1 is enough. A further call for the same
-    channel adds to its signals.
-
-    Args:
-        ch: Gets each as a `signal.Signals`.
-        sigs: Numbers, as in the module `signal` of the standard library; none: all signals.
-            What no program can catch (SIGKILL, SIGSTOP, a failed instruction), and numbers
-            that no signal has, are accepted and never come.
-    Raises:
-        TypeError: `ch` is not a channel, or one of `sigs` is not a number.
-        RuntimeError: `gopark.run` is not active in the main thread.
-    Example:
-        >>> import os, signal
-        >>> async def main():
-        ...     ch = gopark.Chan[signal.Signals](1)
-        ...     gopark.signal.notify(ch, signal.SIGHUP, signal.SIGTERM)
-        ...     os.kill(os.getpid(), signal.SIGHUP)
-        ...     print((await ch.recv()).name)
-        >>> gopark.run(main)
-        SIGHUP
-
-    Go: signal.Notify.
-    """
-    _checkchan("notify", ch)
-    add = _numbers("notify", sigs, _CATCHABLE)
-    q = _queue("notify")
-    if not add:
-        return
-    with q.lock:
-        if q.ended:
-            raise ProgramEnded
-        before = q.channels
-        fresh = [n for n in add if not q.wanted(n)]
-        q.channels = {**before, ch: before.get(ch, frozenset()) | add}
-        if fresh:
-            try:
-                onmain(lambda: q.catch(fresh))
-            except RuntimeError:
-                q.channels = before
-                raise
-        first, q.looping = not q.looping, True
-    if first:
-        g = Context().run(newg, next(goids), None, loop, (q,), {}, sys._getframe())
-        g.goglobals = {"__name__": "gopark.signal"}
-        globrunqput(g)
+def running() -> Sigqueue | None:
+    """That of the program on the main thread, if anybody has asked for it."""
+    return _now
 
 
-def stop(ch: Channel) -> None:
-    """Send no more signals to the channel. When this returns it gets none any more.
-
-    A signal that nobody else listens for does again what it did before. One that comes at
-    this very moment is either sent to the channel or does that.
-
-    Raises:
-        TypeError: `ch` is not a channel.
-    Example:
-        >>> import signal
-        >>> async def main():
-        ...     ch = gopark.Chan[signal.Signals](1)
-        ...     gopark.signal.notify(ch, signal.SIGHUP)
-        ...     gopark.signal.stop(ch)
-        ...     ch.close()
-        >>> gopark.run(main)
-
-    Go: signal.Stop.
-    """
-    _checkchan("stop", ch)
-    q = _now
-    if q is None or ch not in q.channels:
-        return
-    with q.lock:
-        sigs = q.channels.get(ch)
-        if q.ended or sigs is None:
-            return
-        gone = _takeoff(q, {ch: sigs})
-        idle = [n for n in sigs if not q.wanted(n)]
-        if _tochange(q, idle):
-            onmain(lambda: q.release(idle))
-    _settle(q, gone)
-
-
-def ignore(*sigs: int) -> None:
-    """Have the signals do nothing, whoever listened for them; child processes inherit that.
-
-    Args:
-        sigs: Numbers; none: all signals.
-    Raises:
-        TypeError: one of `sigs` is not a number.
-        RuntimeError: `gopark.run` is not active in the main thread.
-    Example:
-        >>> import signal
-        >>> async def main():
-        ...     gopark.signal.ignore(signal.SIGHUP)
-        ...     print(gopark.signal.ignored(signal.SIGHUP))
-        >>> gopark.run(main)
-        True
-
-    Go: signal.Ignore.
-    """
-    ours = _numbers("ignore", sigs, _IGNORABLE if sigs else _CATCHABLE)
-    _cancel("ignore", ours, Sigqueue.silence)
-
-
-def reset(*sigs: int) -> None:
-    """Undo `notify` and `ignore` for the signals: they do again what they did before.
-
-    Args:
-        sigs: Numbers; none: all signals.
-    Raises:
-        TypeError: one of `sigs` is not a number.
-        RuntimeError: `gopark.run` is not active in the main thread.
-    Example:
-        >>> import signal
-        >>> async def main():
-        ...     gopark.signal.ignore(signal.SIGHUP)
-        ...     gopark.signal.reset(signal.SIGHUP)
-        ...     print(gopark.signal.ignored(signal.SIGHUP))
-        >>> gopark.run(main)
-        False
-
-    Go: signal.Reset, which leaves ignored what `Ignore` ignored.
-    """
-    _cancel("reset", _numbers("reset", sigs, _VALID), Sigqueue.release)
-
-
-def ignored(sig: int) -> bool:
-    """Whether a signal would be ignored now; Python ignores SIGPIPE from the start.
-
-    Raises:
-        TypeError: `sig` is not a number.
-    Example:
-        >>> import signal
-        >>> gopark.signal.ignored(signal.SIGTERM), gopark.signal.ignored(signal.SIGPIPE)
-        (False, True)
-
-    Go: signal.Ignored.
-    """
-    numbers = _numbers("ignored", (sig,), _VALID)
-    q = _now
-    if q is not None and numbers & _OURS:
-        return sig in q.ignoring
-    return any(signal.getsignal(n) is signal.SIG_IGN for n in numbers)
-
-
-def _cancel(
-    who: str, sigs: frozenset[int], action: Callable[[Sigqueue, Iterable[int]], None]
-) -> None:
-    """End all listening for these signals, and do something about them on the main thread."""
-    q = _queue(who)
-    with q.lock:
-        if q.ended:
-            raise ProgramEnded
-        gone = _takeoff(q, {ch: had & sigs for ch, had in q.channels.items() if had & sigs})
-        idle = sorted(sigs) if action is Sigqueue.silence else _tochange(q, sigs)
-        if idle:
-            onmain(lambda: action(q, idle))
-    _settle(q, gone)
-
-
-def _tochange(q: Sigqueue, sigs: Iterable[int]) -> list[int]:
-    """Those whose handler is not the one that stood before."""
-    return [n for n in sigs if n in q.before or n in q.ignoring]
-
-
-def _takeoff(q: Sigqueue, gone: dict[Channel, frozenset[int]]) -> list[Any]:
-    """Step 1 of the end of listening; the caller holds the lock."""
-    pairs = list(gone.items())
-    q.stopping = (*q.stopping, *pairs)
-    left = {ch: had - gone.get(ch, frozenset()) for ch, had in q.channels.items()}
-    q.channels = {ch: had for ch, had in left.items() if had}
-    return pairs
-
-
-def _settle(q: Sigqueue, gone: list[Any]) -> None:
-    """Steps 3 to 5."""
-    if not gone:
-        return
-    try:
-        q.settle()
-    finally:
-        with q.lock:
-            q.stopping = tuple(pair for pair in q.stopping if not any(pair is p for p in gone))
-    outside.recheck()
-
-
-def _checkchan(who: str, ch: object) -> None:
-    if isinstance(ch, Chan):
-        return
-    nil = f"os/signal: {who.capitalize()} using nil channel: " if ch is None else ""
-    raise TypeError(f"{nil}{who}() needs a channel, got {ch!r}: {who}(gopark.Chan(1), ...)")
-
-
-def _numbers(who: str, sigs: tuple[int, ...], all_: frozenset[int]) -> frozenset[int]:
-    """Those of `sigs` that something can be done about; all if there are none."""
-    for sig in sigs:
-        if not isinstance(sig, int) or isinstance(sig, bool):
-            raise TypeError(f"{who}() needs signal numbers, got {sig!r}: signal.SIGTERM")
-    return all_.intersection(sigs) if sigs else all_
-
-
-def _queue(who: str) -> Sigqueue:
+def queue(who: str) -> Sigqueue:
     """That of the program, which has to run on the main thread."""
     global _now
     if mysched().ended:
@@ -606,7 +477,7 @@ _masks: Final[dict[int, set[int]]] = {}  # by thread
 def _beforefork() -> None:
     """What comes while the child still has the parent's pipe must wait. Go: syscall_BeforeFork."""
     if _now is not None:
-        _masks[_thread.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, _VALID)
+        _masks[_thread.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, VALID)
 
 
 def _afterfork() -> None:
