@@ -58,7 +58,7 @@ from gopark._runtime.runtime2 import (
 from gopark._runtime.startm import current
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
-__all__ = ("Disposition", "atend", "atfork", "initsig", "onmain", "runsonmain", "setsignal")
+__all__ = ("Disposition", "atend", "atfork", "initsig", "onmain", "runsonmain")
 
 GRACE: Final = 1.0  # seconds
 _PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
@@ -81,6 +81,7 @@ class _State:
         self.lock = mklock(Rank.SIGNAL)
         self.pending = False  # a KeyboardInterrupt is owed to main; cleared by who raises it
         self.helping = False
+        self.busy = False  # errands are being run; main thread only
         self.installed = False  # SIGURG is ours: a program runs on the main thread
         self.putback: Callable[[], None] = _nothing  # have the handlers that stood before
 
@@ -104,27 +105,34 @@ def initsig(sched: Sched) -> Callable[[], None]:
         return _nothing
     before = [Disposition(signal.SIGURG)]
     chained.append(before[0].python)
-    setsignal(signal.SIGURG, _sigurg)
+    signal.signal(signal.SIGURG, _sigurg)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         before.append(Disposition(signal.SIGINT))
-        setsignal(signal.SIGINT, _sigint)
+        signal.signal(signal.SIGINT, _sigint)
     _state.installed = True
 
     def putback() -> None:
-        _state.putback = _nothing
-        for old in before:
-            if signal.getsignal(old.signum) in (_sigint, _sigurg):
-                old.restore()
+        while before:
+            if signal.getsignal(before[-1].signum) in (_sigint, _sigurg):
+                before[-1].restore()
+            before.pop()
         chained.clear()
+        _state.putback = _nothing
 
-    def restore() -> None:
-        for end in atend:
-            end()
+    def end() -> None:
+        for also in atend:
+            also()
         with _state.lock:
             _state.installed = False  # from here on no helper sends a signal
         time.sleep(0)  # one that is on its way meets our handler, not the one we put back
         putback()
-        _raisestray()
+
+    def restore() -> None:
+        while True:
+            try:
+                return end()
+            except BaseException as exc:  # of a handler of the program's own: as if main's
+                sched.exc = sched.exc or exc
 
     _state.putback = putback
     return restore
@@ -136,9 +144,6 @@ _sigaction: Final = ctypes.CDLL(None).sigaction
 _sigaction.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p)
 _SIZE: Final = 256  # bytes; more than a struct sigaction has anywhere
 
-_TRIES: Final = 100
-_strays: Final[list[BaseException]] = []  # raised by handlers that `setsignal` ran
-
 
 class Disposition:
     """What a signal does: by Python's table of handlers, and by the kernel's own.
@@ -147,9 +152,10 @@ class Disposition:
     main thread may change the first.
     """
 
-    __slots__ = ("python", "raw", "signum")
+    __slots__ = ("python", "raw", "restoring", "signum")
 
     def __init__(self, signum: int) -> None:
+        self.restoring = False
         self.signum = signum
         self.python: Any = signal.getsignal(signum)
         self.raw = ctypes.create_string_buffer(_SIZE)
@@ -161,49 +167,26 @@ class Disposition:
         The kernel first: while Python had no handler and C still caught the signal, Python
         would only complain about one that comes.
         """
+        self.restoring = True
         _sigaction(self.signum, self.raw, None)
-        setsignal(self.signum, signal.SIG_DFL if self.python is None else self.python)
+        signal.signal(self.signum, signal.SIG_DFL if self.python is None else self.python)
         _sigaction(self.signum, self.raw, None)  # with the flags
-
-
-def setsignal(signum: int, handler: Any) -> None:
-    """`signal.signal`, whatever the handlers do that it runs before, those of other signals.
-
-    What they raise is raised by `_raisestray`, once all is done.
-    """
-    for _ in range(_TRIES):
-        try:
-            signal.signal(signum, handler)
-            return
-        except BaseException as exc:
-            _strays.append(exc)
-    raise _strays.pop()  # not a handler's: it comes every time
-
-
-def _raisestray() -> None:
-    if _strays:
-        raise _strays.pop(0)
 
 
 # --- errands: what only the main thread may do ---------------------------------------------
 
 
 class _Errand:
-    __slots__ = ("done", "exc", "work")
+    """Done, from the start again, until it comes to its end: a handler of the program's own may
+    raise anywhere in it, and that is for main."""
+
+    __slots__ = ("done", "finished", "work")
 
     def __init__(self, work: Callable[[], None]) -> None:
         self.work = work
-        self.exc: BaseException | None = None
+        self.finished = False
         self.done = _thread.allocate_lock()
         self.done.acquire()
-
-    def run(self) -> None:
-        try:
-            self.work()
-        except BaseException as exc:
-            self.exc = exc
-        finally:
-            self.done.release()
 
 
 _errands: deque[_Errand] = deque()
@@ -219,12 +202,13 @@ def runsonmain() -> bool:
 def onmain(work: Callable[[], None]) -> None:
     """Have the main thread do something between two lines of whatever it runs, and wait for it.
 
-    `work` takes no lock: the main thread may hold it. May be called without a P.
+    `work` takes no lock, for the main thread may hold it, and may be begun several times. May
+    be called without a P.
     """
     main = threading.main_thread().ident
     if _thread.get_ident() == main or main is None:
+        _flush()
         work()
-        _raisestray()
         return
     if signal.getsignal(signal.SIGURG) is not _sigurg:
         raise RuntimeError(
@@ -237,24 +221,44 @@ def onmain(work: Callable[[], None]) -> None:
     while True:
         signal.pthread_kill(main, signal.SIGURG)
         if errand.done.acquire(timeout=pause):
-            break
+            return
         pause = min(pause * 2, _RESEND)
-    if errand.exc is not None:
-        raise errand.exc
+
+
+def _flush() -> None:
+    """Run the handlers of all signals that have come.
+
+    Python runs them in the order of their numbers, and looks up each only when its turn comes.
+    If one is called just now, those of higher numbers are still to come, and were they taken
+    out meanwhile, Python would report signals that it cannot serve. A new signal starts a round
+    of its own, which serves them all.
+    """
+    if signal.getsignal(signal.SIGURG) is not _sigurg:
+        return
+    _thread.interrupt_main(signal.SIGURG)
+    signal.pthread_sigmask(signal.SIG_BLOCK, ())  # looks for signals
 
 
 def _sigurg(signum: int, frame: FrameType | None) -> None:
     """On the main thread, between any two lines: take no lock of ours."""
-    while _errands:
-        try:
-            errand = _errands.popleft()
-        except IndexError:
-            break
-        errand.run()
+    if _state.busy:
+        return  # inside an errand; who waits for the next one will send another signal
+    try:
+        _state.busy = True
+        while _errands:
+            errand = _errands[0]
+            if not errand.finished:
+                _flush()
+                errand.work()
+                errand.finished = True
+            if errand.done.locked():
+                errand.done.release()
+            _errands.popleft()
+    finally:
+        _state.busy = False
     for handler in chained:
         if callable(handler):
             handler(signum, frame)
-    _raisestray()
     _attend(frame)
 
 

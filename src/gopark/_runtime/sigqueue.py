@@ -17,8 +17,9 @@ Nothing is lost when listening ends (`withdrawn`), step by step:
   4. the loop: comes to the mark after all that was caught before 2, and has offered that to the
      channels on `stopping` as well; answers
   5. who ends it: takes the channel off `stopping`
-What C caught on another thread before 2 and wrote only after 3 has no listener any more: the
-loop sends it once more, so that it has the effect it has now (`unheard`).
+One hole is left, which Go closes by counting its handlers: C may have begun to catch a signal
+on another thread than the main one before 2, and be held up until after 3. The kernel gives a
+signal for the process to another thread only while the main one has its hands full.
 
 A listener may be woken from outside, so a program that has one waiting on its channel is not
 dead (`waiting`); Go's detector is silent for good after the first Notify.
@@ -62,7 +63,7 @@ from gopark._runtime.runtime2 import (
     goids,
     tls,
 )
-from gopark._runtime.signal_unix import Disposition, atend, atfork, onmain, runsonmain, setsignal
+from gopark._runtime.signal_unix import Disposition, atend, atfork, onmain, runsonmain
 from gopark._runtime.startm import current, handoffp, hooks, mysched, releasep
 
 __all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
@@ -107,7 +108,7 @@ class Sigqueue:
     def wanted(self, signum: int) -> bool:
         return any(signum in sigs for sigs in self.channels.values())
 
-    # --- on the main thread ----------------------------------------------------------------
+    # --- on the main thread; each may be broken off and begun again -------------------------
 
     def catch(self, sigs: Iterable[int]) -> None:
         self.arm()
@@ -115,23 +116,25 @@ class Sigqueue:
             self.ignoring.discard(n)
             if n not in OURS:
                 self.before.setdefault(n, Disposition(n))
-                setsignal(n, _caught)
+                signal.signal(n, _caught)
 
     def release(self, sigs: Iterable[int]) -> None:
         """Have what stood before, unless the program has set a handler of its own meanwhile."""
         for n in sigs:
-            old = self.before.pop(n, None)
-            mine = signal.SIG_IGN if n in self.ignoring else _caught
+            old = self.before.get(n)
+            if old is not None:
+                mine = signal.SIG_IGN if n in self.ignoring else _caught
+                if old.restoring or signal.getsignal(n) is mine:
+                    old.restore()
+                self.before.pop(n, None)
             self.ignoring.discard(n)
-            if old is not None and signal.getsignal(n) is mine:
-                old.restore()
 
     def silence(self, sigs: Iterable[int]) -> None:
         for n in sigs:
             self.ignoring.add(n)
             if n not in OURS:
                 self.before.setdefault(n, Disposition(n))
-                setsignal(n, signal.SIG_IGN)
+                signal.signal(n, signal.SIG_IGN)
 
     def arm(self) -> None:
         """Have the pipe written to; again if somebody else has set a descriptor meanwhile."""
@@ -154,9 +157,6 @@ class Sigqueue:
         for ch, sigs in self.stopping:
             if signum in sigs and ch not in channels:
                 channels.append(ch)
-        if not channels:
-            self.unheard(signum)
-            return
         value: Any = signum
         try:
             value = signal.Signals(signum)
@@ -170,11 +170,6 @@ class Sigqueue:
                     f"send on closed channel: {ch!r} listens for {value!r}; "
                     "call gopark.signal.stop(ch) before ch.close()"
                 ) from None
-
-    def unheard(self, signum: int) -> None:
-        """Caught, and nobody listens any more: it is to have the effect it would have now."""
-        if signum in CATCHABLE and signal.getsignal(signum) is signal.SIG_DFL:
-            os.kill(os.getpid(), signum)
 
     def answer(self) -> bool:
         """A mark was read. True: it is the end."""
@@ -207,7 +202,7 @@ class Sigqueue:
             if fresh:
                 try:
                     onmain(lambda: self.catch(fresh))
-                except RuntimeError:
+                except BaseException:
                     self.channels = before
                     raise
             first, self.looping = not self.looping, True
@@ -218,26 +213,29 @@ class Sigqueue:
 
     def unlisten(self, ch: Channel) -> None:
         """Go: signal.Stop."""
-        with self.lock:
-            sigs = self.channels.get(ch)
-            if sigs is None:
-                return
-            gone = self.takeoff({ch: sigs})
-            idle = self.changed(n for n in sigs if not self.wanted(n))
-            if idle:
-                onmain(lambda: self.release(idle))
-        self.withdrawn(gone)
+        gone: list[Listening] = []
+        try:
+            with self.lock:
+                sigs = self.channels.get(ch, frozenset())
+                gone += self.takeoff({ch: sigs})
+                idle = self.changed(n for n in sigs if not self.wanted(n))
+                if idle:
+                    onmain(lambda: self.release(idle))
+        finally:
+            self.withdrawn(gone)
 
     def cancel(self, sigs: frozenset[int], ignore: bool) -> None:
         """End all listening for these. Go: signal.cancel."""
-        with self.lock:
-            self.alive()
-            had = {ch: mine & sigs for ch, mine in self.channels.items()}
-            gone = self.takeoff({ch: mine for ch, mine in had.items() if mine})
-            idle = [*sigs] if ignore else self.changed(sigs)
-            if idle:
-                onmain(lambda: self.silence(idle) if ignore else self.release(idle))
-        self.withdrawn(gone)
+        gone: list[Listening] = []
+        try:
+            with self.lock:
+                self.alive()
+                gone += self.takeoff({ch: mine & sigs for ch, mine in self.channels.items()})
+                idle = [*sigs] if ignore else self.changed(sigs)
+                if idle:
+                    onmain(lambda: self.silence(idle) if ignore else self.release(idle))
+        finally:
+            self.withdrawn(gone)
 
     def alive(self) -> None:
         if self.ended:
@@ -249,7 +247,7 @@ class Sigqueue:
 
     def takeoff(self, gone: dict[Channel, frozenset[int]]) -> list[Listening]:
         """Step 1 of the end of listening; the caller holds the lock."""
-        pairs = list(gone.items())
+        pairs = [pair for pair in gone.items() if pair[1]]
         self.stopping = (*self.stopping, *pairs)
         left = {ch: had - gone.get(ch, frozenset()) for ch, had in self.channels.items()}
         self.channels = {ch: had for ch, had in left.items() if had}
