@@ -49,7 +49,7 @@ _strict = False
 
 
 class _Outside:
-    """Set by extram.py, cgocall.py, signal_unix.py and sigqueue.py: what could come in from outside."""
+    """Set by extram, cgocall, signal_unix and sigqueue: what could come in from outside."""
 
     nlive: Callable[[], int]  # live callback and export objects
     recheck: Callable[[], None]  # ask again: help from outside has become less

@@ -175,8 +175,8 @@ def _program(
         if forks != _forks:
             raise RuntimeError("a forked child came back to run(); end it with os._exit")
     finally:
-        restorequit()
         restore()
+        restorequit()
         if forks == _forks:
             _end(sched, m)
             if coro is not None and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:

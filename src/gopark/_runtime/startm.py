@@ -363,8 +363,10 @@ def notesleep(m: M, timeout: float = -1) -> bool:
     On the main thread a signal may come between the interpreter's last look for one and the
     start of the wait, which then does not end. So that thread looks once more, soon.
     """
-    if timeout < 0 and m.m0 and m.park.sleep(_SIGNALCHECK):
-        return True
+    if m.m0 and not 0 <= timeout <= _SIGNALCHECK:
+        if m.park.sleep(_SIGNALCHECK):
+            return True
+        timeout -= _SIGNALCHECK if timeout > 0 else 0
     return m.park.sleep(timeout)
 
 
