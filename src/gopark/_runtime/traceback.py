@@ -89,6 +89,7 @@ drivers: Final[set[CodeType]] = set()  # `block`: its coroutine's frames, while 
 internal: Final[set[CodeType]] = set()  # what such code of ours calls is no user's frame
 
 _hidden_files: Final[dict[str, bool]] = {}
+_paths: Final[dict[str, str]] = {}
 
 paniccode: Final[list[CodeType]] = []  # of the function that stands between them
 goexitcode: Final[list[CodeType]] = []  # of goexit, which shows under what a cleanup of it raised
@@ -350,7 +351,7 @@ def excstack(exc: BaseException) -> list[Frame]:
         if frame is None:
             frames.append(panicframe())
         elif frame.f_code in goexitcode:
-            frames.append(("gopark.goexit", os.path.abspath(frame.f_code.co_filename), line))
+            frames.append(("gopark.goexit", pathof(frame.f_code.co_filename), line))
         elif shown(frame.f_code):
             if inside is not None and not frames and publicname(inside.f_code):
                 frames.append(publicframe(inside.f_code, inside.f_lineno))
@@ -431,10 +432,15 @@ def panicframe() -> Frame:
 
 
 def frameof(code: CodeType, names: dict[str, Any], line: int | None) -> Frame:
-    file = code.co_filename
-    if not file.startswith("<"):
-        file = os.path.abspath(file)
-    return funcname(code, names), file, line or code.co_firstlineno
+    return funcname(code, names), pathof(code.co_filename), line or code.co_firstlineno
+
+
+def pathof(file: str) -> str:
+    """The whole path of a source file; finding it takes as long as all else of a frame."""
+    path = _paths.get(file)
+    if path is None:
+        path = _paths[file] = file if file.startswith("<") else os.path.abspath(file)
+    return path
 
 
 def funcname(code: CodeType, names: dict[str, Any]) -> str:
@@ -464,7 +470,7 @@ def publicname(code: CodeType) -> str:
 
 
 def publicframe(code: CodeType, line: int) -> Frame:
-    return publicname(code), os.path.abspath(code.co_filename), line
+    return publicname(code), pathof(code.co_filename), line
 
 
 def lineat(code: CodeType, lasti: int) -> int:
