@@ -262,12 +262,14 @@ def startable(
 
 def checkcall(who: str, fn: object, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
     """As `startable`, for a call that comes later: raise TypeError unless it can be made."""
-    if type(fn) is MethodType and type(fn.__func__) is FunctionType:
-        method, args = fn.__func__, (fn.__self__, *args)
-        if _fits(method, method.__code__, args, kwargs):
-            fn = method
-        else:
-            args = args[1:]
+    if type(fn) is FunctionType:
+        if _fits(fn, fn.__code__, args, kwargs, _CO_UNUSUAL & ~_CO_COROUTINE):
+            return
+    elif type(fn) is MethodType and type(fn.__func__) is FunctionType:
+        method = fn.__func__
+        bound = (fn.__self__, *args)
+        if _fits(method, method.__code__, bound, kwargs, _CO_UNUSUAL & ~_CO_COROUTINE):
+            return
     startable_check(who, fn)
     assert callable(fn)
     _checkargs(who, fn, args, kwargs)
@@ -334,10 +336,14 @@ def _codeof(fn: object) -> CodeType | None:
 
 
 def _fits(
-    fn: object, code: CodeType | None, args: tuple[object, ...], kwargs: dict[str, object]
+    fn: object,
+    code: CodeType | None,
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    unusual: int = _CO_UNUSUAL,
 ) -> bool:
     """A cheap yes; where it says no, the signature has the last word."""
-    if code is None or kwargs or code.co_flags & _CO_UNUSUAL or code.co_kwonlyargcount:
+    if code is None or kwargs or code.co_flags & unusual or code.co_kwonlyargcount:
         return False
     missing = code.co_argcount - len(args)
     defaults = fn.__defaults__ if type(fn) is FunctionType else None

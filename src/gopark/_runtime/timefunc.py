@@ -5,13 +5,12 @@ what `after_func` returns. The goroutine is made when the timer fires, by the M 
 the timers, between two goroutines; a function that is no plain `async def` is not even
 called there, for what it does is the user's, and it may wait.
 
-Locks: none of its own but `_moving`, under which a timer goes over to another program.
+Locks: none of its own; what the heap looks at is guarded by the heap's.
 Source: Go 1.27 time/sleep.go (AfterFunc, goFunc). Tests: tests/test_time.py
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from inspect import CO_COROUTINE
@@ -24,11 +23,10 @@ from gopark._runtime.runq import globrunqput, runqput
 from gopark._runtime.runtime2 import goids, tls
 from gopark._runtime.startm import mysched
 from gopark._runtime.timechan import Timer, seconds
-from gopark._runtime.timer import Timer as HeapTimer
+from gopark._runtime.timer import Timers
 
 __all__ = ("after_func",)
 
-_moving: Final = threading.Lock()
 _UNCHECKED: Final = (BuiltinFunctionType, type)  # their own errors will tell
 
 
@@ -66,12 +64,13 @@ def after_func(
 
 
 class _FuncTimer(Timer):
-    """What `after_func` returns."""
+    """What `after_func` returns. To the heap it is a timer of its own kind, with `arg` itself."""
 
-    __slots__ = ("args", "ctx", "fn", "kwargs", "timer")
+    __slots__ = ("_args", "_ctx", "_fn", "_kwargs", "arg", "f", "seq", "timers", "when")
 
     c = None  # type: ignore[assignment]
-    ctx: Context
+    _ctx: Context
+    timers: Timers
 
     def __init__(
         self,
@@ -80,39 +79,29 @@ class _FuncTimer(Timer):
         args: tuple[object, ...],
         kwargs: dict[str, object],
     ) -> None:
-        self.fn = fn
-        self.args = args
-        self.kwargs = kwargs
-        self.ctx = copy_context()
-        self.timer = timer = HeapTimer(mysched().timers, _when(delay), _gofunc, self)
-        timer.start()
+        self._fn = fn
+        self._args = args
+        self._kwargs = kwargs
+        self._ctx = copy_context()
+        self.f = _gofunc
+        self.arg: Any = self
+        self.when = monotonic() + delay if delay > 0 else monotonic()
+        self.timers = timers = mysched().timers
+        if timers.add(self):
+            timers.wake()
 
     def stop(self) -> bool:
-        return self.timer.stop()
+        return self.timers.delete(self)
 
     def reset(self, duration: float) -> bool:
         delay = seconds("Timer.reset", duration)
-        timers = mysched().timers
-        moved = self.timer.timers is not timers and self._move(timers)
-        pending, first = timers.modify(self.timer, _when(delay), self)
+        timers: Timers = mysched().timers
+        moved = self.timers is not timers and self.timers.leave(self, timers)
+        when = monotonic() + delay if delay > 0 else monotonic()
+        pending, first = timers.modify(self, when, self)
         if first:
             timers.wake()
         return pending or moved
-
-    def _move(self, timers: Any) -> bool:
-        """To the heap of the program that runs now; whether it was pending in the other."""
-        with _moving:
-            old = self.timer
-            if old.timers is timers:
-                return False
-            pending = old.stop()
-            self.timer = HeapTimer(timers, 0.0, _gofunc, None)
-            return pending
-
-
-def _when(delay: float) -> float:
-    now = monotonic()
-    return now + delay if delay > 0 else now
 
 
 def _isasync(fn: object) -> bool:
@@ -127,10 +116,10 @@ def _gofunc(t: _FuncTimer) -> None:
     m = tls.m
     if m is not None and m.sched is not None and m.sched.ended:
         return
-    fn, args, kwargs = t.fn, t.args, t.kwargs
+    fn, args, kwargs = t._fn, t._args, t._kwargs
     coro: Any = fn(*args, **kwargs) if _isasync(fn) else None
     g = newg(next(goids), coro, fn, args, kwargs, None)
-    g.ctx = t.ctx.copy()  # not the context itself, in which an earlier run may still be
+    g.ctx = t._ctx.copy()  # not the context itself, in which an earlier run may still be
     g.gocode, g.gopc, g.goglobals = _CREATOR, 0, _PACKAGE
     g.m = m
     if m is None or (p := m.p) is None:

@@ -22,12 +22,12 @@ import heapq
 import itertools
 from collections.abc import Callable
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.runtime2 import G, Waiter
 
-__all__ = ("NEVER", "Timer", "Timers")
+__all__ = ("NEVER", "Timed", "Timer", "Timers")
 
 NEVER: Final = inf
 _FEW: Final = 64
@@ -35,11 +35,20 @@ _STEP: Final = 8  # entries moved at each add and delete; 3 would be enough to c
 _BATCH: Final = 256  # timers run in one go
 
 
+class Timed(Protocol):
+    """What the heap knows of a timer. All but `f` is guarded by `timers.lock`."""
+
+    arg: Any
+    f: Callable[[Any], object]
+    seq: int  # that of its entry in the heap; 0: it is not going to run
+    timers: Timers
+    when: float
+
+
 class Timer(Waiter):
     """Calls `f(arg)` at `when`. `f` runs on a scheduler thread: it must not wait or raise.
 
-    It may be started again, by `modify`, before or after it has run. All but `f` is guarded
-    by `timers.lock`.
+    It may be started again, by `modify`, before or after it has run.
     """
 
     __slots__ = ("arg", "f", "seq", "timers", "when")
@@ -49,7 +58,7 @@ class Timer(Waiter):
         self.when = when
         self.f = f
         self.arg = arg
-        self.seq = 0  # that of its entry in the heap; 0: it is not going to run
+        self.seq = 0
 
     @property
     def pending(self) -> bool:
@@ -75,7 +84,7 @@ class Timer(Waiter):
             return look(g) if self.seq else []
 
 
-Entry = tuple[float, int, Timer]
+Entry = tuple[float, int, Timed]
 
 # Timers of one instant run in the order they were added. Over all heaps, so that an entry whose
 # timer has gone to the heap of another program is dead for certain.
@@ -103,12 +112,12 @@ class Timers:
     def __len__(self) -> int:
         return len(self._heap) + len(self._old)
 
-    def add(self, t: Timer) -> bool:
+    def add(self, t: Timed) -> bool:
         """Start a timer that is not pending. True: it is the first now, and the caller wakes."""
         with self.lock:
             return self._put(t)
 
-    def _put(self, t: Timer) -> bool:
+    def _put(self, t: Timed) -> bool:
         t.seq = seq = next(_seq)
         heapq.heappush(self._heap, (t.when, seq, t))
         if self._old:
@@ -119,16 +128,16 @@ class Timers:
         self.armed[:] = (True,)
         return True
 
-    def delete(self, t: Timer) -> bool:
+    def delete(self, t: Timed) -> bool:
         """Stop a timer; True if it was going to run."""
         with self.lock:
-            if not t.seq:
+            if not t.seq or t.timers is not self:
                 return False
             t.arg = None  # a stopped timer keeps nothing alive while its entry waits for removal
             self._drop(t)
             return True
 
-    def modify(self, t: Timer, when: float, arg: Any) -> tuple[bool, bool]:
+    def modify(self, t: Timed, when: float, arg: Any) -> tuple[bool, bool]:
         """Let it run at `when`, pending or not: whether it was, and whether the caller wakes."""
         with self.lock:
             pending = t.seq != 0
@@ -138,7 +147,17 @@ class Timers:
             t.arg = arg
             return pending, self._put(t)
 
-    def _drop(self, t: Timer) -> None:
+    def leave(self, t: Timed, other: Timers) -> bool:
+        """It goes over to another program, not pending there yet; True if it was here."""
+        with self.lock:
+            pending = t.seq != 0 and t.timers is self
+            if pending:
+                self._drop(t)
+            if t.timers is self:
+                t.timers = other
+            return pending
+
+    def _drop(self, t: Timed) -> None:
         """The entry of a pending timer is dead from here on."""
         t.seq = 0
         self._ndead += 1
