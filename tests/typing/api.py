@@ -33,6 +33,12 @@ async def main() -> None:
     assert_type(gopark.runtime.num_goroutine(), int)
     assert_type(gopark.runtime.stack(all=True), str)
     assert_type(await gopark.time.after(1.0).recv(), float | None)
+    assert_type(gopark.time.tick(1), Chan[float] | None)
+    timer = gopark.time.Timer(1)
+    assert_type(await timer.c.recv_ok(), tuple[float | None, bool])
+    assert_type(timer.stop(), bool)
+    assert_type(gopark.time.Ticker(1.0).reset(2), None)
+    assert_type(gopark.time.after_func(1, double, 1, ch), gopark.time.Timer)
 
 
 assert_type(gopark.run(double, 1, Chan[int]()), int)

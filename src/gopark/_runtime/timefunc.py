@@ -70,6 +70,8 @@ class _FuncTimer(Timer):
 
     c = None  # type: ignore[assignment]
     _ctx: Context
+    f: Callable[[Any], object]
+    seq: int
     timers: Timers
 
     def __init__(
