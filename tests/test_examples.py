@@ -92,3 +92,18 @@ def test_errgroup_fetch():
         "twenty ask for the same page at once:",
         "  <page of alpha> was loaded 1 time",
     ]
+
+
+def test_context_tree():
+    assert output("context_tree.py") == (
+        "Ada's book is in the memory\n"
+        "  archive: context canceled: the book is found\n"
+        "  disk: context canceled: the book is found\n"
+        "  memory: found it\n"
+        "  moon: context deadline exceeded: the moon is too far\n"
+        "now without memory\n"
+        "nothing found: the reader has left\n"
+        "  archive: context deadline exceeded: the reader has left\n"
+        "  disk: context deadline exceeded: the reader has left\n"
+        "  moon: context deadline exceeded: the moon is too far\n"
+    )

@@ -8,7 +8,8 @@ import pytest
 
 import gopark
 from gopark import context, go, recv, select, send
-from gopark.context import background
+from gopark.context import DeadlineExceeded, background
+from gopark.sync import Cond, Mutex, WaitGroup
 
 SHORT = 0.001
 
@@ -92,3 +93,36 @@ async def test_example_after_func_merge(capsys):
     cancel()
     assert ctx1.err() is None
     assert capsys.readouterr().out == "ctx2 canceled\n"
+
+
+@pytest.mark.go("context", "ExampleAfterFunc_cond")
+@pytest.mark.usefixtures("procs")
+async def test_example_after_func_cond(capsys):
+    async def wait_on_cond(ctx, cond, met):
+        async def wake():
+            async with cond.locker:  # or it might be in between `met` and `wait`
+                cond.broadcast()
+
+        stop = context.after_func(ctx, wake)
+        try:
+            while not met():
+                await cond.wait()
+                if ctx.err() is not None:
+                    raise ctx.err()
+        finally:
+            stop()
+
+    cond = Cond(Mutex())
+
+    async def waiter():
+        with context.with_timeout(background(), SHORT) as ctx:
+            async with cond.locker:
+                try:
+                    await wait_on_cond(ctx, cond, lambda: False)
+                except DeadlineExceeded as error:
+                    print(error)
+
+    async with WaitGroup() as wg:
+        for _ in range(4):
+            wg.go(waiter)
+    assert capsys.readouterr().out == "context deadline exceeded\n" * 4
