@@ -2,7 +2,8 @@
 
 The request has a deadline. Below it each place is searched under a context of its own, for as
 long as patience with that place lasts; the first answer cancels all others, with a cause that
-says why they were stopped. Nobody waits for anything without waiting for the end of its context, too.
+says why they were stopped. Nobody waits for anything without waiting for the end of its context
+as well.
 
     python examples/context_tree.py
 """
