@@ -162,11 +162,13 @@ async def test_example_group_pipeline():
     numbers, squares = gopark.Chan(), gopark.Chan()
 
     async def produce():
-        for n in range(100):
-            index, _, _ = await gopark.select(gopark.send(numbers, n), recv(ctx.done()))
-            if index == 1:
-                raise ctx.err()
-        numbers.close()
+        try:
+            for n in range(100):
+                index, _, _ = await gopark.select(gopark.send(numbers, n), recv(ctx.done()))
+                if index == 1:
+                    raise ctx.err()
+        finally:
+            numbers.close()
 
     async def square():
         async for n in numbers:

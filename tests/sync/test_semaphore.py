@@ -75,8 +75,8 @@ async def test_weighted_acquire():
     """A wait that its context ends leaves the units to others."""
     sem = semaphore.Weighted(2)
 
-    async def try_acquire(n):
-        with context.with_timeout(context.background(), 0.005) as ctx:
+    async def try_acquire(n, patience):
+        with context.with_timeout(context.background(), patience) as ctx:
             try:
                 await sem.acquire(n, ctx)
             except context.DeadlineExceeded:
@@ -84,11 +84,11 @@ async def test_weighted_acquire():
             return True
 
     await sem.acquire(1)
-    tries = [await try_acquire(1), await try_acquire(1)]
+    tries = [await try_acquire(1, 60), await try_acquire(1, 0.005)]
     sem.release(2)
-    tries.append(await try_acquire(1))
+    tries.append(await try_acquire(1, 60))
     await sem.acquire(1)
-    tries.append(await try_acquire(1))
+    tries.append(await try_acquire(1, 0.005))
     assert tries == [True, False, True, False]
 
 
