@@ -4,8 +4,11 @@ They are one context variable, so that `go` hands them on with the context it co
 Dumps show them if `GOPARKDEBUG=tracebacklabels=1` says so, sorted, in braces behind the status;
 without it a header holds what every reader of Go's dumps knows.
 
-On a free-threaded build the context of a goroutine that another thread runs cannot be read;
-its labels do not show, as its stack does not.
+A goroutine that waits on a thread keeps its context there, out of the sight of others, so for
+dumps it leaves its labels in `_pinned` meanwhile. On a free-threaded build the context of a
+goroutine that another thread runs cannot be read; its labels do not show, as its stack does not.
+
+Relies on: storing, reading and popping an item of a dict being atomic on both builds.
 
 Source: Go 1.27 runtime/proflabel.go, traceback.go (goroutineheader), print.go (printquoted).
 Tests: tests/conformance/traceback/test_labels.py
@@ -15,10 +18,11 @@ from __future__ import annotations
 
 import re
 from contextvars import Context, ContextVar
-from typing import Final
+from typing import Any, Final
 
+from gopark._runtime import lockedm
 from gopark._runtime.lockrank import debugvar
-from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, getg
+from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, M, Sched, getg
 from gopark._runtime.traceback import doors
 
 __all__ = ("Labels", "getproflabel", "install", "setproflabel")
@@ -42,8 +46,36 @@ def getproflabel() -> Labels:
 
 def install() -> None:
     """Have headers show labels, if GOPARKDEBUG asks for it."""
-    if debugvar("tracebacklabels") == "1":
-        doors.labels = _text
+    if debugvar("tracebacklabels") != "1":
+        return
+    doors.labels = _text
+    mpark, requeue = lockedm.mpark, lockedm.requeue
+
+    def pinnedmpark(m: M, g: G) -> None:
+        with _Pinned(g):
+            mpark(m, g)
+
+    def pinnedrequeue(sched: Sched, m: M, g: G) -> None:
+        with _Pinned(g):
+            requeue(sched, m, g)
+
+    lockedm.mpark, lockedm.requeue = pinnedmpark, pinnedrequeue
+
+
+_pinned: Final[dict[G, Labels]] = {}
+
+
+class _Pinned:
+    """While a goroutine waits on its thread, its labels lie where all can read them."""
+
+    def __init__(self, g: G) -> None:
+        self.g = g
+
+    def __enter__(self) -> None:
+        _pinned[self.g] = _labelsof(self.g)
+
+    def __exit__(self, *_: object) -> None:
+        _pinned.pop(self.g, None)
 
 
 def _text(g: G) -> str:
@@ -52,19 +84,27 @@ def _text(g: G) -> str:
 
 
 def _labelsof(g: G) -> Labels:
-    ctx = g.ctx
-    if ctx is None:
-        return ()
+    pinned = _pinned.get(g)
+    if pinned is not None:
+        return pinned
+    ctx = _contextof(g)
+    if ctx is None:  # that of a thread of Python's, which only it can read
+        return _labels.get() if g is getg() else ()
     if not FREETHREADED or g is getg():
-        return _read(ctx)
+        return ctx.get(_labels, ())
     waiting = g.waiting
     if g.status is not GWAITING or waiting is None:
         return ()
-    return tuple(waiting.frozen(g, lambda _: [*_read(ctx)]))
+    return tuple(waiting.frozen(g, lambda _: [*ctx.get(_labels, ())]))
 
 
-def _read(ctx: Context) -> Labels:
-    return ctx.get(_labels, ())
+def _contextof(g: G) -> Context | None:
+    ctx: Any = g.ctx
+    if ctx is None and (m := g.m) is not None and m.g is g:
+        ctx = m.ctx  # a callback from C runs in that of its thread
+    if not isinstance(ctx, Context):
+        ctx = getattr(ctx, "ctx", None)  # of checkmode.py
+    return ctx if isinstance(ctx, Context) else None
 
 
 def _quoted(text: str) -> str:

@@ -21,9 +21,10 @@ LABELS = [
 
 
 @pytest.mark.go("runtime", "TestTracebackGoroutineLabels")
-def test_traceback_goroutine_labels():
+@pytest.mark.parametrize("more", ["", ",checksched=1,tracebackancestors=1"])
+def test_traceback_goroutine_labels(more):
     """In the parent, in a child that runs, and in one that waits, seen by another."""
-    ended = run("testprog", "TracebackLabels", env={"GOPARKDEBUG": "tracebacklabels=1"})
+    ended = run("testprog", "TracebackLabels", env={"GOPARKDEBUG": f"tracebacklabels=1{more}"})
     assert (ended.stderr, ended.status) == ("", 0)
     lines = ended.stdout.splitlines()
     assert lines[:-1] == [
@@ -51,3 +52,17 @@ def test_traceback_goroutine_labels__in_the_report_of_a_panic():
     assert ended.status == 2
     assert " [running] {job: failed}:\n" in ended.stderr
     assert "goroutine 1 [select (no cases)]:\n" in ended.stderr
+
+
+def test_labels_of_goroutines_that_wait_on_a_thread():
+    ended = run("testprog", "LabelsOnThreads", env={"GOPARKDEBUG": "tracebacklabels=1"})
+    assert (ended.stderr, ended.status) == ("", 0)
+    assert sorted(ended.stdout.splitlines()) == sorted(
+        [
+            "[chan receive] {kind: plain}:",
+            "[chan receive] {kind: parent}:",
+            "[chan receive, locked to thread] {kind: locked}:",
+            "[chan receive, locked to thread] {kind: plain}:",  # the callback
+            "[chan receive, locked to thread] {kind: thread}:",
+        ]
+    )

@@ -309,3 +309,46 @@ async def panic_labels() -> None:
 
     await gopark.pprof.do(gopark.context.background(), gopark.pprof.labels("job", "failed"), fails)
     await gopark.select()
+
+
+@register("LabelsOnThreads")
+async def labels_on_threads() -> None:
+    """Goroutines that wait on a thread: plain, locked, a callback, a thread of Python's."""
+
+    def mark(name: str) -> None:
+        pairs = gopark.pprof.labels("kind", name)
+        ctx = gopark.pprof.with_labels(gopark.context.background(), pairs)
+        gopark.pprof.set_goroutine_labels(ctx)
+
+    def plain() -> None:
+        mark("plain")
+        gopark.block(release.recv())
+
+    def inherits() -> None:
+        gopark.block(release.recv())
+
+    async def locked() -> None:
+        gopark.runtime.lock_os_thread()
+        mark("locked")
+        await release.recv()
+
+    async def waits() -> None:
+        mark("thread")
+        await release.recv()
+
+    release = gopark.Chan()
+    for fn in plain, locked:
+        gopark.go(fn)
+    mark("parent")
+    gopark.go(inherits)
+    thread = threading.Thread(target=gopark.cgo.callback(plain))
+    thread.start()
+    other = threading.Thread(target=lambda: gopark.block(waits()))
+    other.start()
+    while gopark.runtime.stack(all=True).count("[chan receive") < 5:
+        await gopark.time.sleep(0.001)
+    for part in gopark.runtime.stack(all=True).split("\n\n")[1:]:
+        print(part.splitlines()[0].split(" ", 2)[2])
+    release.close()
+    for each in thread, other:
+        gopark.cgo.call(each.join)
