@@ -421,18 +421,18 @@ async def test_after_func_passes_arguments_and_the_variables_of_who_asked():
     ctx, cancel = context.with_cancel(background())
     said = Chan(2)
 
-    async def coroutine(word):
-        await said.send((word, variable.get()))
+    async def coroutine(word, more):
+        await said.send((word + more, variable.get()))
 
-    def plain(word):
-        gopark.block(said.send((word, variable.get())))
+    def plain(word, *, more):
+        gopark.block(said.send((word + more, variable.get())))
 
     variable.set("asker")
-    context.after_func(ctx, coroutine, "a")
-    context.after_func(ctx, plain, "b")
+    context.after_func(ctx, coroutine, "a", "1")
+    context.after_func(ctx, plain, "b", more="2")
     variable.set("canceller")
     cancel()
-    assert {await said.recv() for _ in range(2)} == {("a", "asker"), ("b", "asker")}
+    assert {await said.recv() for _ in range(2)} == {("a1", "asker"), ("b2", "asker")}
 
 
 async def test_after_func_holds_nothing_once_it_is_over():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import gc
 import math
+import pickle
 import re
 import time
 
@@ -69,13 +71,23 @@ def test_a_root_has_nothing():
         assert (root.deadline(), root.done(), root.err(), root.value("key")) == (None,) * 4
 
 
-def test_a_class_that_derives_from_context_says_what_it_lacks():
+def test_a_class_that_derives_from_context_has_to_be_complete():
     class Half(Context):
         def err(self):
             return None
 
-    with pytest.raises(NotImplementedError):
-        Half().done()
+    with pytest.raises(TypeError, match=r"abstract.*deadline.*done.*value"):
+        Half()
+
+
+def test_a_copy_of_what_refers_to_a_context_refers_to_it():
+    ctx, cancel = context.with_cancel(background())
+    for one in (ctx, background(), with_value("key", ctx)):
+        assert copy.copy(one) is one
+        assert copy.deepcopy({"ctx": one})["ctx"] is one
+    cancel()
+    with pytest.raises(TypeError, match=r"^cannot pickle context\.Background\.WithCancel: "):
+        pickle.dumps(ctx)
 
 
 # --- values -----------------------------------------------------------------------------------

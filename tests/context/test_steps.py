@@ -6,7 +6,6 @@ machine: there is no lock, and these are the reasons why none is needed.
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import weakref
@@ -132,7 +131,6 @@ def test_a_child_that_is_made_during_a_cancel_ends(derive):
         assert isclosed(child.done())
         gone = weakref.ref(child)
         del child
-        gc.collect()
         assert gone() is None
 
 

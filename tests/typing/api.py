@@ -1,9 +1,10 @@
 """What a type checker must make of the public names. Checked by tests/test_typing.py, never run."""
 
+from collections.abc import Callable
 from typing import assert_type
 
 import gopark
-from gopark import Chan, recv, select, send
+from gopark import Chan, context, recv, select, send
 
 
 async def double(n: int, out: Chan[int]) -> int:
@@ -15,6 +16,52 @@ def plain(out: Chan[int]) -> str:
     for value in out:
         assert_type(value, int)
     return "done"
+
+
+class Tenant(context.Context):
+    """Derived: has to be complete."""
+
+    def deadline(self) -> float | None:
+        return None
+
+    def done(self) -> Chan[None] | None:
+        return None
+
+    def err(self) -> Exception | None:
+        return None
+
+    def value(self, key: object) -> object:
+        return key
+
+
+class Duck:
+    """Not derived, and a context all the same."""
+
+    deadline = Tenant.deadline
+    done = Tenant.done
+    err = Tenant.err
+    value = Tenant.value
+
+
+async def contexts(parent: context.Context) -> None:
+    assert_type(parent.err(), Exception | None)
+    assert_type(parent.deadline(), float | None)
+    ctx, cancel = context.with_cancel(Tenant())
+    cancel()
+    cancel(1)  # type: ignore[call-arg]
+    await ctx.done().recv()  # never None
+    _, cancel_cause = context.with_cancel_cause(Duck())
+    cancel_cause()
+    cancel_cause(ValueError())
+    cancel_cause("why")  # type: ignore[arg-type]
+    async with context.with_timeout(ctx, 1) as timed:
+        with context.use(timed) as used:
+            assert_type(used, context.Context)
+            await contexts(context.current())
+    pair: tuple[context.Context, Callable[[], None]] = context.with_deadline(parent, 1.0)
+    context.with_cancel(pair)  # type: ignore[arg-type]
+    assert_type(context.after_func(parent, plain, Chan[int]())(), bool)
+    assert_type(context.cause(parent), BaseException | None)
 
 
 async def main() -> None:

@@ -213,22 +213,26 @@ class AfterFuncCtx(CancelCtx):
     watched = True
 
     def __init__(
-        self, parent: Context, fn: Callable[..., object], args: tuple[object, ...]
+        self,
+        parent: Context,
+        fn: Callable[..., object],
+        args: tuple[object, ...],
+        kwargs: dict[str, object],
     ) -> None:
         super().__init__(parent)
         # Whoever pops it starts the function or has stopped it. With the variables of the one
         # who asked for it, not of whoever happens to cancel.
-        self._call = [(copy_context(), fn, args)]
+        self._call = [(copy_context(), fn, args, kwargs)]
 
     def _ended(self, late: list[AfterFuncCtx]) -> None:
         late.append(self)
 
     def start(self) -> None:
         try:
-            variables, fn, args = self._call.pop()
+            variables, fn, args, kwargs = self._call.pop()
         except IndexError:
             return
-        variables.run(go, fn, *args)
+        variables.run(go, fn, *args, **kwargs)
 
     def _stop(self) -> bool:
         try:

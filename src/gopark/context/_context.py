@@ -10,8 +10,9 @@ Source: Go 1.27 context/context.go. Tests: tests/context/test_context.py
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from types import FunctionType
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, NoReturn, Protocol, runtime_checkable
 
 from gopark._runtime.chan import Chan
 
@@ -85,6 +86,7 @@ class Context(Protocol):
 
     __slots__ = ()
 
+    @abstractmethod
     def deadline(self) -> float | None:
         """When the context will be done at the latest, None if no time is set.
 
@@ -98,6 +100,7 @@ class Context(Protocol):
         """
         raise NotImplementedError
 
+    @abstractmethod
     def done(self) -> Chan[Any] | None:
         """A channel that is closed once the work is to stop; None if that never happens.
 
@@ -116,6 +119,7 @@ class Context(Protocol):
         """
         raise NotImplementedError
 
+    @abstractmethod
     def err(self) -> Exception | None:
         """None until the context is done, then why: `Canceled` or `DeadlineExceeded`.
 
@@ -132,6 +136,7 @@ class Context(Protocol):
         """
         raise NotImplementedError
 
+    @abstractmethod
     def value(self, key: object) -> Any:
         """The value that `with_value` has set for this key, here or further up; None if nobody has.
 
@@ -193,6 +198,15 @@ class Ctx:
 
     def __repr__(self) -> str:
         return f"<{self}>"
+
+    def __copy__(self) -> Ctx:
+        return self  # as a lock or a function: a copy of what refers to it refers to it
+
+    def __deepcopy__(self, memo: object) -> Ctx:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"cannot pickle {self}: a context belongs to its process")
 
 
 class _Root(Ctx):

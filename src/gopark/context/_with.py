@@ -378,18 +378,20 @@ def without_cancel(parent: Context) -> Context:
     return Detached(parent)
 
 
-def after_func(ctx: Context, fn: Callable[..., object], /, *args: object) -> Callable[[], bool]:
-    """Start `fn(*args)` as a goroutine once `ctx` is done, at once if it is already.
+def after_func(
+    ctx: Context, fn: Callable[..., object], /, *args: object, **kwargs: object
+) -> Callable[[], bool]:
+    """Start `fn(*args, **kwargs)` as a goroutine once `ctx` is done, at once if it is already.
 
     Args:
         ctx: The context.
         fn: An `async def` or a plain function. It sees the caller's context variables.
-        args: What it is called with.
+        args, kwargs: What it is called with.
     Returns:
         A function `stop`. It returns True if it was called in time: `fn` will not run. False:
         it was started, and `stop` does not wait for its end, or has been stopped before.
     Raises:
-        TypeError: `ctx` is no context, `fn` no function, or `args` do not fit.
+        TypeError: `ctx` is no context, `fn` no function, or the arguments do not fit.
     Example:
         >>> async def main():
         ...     told = gopark.Chan()
@@ -403,8 +405,8 @@ def after_func(ctx: Context, fn: Callable[..., object], /, *args: object) -> Cal
     Go: context.AfterFunc.
     """
     checked("after_func", ctx)
-    checkcall("after_func", fn, args, {})  # or the one who cancels would have the error
-    child = AfterFuncCtx(ctx, fn, args)
+    checkcall("after_func", fn, args, kwargs)  # or the one who cancels would have the error
+    child = AfterFuncCtx(ctx, fn, args, kwargs)
     link(child)
     return child._stop
 
