@@ -130,12 +130,39 @@ def test_cgo_catch_panic():
     assert ended.stderr.startswith("panic: ValueError: catch me\n\ngoroutine ")
 
 
+@pytest.mark.go("cmd/cgo/internal/testcarchive", "TestOsSignal")
+def test_os_signal():
+    assert faults("OsSignal") == OK
+
+
+@pytest.mark.go("cmd/cgo/internal/testcshared", "TestSignalHandlersWithNotify")
+@pytest.mark.parametrize("procs", ["2", "8"])
+def test_signal_handlers_with_notify(procs):
+    assert faults("OsSignal", env={"GOMAXPROCS": procs}) == OK
+
+
 # --- masks, processes, ids --------------------------------------------------------------------
+
+
+@linux
+@pytest.mark.go("runtime", "TestCgoExecSignalMask")
+@pytest.mark.go("runtime/testdata/testprogcgo", "CgoExecSignalMask")
+@pytest.mark.parametrize("procs", ["1", "8"])
+def test_cgo_exec_signal_mask(procs):
+    ended = run("testprogcgo", "CgoExecSignalMask", libs=["cgotest"], env={"GOMAXPROCS": procs})
+    assert ended == OK
 
 
 @linux
 def test_what_a_callback_starts_does_not_inherit_the_signal_mask_of_its_thread():
     assert faults("BlockedByC") == OK
+
+
+@pytest.mark.go("cmd/cgo/internal/test", "TestSigprocmask")
+@pytest.mark.parametrize("procs", ["1", "8"])
+def test_sigprocmask(procs):
+    ended = run("testprogcgo", "Sigprocmask", libs=["cgotest"], env={"GOMAXPROCS": procs})
+    assert ended == OK
 
 
 @pytest.mark.go("cmd/cgo/internal/test", "Test18146")

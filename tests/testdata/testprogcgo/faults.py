@@ -8,7 +8,6 @@ Go: testprogcgo (sigpanic.go, segv.go, sigthrow.go, sigfwd.go, catchpanic.go), t
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 from ctypes import CDLL, CFUNCTYPE, c_int
@@ -150,38 +149,6 @@ def cgo_catch_panic_early() -> None:
 @register("CgoCatchPanicLate", run=False)
 def cgo_catch_panic_late() -> None:
     catch_me(False)
-
-
-# --- the signal mask ---------------------------------------------------------------------
-
-
-def blocked_in_child() -> int:
-    """The signals that a new process finds blocked."""
-    done = gopark.cgo.call(
-        subprocess.run, ["grep", "SigBlk", "/proc/self/status"], stdout=subprocess.PIPE, check=True
-    )
-    return int(done.stdout.split()[1], 16)
-
-
-@register("BlockedByC")
-def blocked_by_c() -> None:
-    """What a callback starts, on a thread of C that blocks all signals, does not inherit that."""
-    before = gopark.runtime.gomaxprocs(1)
-    masks = gopark.Chan(2)
-
-    def looks() -> None:
-        gopark.block(masks.send(blocked_in_child()))
-
-    def from_c(_: int) -> int:
-        gopark.go(looks)  # on which thread? main's is in C, so it takes a new one
-        return gopark.block(masks.recv())
-
-    seen = []
-    callback = gopark.cgo.export(prototype)(lambda n: seen.append(from_c(n)) or 0)
-    gopark.cgo.call(library("faults").call_with_signals_blocked, callback)
-    gopark.runtime.gomaxprocs(before)
-    assert seen == [0], hex(seen[0])
-    print("OK")
 
 
 # --- exec, set-id ------------------------------------------------------------------------
