@@ -24,7 +24,7 @@ from collections.abc import Awaitable, Generator
 from typing import Final
 
 from gopark._runtime.lockedm import block
-from gopark._runtime.lockrank import Holding, Rank, lockslow, mkmutex
+from gopark._runtime.lockrank import Rank, lockslow, mkmutex
 from gopark._runtime.lockrank import Mutex as Lock
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import PARK, Command, G, suspends
@@ -129,11 +129,15 @@ class RWMutex:
 
         Go: sync.RWMutex.TryRLock.
         """
-        with Holding(self._lock):
-            if self._writer:
-                return False
+        try:
+            self._lock.pop()
+        except IndexError:
+            lockslow(self._lock)
+        free = not self._writer
+        if free:
             self._readers += 1
-        return True
+        self._lock.append(None)
+        return free
 
     def runlock(self) -> None:
         """Give the lock back after reading; the last reader lets a writer in that waits.
@@ -233,12 +237,16 @@ class RWMutex:
 
     def _letin(self) -> None:
         """The writer is gone: all readers that wait come in."""
-        with Holding(self._lock):
-            self._writer = False
-            woken = []
-            while (g := self._readq.dequeue(HANDOFF)) is not None:
-                woken.append(g)
-            self._readers += len(woken)
+        woken = []
+        try:
+            self._lock.pop()
+        except IndexError:
+            lockslow(self._lock)
+        self._writer = False
+        while self._readq.waiters and (g := self._readq.dequeue(HANDOFF)) is not None:
+            woken.append(g)
+        self._readers += len(woken)
+        self._lock.append(None)
         for g in woken:
             ready(g)
 
@@ -254,12 +262,17 @@ class RWMutex:
         """
         if not self._w.try_lock():
             return False
-        with Holding(self._lock):
-            if not self._readers:
-                self._writer = True
-                return True
-        self._w.unlock()
-        return False
+        try:
+            self._lock.pop()
+        except IndexError:
+            lockslow(self._lock)
+        free = not self._readers
+        if free:
+            self._writer = True
+        self._lock.append(None)
+        if not free:
+            self._w.unlock()
+        return free
 
     def unlock(self) -> None:
         """Give the lock back after writing; readers that wait come in, then the next writer.
@@ -283,7 +296,7 @@ class RWMutex:
     # --- async with, with ----------------------------------------------------------------
 
     def __aenter__(self) -> Awaitable[None]:
-        return self.lock()
+        return nothing if self.try_lock() else self.lock()
 
     def __aexit__(self, *exc: object) -> Awaitable[None]:
         self.unlock()
