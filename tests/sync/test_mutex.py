@@ -180,6 +180,31 @@ async def test_the_mode_ends_with_a_waiter_that_did_not_wait_long(monkeypatch):
     assert order == [0, 1, 2, 3]
 
 
+async def test_the_mode_ends_with_the_last_in_the_queue(monkeypatch):
+    monkeypatch.setattr(_mutex, "STARVES", -1.0)
+    mu, order = Mutex(), []
+
+    async def waiter(n):
+        await mu.lock()
+        order.append(n)
+
+    await mu.lock()
+    gopark.go(waiter, 0)
+    await wait_all_parked()
+    mu.unlock()
+    assert mu.try_lock()
+    await wait_all_parked()
+    mu.unlock()  # handed to the only one that waits
+    await wait_all_parked()
+    gopark.go(waiter, 1)
+    await wait_all_parked()
+    mu.unlock()
+    assert mu.try_lock()  # in normal mode again: this one is not handed it
+    mu.unlock()
+    await wait_all_parked()
+    assert order == [0, 1]
+
+
 async def test_another_goroutine_may_unlock():
     mu = Mutex()
     await mu.lock()
@@ -295,6 +320,35 @@ def test_after_the_end_of_a_program_the_mutex_can_be_used_again(
                 wg.go(increment, mu, [0], 3)
 
     gopark.run(again)
+    assert mu.try_lock()
+
+
+@pytest.mark.parametrize("handed", [False, True], ids=["woken", "handed"])
+async def test_one_that_is_interrupted_after_it_was_woken_passes_that_on(
+    monkeypatch, handed, interrupted
+):
+    monkeypatch.setattr(_mutex, "STARVES", -1.0 if handed else 1000.0)
+    mu, order = Mutex(), []
+
+    async def waiter():
+        async with mu:
+            order.append("next")
+
+    def lock():
+        with mu:
+            order.append("not interrupted")
+
+    await mu.lock()
+    interrupt = await interrupted(lock, order)
+    gopark.go(waiter)
+    await wait_all_parked()
+    if handed:
+        mu.unlock()
+        assert mu.try_lock()
+        await wait_all_parked()  # the first has lost, and starves
+    interrupt(mu.unlock)
+    await wait_all_parked()
+    assert order == ["interrupted", "next"]
     assert mu.try_lock()
 
 

@@ -170,6 +170,39 @@ def test_after_the_end_of_a_program_the_lock_can_be_used_again(plain, held, give
     rw.runlock()
 
 
+async def test_a_reader_that_is_interrupted_as_it_comes_in_leaves_again(interrupted):
+    rw, order = RWMutex(), []
+
+    def reader():
+        with rw.reader():
+            order.append("not interrupted")
+
+    await rw.lock()
+    interrupt = await interrupted(reader, order)
+    interrupt(rw.unlock)
+    await wait_all_parked()
+    assert order == ["interrupted"]
+    assert rw.try_lock()
+
+
+async def test_a_writer_that_is_interrupted_as_it_comes_in_leaves_again(interrupted):
+    rw, order = RWMutex(), []
+
+    def writer():
+        with rw:
+            order.append("not interrupted")
+
+    await rw.rlock()
+    interrupt = await interrupted(writer, order)
+    gopark.go(read, rw, order, "reader")
+    gopark.go(write, rw, order, "writer")
+    await wait_all_parked()
+    interrupt(rw.runlock)
+    await wait_all_parked()
+    assert order == ["interrupted", "reader", "writer"]
+    assert rw.try_lock()
+
+
 async def test_waiting_where_another_loop_runs_leaves_nothing_behind():
     import asyncio
 

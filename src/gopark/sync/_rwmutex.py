@@ -227,13 +227,10 @@ class RWMutex:
             raise
         self._lock.append(None)
 
-    def _writerleft(self, given: str | None) -> None:
-        """A writer does not come back from its wait: as if it had never been there."""
-        if given is HANDOFF:
-            self.unlock()
-        else:
-            self._letin()
-            self._w.unlock()
+    def _writerleft(self, _: str | None) -> None:
+        """A writer does not come back from its wait, whether it got the lock meanwhile or not."""
+        self._letin()
+        self._w.unlock()
 
     def _letin(self) -> None:
         """The writer is gone: all readers that wait come in."""
