@@ -100,6 +100,26 @@ def test_a_queue_between_producers_and_consumers(run, procs):
     run(main)
 
 
+@pytest.mark.parametrize("how", ["signal", "broadcast"])
+async def test_a_signal_between_its_unlocking_and_its_sleep_is_not_lost(how):
+    class Quick:
+        """Somebody signals just after the waiter has unlocked."""
+
+        mu = Mutex()
+
+        def lock(self):
+            return self.mu.lock()
+
+        def unlock(self):
+            self.mu.unlock()
+            getattr(cond, how)()
+
+    cond = Cond(Quick())
+    await cond.locker.lock()
+    await cond.wait()  # or a deadlock
+    assert not Quick.mu.try_lock()
+
+
 def test_to_wait_without_the_lock_is_fatal(run, capsys):
     async def main():
         await Cond(Mutex()).wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import threading
+from collections import deque
 
 import pytest
 
@@ -84,6 +85,24 @@ def test_nobody_else_is_inside(run, procs, monkeypatch, starves):
         assert mu.try_lock()
 
     run(main)
+
+
+async def test_an_unlock_between_the_first_try_and_the_queue_is_not_lost():
+    class Late(deque):
+        """Somebody unlocks just after the first try has failed, and sees nobody wait."""
+
+        def pop(self):
+            try:
+                return super().pop()
+            except IndexError:
+                self.append(None)
+                raise
+
+    mu = Mutex()
+    mu._token = Late(maxlen=1)
+    await mu.lock()  # or a deadlock
+    assert not mu._sema.waiters
+    mu.unlock()
 
 
 async def test_in_normal_mode_a_newcomer_may_overtake_one_that_was_woken():

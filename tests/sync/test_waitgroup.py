@@ -56,10 +56,13 @@ async def test_a_block_that_raises_waits_all_the_same():
         await gopark.gosched()
         done.append(1)
 
-    with pytest.raises(ValueError, match="mine"):
+    async def block():
         async with WaitGroup() as wg:
             wg.go(worker)
             raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        await block()
     assert done == [1]
 
 
@@ -71,13 +74,14 @@ def test_a_plain_block_waits_too(run):
         done.append(n)
 
     def main():
-        with pytest.raises(ValueError, match="mine"), WaitGroup() as wg:
+        with WaitGroup() as wg:
             wg.go(worker, 1)
             wg.go(done.append, 2)
             raise ValueError("mine")
-        assert sorted(done) == [1, 2]
 
-    run(main)
+    with pytest.raises(ValueError, match="mine"):
+        run(main)
+    assert sorted(done) == [1, 2]
 
 
 async def test_arguments_are_passed_on_and_a_decorated_coroutine_is_run(procs):
@@ -189,7 +193,8 @@ async def test_a_dump_shows_the_users_frames_and_where_it_was_started(procs):
     name = r"\S+test_a_dump\w+"
     for fn in ("coroutine", "plain"):
         assert re.search(
-            rf"\[chan receive\]:\n{name}\.{fn}\(\.\.\.\)\n\t\S+test_waitgroup\.py:\d+\n{where}", dump
+            rf"\[chan receive\]:\n{name}\.{fn}\(\.\.\.\)\n\t\S+test_waitgroup\.py:\d+\n{where}",
+            dump,
         )
     assert "[sync.WaitGroup.Wait]" in dump
     ch.close()
