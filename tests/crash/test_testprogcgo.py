@@ -174,7 +174,8 @@ def test_cgo_to_go_call_goexit():
     message = "runtime.Goexit called in a thread that was not created by the Go runtime"
     assert ended.status == 2
     assert ended.stdout == ""
-    assert ended.stderr.startswith(f"fatal error: {message}\n")
+    assert ended.stderr.startswith(f"fatal error: {message}\n\ngoroutine ")
+    assert "[running, locked to thread]:\n" in ended.stderr
 
 
 def test_sys_exit_on_a_c_thread_ends_the_program_with_its_status():

@@ -543,6 +543,29 @@ def test_goexit_of_a_nested_callback_ends_the_goroutine_once_c_has_returned(run,
     assert "not reached" not in trace
 
 
+def test_goexit_of_a_nested_callback_in_a_call_of_ones_own_is_fatal(run, libc, capsys):
+    """Nobody could end the goroutine once C has returned, and goexit must not return."""
+    array = (ctypes.c_int * 2)(2, 1)
+    entry = COMPARE(cgo.callback(lambda a, b: gopark.goexit()))
+
+    def plain():
+        libc.qsort(array, 2, ctypes.sizeof(ctypes.c_int), entry)
+
+    async def main():
+        gopark.go(plain)
+        await Chan().recv()
+
+    with pytest.raises(gopark.FatalError) as caught:
+        run(main)
+    assert caught.value.code == 2
+    report = capsys.readouterr().err
+    assert report.startswith(
+        "fatal error: gopark.goexit called in a callback of C that was not called by "
+        "gopark.cgo.call\n\ngoroutine "
+    )
+    assert "<lambda>(...)\n" in report
+
+
 # --- calls out --------------------------------------------------------------------------------
 
 

@@ -48,7 +48,13 @@ from gopark._runtime.panic import fatal, gopanic, printerr, sysexit
 from gopark._runtime.printpanics import carriers
 from gopark._runtime.runtime2 import GDEAD, GRUNNING, GSYSCALL, G, M, allgs, tls
 from gopark._runtime.startm import getsched, handoffp, releasep
-from gopark._runtime.traceback import callback_entry
+from gopark._runtime.traceback import (
+    callback_entry,
+    createdby,
+    excstack,
+    formatframes,
+    header,
+)
 
 __all__ = ("call", "callback", "closing", "export", "nlive", "num_cgo_call")
 
@@ -64,6 +70,9 @@ _ncgocall = 0
 
 _CFuncPtr: Final = ctypes.CFUNCTYPE(None).__mro__[1]
 _GOEXIT: Final = "runtime.Goexit called in a thread that was not created by the Go runtime"
+_GOEXIT_DIRECT: Final = (
+    "gopark.goexit called in a callback of C that was not called by gopark.cgo.call"
+)
 
 
 def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
@@ -244,9 +253,10 @@ def _failed(m: M, g: G, exc: BaseException, error: Any) -> Any:
         return error
     sched = getsched() if m.g is not None or m.sched is None else m.sched
     if isinstance(exc, Goexit):
-        if m.g is not None:
-            fatal(sched, FatalError(f"fatal error: {_GOEXIT}"), f"fatal error: {_GOEXIT}\n")
-        return error  # else: `call` raises it once C has returned
+        what = f"fatal error: {_GOEXIT_DIRECT if m.g is None else _GOEXIT}"
+        frames = "".join(formatframes(excstack(exc)))
+        fatal(sched, FatalError(what), f"{what}\n\n{header(g, GRUNNING)}{frames}{createdby(g)}")
+        return error
     if exc is sched.fatal:
         return error
     if isinstance(exc, SystemExit) and not isinstance(exc, FatalError):
