@@ -8,7 +8,8 @@ the order of things is part of the promise. Before they are compared:
   deferred closures      become the function they are in, as a `finally` block is part of it
   argument lists         become `(...)`, which Python always prints
   goroutine numbers      become 1 for main and a, b, c ... for others, as they appear
-  frames of Go's own     are left out (time.Sleep): in gopark the runtime does not show
+  frames of Go's own     are left out (time.Sleep), except `panic`, which both show: in gopark
+                         the runtime does not show
   names of gopark's own  are left out of a panic's value, as is RuntimeError before an error
                          of a package: Go has no exception classes
   [recovered, repanicked] is left out: WaitGroup.Go catches a panic only to raise it again
@@ -37,15 +38,15 @@ HERE = pathlib.Path(__file__).resolve().parent
 PROGRAMS = sorted(file.stem for file in (HERE / "go").glob("*.go"))
 SCRIPTS = sorted(file.stem for file in (HERE / "py").glob("*.py"))
 
-# Here the stacks differ by nature: Go runs deferred functions on top of the frame that failed, and
-# one that ran out of threads shows the stack of its scheduler.
-HEAD_ONLY = {"panic_chain", "thread_exhaustion"}
+# Here the stacks differ by nature: Go shows the stack of the scheduler that ran out of threads.
+HEAD_ONLY = {"thread_exhaustion"}
 
 # Main's own exception passes through `run`, so the traceback is Python's; its value is compared.
 MAIN_FAILS = {"panic_main"}
 
 
-# Go names a function inside its own package as the creator, gopark the line that called it.
+# Go names a function inside its own package as the creator, gopark the line that called it; and
+# there a panic is caught and raised again, on top of the frames that failed.
 CREATED_INSIDE = {"panic_waitgroup_go"}
 
 
@@ -93,7 +94,7 @@ def normal(text: str) -> str:
 
     def frame(match: re.Match[str]) -> str:
         call = match["call"]
-        if not call.startswith(("main.", "created by main.")):
+        if not call.startswith(("main.", "created by main.", "panic(")):
             return ""
         return re.sub(r"(\.func\d+)*\(.*\)$", "(...)", call) + "\n\tFILE\n"
 
@@ -117,7 +118,7 @@ def comparable(name: str, ended: Ended) -> Ended:
     if name in HEAD_ONLY:
         stderr = stderr.partition("\n\n")[0].rstrip("\n")
     if name in CREATED_INSIDE:
-        stderr = re.sub(r"^created by .*\n\t.*\n", "", stderr, flags=re.M)
+        stderr = re.sub(r"^(created by .*|panic\(\.\.\.\))\n\t.*\n", "", stderr, flags=re.M)
     if name in MAIN_FAILS:
         stderr, status = raised(stderr), int(status != 0)
     return Ended(stdout, stderr, status)
