@@ -46,6 +46,8 @@ from gopark._runtime.startm import mysched
 from gopark._runtime.timer import Timer
 from gopark.context._context import (
     CANCELCTX,
+    CANCELED,
+    DEADLINE,
     Canceled,
     Context,
     Ctx,
@@ -138,12 +140,12 @@ class CancelCtx(Ctx):
         return ".WithCancel"
 
     def _cancel(self) -> None:
-        finish(self, self._end[0] if self._end else newend(Canceled(), None))
+        finish(self, self._end[0] if self._end else newend(Canceled(CANCELED), None))
 
     def _cancel_cause(self, cause: BaseException | None = None) -> None:
         if cause is not None and not isinstance(cause, BaseException):
             raise TypeError(f"cancel: the cause must be an exception or None, got {cause!r}")
-        finish(self, self._end[0] if self._end else newend(Canceled(), cause))
+        finish(self, self._end[0] if self._end else newend(Canceled(CANCELED), cause))
 
     def _ended(self, late: list[AfterFuncCtx]) -> None:
         """What else there is to do at its end; may be called more than once."""
@@ -202,7 +204,7 @@ async def _expire(ctx: TimerCtx, cause: BaseException | None) -> None:
 
 def expire(ctx: TimerCtx, cause: BaseException | None) -> None:
     if not ctx._end:
-        finish(ctx, newend(DeadlineExceeded(), cause))
+        finish(ctx, newend(DeadlineExceeded(DEADLINE), cause))
 
 
 class AfterFuncCtx(CancelCtx):
@@ -251,7 +253,8 @@ def finish(ctx: CancelCtx, end: End) -> None:
 
     Doing it again does what somebody else has not come to yet, and else nothing.
     """
-    ended, late = [ctx], list[AfterFuncCtx]()
+    ended = [ctx]
+    late: list[AfterFuncCtx] = []
     try:
         _finish(ctx, end, ended, late)
     except BaseException:  # Ctrl-C, or a function that could not be started

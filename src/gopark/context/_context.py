@@ -18,6 +18,8 @@ from gopark._runtime.chan import Chan
 
 __all__ = (
     "CANCELCTX",
+    "CANCELED",
+    "DEADLINE",
     "Canceled",
     "Context",
     "Ctx",
@@ -31,11 +33,15 @@ __all__ = (
 )
 
 
+CANCELED: Final = "context canceled"
+DEADLINE: Final = "context deadline exceeded"
+
+
 class Canceled(Exception):
     """The context was cancelled. Prints as `context canceled`. Go: context.Canceled."""
 
-    def __init__(self, message: str = "context canceled") -> None:
-        super().__init__(message)
+    def __str__(self) -> str:
+        return super().__str__() or CANCELED
 
 
 class DeadlineExceeded(TimeoutError):
@@ -46,8 +52,8 @@ class DeadlineExceeded(TimeoutError):
     Go: context.DeadlineExceeded.
     """
 
-    def __init__(self, message: str = "context deadline exceeded") -> None:
-        super().__init__(message)
+    def __str__(self) -> str:
+        return super().__str__() or DEADLINE
 
     def timeout(self) -> bool:
         """True: time ran out. Go: net.Error."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from math import isfinite
-from types import TracebackType
+from types import BuiltinFunctionType, TracebackType
 from typing import Any, Final, Protocol, TypeVar
 
 from gopark._runtime.newproc import checkcall
@@ -405,7 +405,8 @@ def after_func(
     Go: context.AfterFunc.
     """
     checked("after_func", ctx)
-    checkcall("after_func", fn, args, kwargs)  # or the one who cancels would have the error
+    if type(fn) is not BuiltinFunctionType:  # it tells slowly, or not at all
+        checkcall("after_func", fn, args, kwargs)  # or the one who cancels would have the error
     child = AfterFuncCtx(ctx, fn, args, kwargs)
     link(child)
     return child._stop
