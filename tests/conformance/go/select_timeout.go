@@ -35,7 +35,7 @@ func main() {
 			ch <- i
 		}
 	}()
-	deadline := time.After(50 * time.Millisecond)
+	deadline := time.After(200 * time.Millisecond)
 	for {
 		select {
 		case v := <-ch:

@@ -16,20 +16,21 @@ func main() {
 		}
 	}()
 	deadline := time.NewTimer(time.Hour)
-	ticks, jobs := 0, 0
-	for ticks < 4 {
+	ticks, jobs, late := 0, 0, false
+	for !late || jobs < 3 {
 		select {
 		case <-tick.C:
 			ticks++
 			if ticks == 3 {
+				tick.Stop()
 				deadline.Reset(time.Millisecond)
 			}
 		case job := <-work:
-			jobs += job
+			jobs++
+			fmt.Println("job", job)
 		case <-deadline.C:
-			fmt.Println("deadline, jobs", jobs)
-			deadline.Stop()
+			late = true
 		}
 	}
-	fmt.Println("ticks", ticks)
+	fmt.Println("ticks", ticks, "jobs", jobs, "late", late)
 }

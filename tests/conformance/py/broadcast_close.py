@@ -1,4 +1,5 @@
 import gopark
+from gopark.testing import wait_all_parked
 
 
 async def main() -> None:
@@ -10,7 +11,7 @@ async def main() -> None:
 
     for i in range(6):
         gopark.go(runner, i)
-        await gopark.gosched()
+        await wait_all_parked()
     start.close()
     for _ in range(6):
         print(await order.recv())

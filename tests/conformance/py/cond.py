@@ -1,5 +1,6 @@
 import gopark
-from gopark import gosched, sync
+from gopark import sync
+from gopark.testing import wait_all_parked
 
 
 def go_list(values: list[int]) -> str:
@@ -24,12 +25,12 @@ async def main() -> None:
     for i in range(4):
         wg.add(1)
         gopark.go(turn, i)
-        await gosched()
+        await wait_all_parked()
     for _ in range(4):
         async with mu:
             turns += 1
             cond.signal()
-        await gosched()
+        await wait_all_parked()
     await wg.wait()
 
     gate = False
@@ -45,9 +46,9 @@ async def main() -> None:
     for i in range(4):
         wg.add(1)
         gopark.go(passer, i)
-        await gosched()
+        await wait_all_parked()
     cond.signal()  # nothing has changed: who wakes waits again
-    await gosched()
+    await wait_all_parked()
     print("the gate is shut", go_list(through))
     async with mu:
         gate = True

@@ -1,4 +1,5 @@
 import gopark
+from gopark.testing import wait_all_parked
 
 
 async def link(left: gopark.Chan, right: gopark.Chan) -> None:
@@ -15,7 +16,7 @@ async def main() -> None:
     print(gopark.runtime.num_goroutine())
     gopark.go(left.send, 1)
     print(await leftmost.recv())
-    await gopark.gosched()
+    await wait_all_parked()
     print(gopark.runtime.num_goroutine())
 
 

@@ -1,4 +1,5 @@
 import gopark
+from gopark.testing import wait_all_parked
 
 
 async def worker(n: int, answers: gopark.Chan) -> None:
@@ -15,7 +16,7 @@ async def main() -> None:
     answers = gopark.Chan()
     for i in range(3):
         gopark.go(worker, i, answers)
-        await gopark.gosched()
+        await wait_all_parked()
     print(await collect(answers))
 
 

@@ -1,5 +1,6 @@
 import gopark
 from gopark import sync
+from gopark.testing import wait_all_parked
 
 
 async def lock(mu: sync.Mutex) -> None:
@@ -32,19 +33,19 @@ async def main() -> None:
     await rw.rlock()
     wg.add(1)
     gopark.go(lock, mu)
-    await gopark.gosched()
+    await wait_all_parked()
     gopark.go(read, held)
-    await gopark.gosched()
+    await wait_all_parked()
     gopark.go(write, rw)
-    await gopark.gosched()
+    await wait_all_parked()
     gopark.go(read, rw)
-    await gopark.gosched()
+    await wait_all_parked()
     gopark.go(write, held)
-    await gopark.gosched()
+    await wait_all_parked()
     gopark.go(wait, wg)
-    await gopark.gosched()
+    await wait_all_parked()
     gopark.go(notice, other, sync.Cond(other))
-    await gopark.gosched()
+    await wait_all_parked()
     await lock(mu)
 
 

@@ -1,5 +1,6 @@
 import gopark
 from gopark import sync
+from gopark.testing import wait_all_parked
 
 
 async def main() -> None:
@@ -16,7 +17,7 @@ async def main() -> None:
     for i in range(3):
         wg.add(1)
         gopark.go(work, i)
-        await gopark.gosched()
+        await wait_all_parked()
     await wg.wait()
     print("free", str(mu.try_lock()).lower(), str(rw.try_lock()).lower())
 

@@ -1,4 +1,5 @@
 import gopark
+from gopark.testing import wait_all_parked
 
 
 async def deep(n: int, out: gopark.Chan) -> None:
@@ -30,7 +31,7 @@ async def main() -> None:
     async for line in out:
         print(line)
     print("left in the queue", len(into))
-    await gopark.gosched()
+    await wait_all_parked()
     print("goroutines", gopark.runtime.num_goroutine())
 
 

@@ -1,5 +1,6 @@
 import gopark
 from gopark import sync
+from gopark.testing import wait_all_parked
 from gopark.time import sleep
 
 
@@ -16,7 +17,7 @@ async def queue() -> None:
     for i in range(6):
         wg.add(1)
         gopark.go(waiter, i)
-        await gopark.gosched()
+        await wait_all_parked()
     mu.unlock()
     await wg.wait()
 

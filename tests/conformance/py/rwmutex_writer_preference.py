@@ -1,5 +1,6 @@
 import gopark
-from gopark import gosched, sync
+from gopark import sync
+from gopark.testing import wait_all_parked
 
 
 def yes(value: bool) -> str:
@@ -29,12 +30,12 @@ async def main() -> None:
 
     wg.add(1)
     gopark.go(writer)
-    await gosched()
+    await wait_all_parked()
     print("a writer waits; a reader may:", yes(mu.try_rlock()))
     for i in range(3):
         wg.add(1)
         gopark.go(reader, i)
-        await gosched()
+        await wait_all_parked()
     mu.runlock()
     print("one reader left")
     mu.runlock()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gopark
 from gopark import recv, send
+from gopark.testing import wait_all_parked
 
 
 class Tree:
@@ -64,8 +65,7 @@ async def main() -> None:
     print(await same(build(3, 1, 8, 2, 5), build(1, 2, 4, 5, 8)))
     print(await same(build(1, 2), build(1, 2, 3)))
     print(await same(None, None))
-    for _ in range(10):
-        await gopark.gosched()
+    await wait_all_parked()
     print("left", gopark.runtime.num_goroutine())
 
 

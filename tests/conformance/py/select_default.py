@@ -1,4 +1,5 @@
 import gopark
+from gopark.testing import wait_all_parked
 
 
 def go_bool(value: bool) -> str:
@@ -32,11 +33,11 @@ async def main() -> None:
         await done.send(True)
 
     gopark.go(receive)
-    await gopark.gosched()
+    await wait_all_parked()
     print("a receiver waits", await try_send(ch, 2))
     await done.recv()
     gopark.go(ch.send, 3)
-    await gopark.gosched()
+    await wait_all_parked()
     print("a sender waits", await try_recv(ch))
 
     buffered.close()

@@ -33,7 +33,7 @@ async def main() -> None:
             await ch.send(i)
 
     gopark.go(five)
-    deadline = after(0.050)
+    deadline = after(0.200)
     while True:
         index, v, _ = await gopark.select(recv(ch), recv(deadline))
         if index == 1:

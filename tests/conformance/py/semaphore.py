@@ -1,6 +1,7 @@
 import gopark
-from gopark import context, gosched
+from gopark import context
 from gopark.sync import semaphore
+from gopark.testing import wait_all_parked
 
 
 def yes(value: bool) -> str:
@@ -21,9 +22,9 @@ async def main() -> None:
 
     for n in (4, 1, 2):
         gopark.go(user, n)
-        await gosched()
+        await wait_all_parked()
     sem.release(1)
-    await gosched()
+    await wait_all_parked()
     print("the small ones wait behind the large one", yes(sem.try_acquire(1)))
     sem.release(3)
     for _ in range(3):
@@ -38,7 +39,7 @@ async def main() -> None:
     await sem.acquire(4)
     short, cancel = context.with_cancel(ctx)
     gopark.go(attempt, 1, short, "gave up")
-    await gosched()
+    await wait_all_parked()
     cancel()
     print(await done.recv())
     sem.release(4)
@@ -47,7 +48,7 @@ async def main() -> None:
     print("all is free:", yes(sem.try_acquire(4)))
     short, cancel = context.with_cancel(ctx)
     gopark.go(attempt, 5, short, "more than there is")
-    await gosched()
+    await wait_all_parked()
     cancel()
     print(await done.recv())
     sem.release(4)

@@ -14,19 +14,20 @@ async def main() -> None:
     gopark.go(three)
     deadline = Timer(3600)
     ticks = jobs = 0
-    while ticks < 4:
+    late = False
+    while not late or jobs < 3:
         index, value, _ = await gopark.select(recv(tick.c), recv(work), recv(deadline.c))
         if index == 0:
             ticks += 1
             if ticks == 3:
+                tick.stop()
                 deadline.reset(0.001)
         elif index == 1:
-            jobs += value
+            jobs += 1
+            print("job", value)
         else:
-            print("deadline, jobs", jobs)
-            deadline.stop()
-    tick.stop()
-    print("ticks", ticks)
+            late = True
+    print("ticks", ticks, "jobs", jobs, "late", str(late).lower())
 
 
 gopark.run(main)

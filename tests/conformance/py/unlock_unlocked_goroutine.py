@@ -1,5 +1,6 @@
 import gopark
 from gopark import sync
+from gopark.testing import wait_all_parked
 
 
 async def release(mu: sync.Mutex) -> None:
@@ -20,7 +21,7 @@ async def main() -> None:
     mu = sync.Mutex()
     ch = gopark.Chan()
     gopark.go(wait, ch)
-    await gopark.gosched()
+    await wait_all_parked()
     gopark.go(work, mu)
     await wait(ch)
 

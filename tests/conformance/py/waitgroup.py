@@ -1,5 +1,6 @@
 import gopark
-from gopark import gosched, sync
+from gopark import sync
+from gopark.testing import wait_all_parked
 
 
 def go_list(values: list[int]) -> str:
@@ -32,9 +33,9 @@ async def main() -> None:
 
     for i in range(3):
         gopark.go(waiter, i)
-        await gosched()
+        await wait_all_parked()
     wg.done()
-    await gosched()
+    await wait_all_parked()
     _, _, early = done.try_recv()
     print("too early" if early else "one is left")
     wg.done()
