@@ -62,6 +62,8 @@ class Pool(Generic[T]):
         self._stock: deque[T] = deque()
         self._victims: deque[T] = deque()
         _pools.add(weakref.ref(self, _pools.discard))
+        if _collected not in gc.callbacks:  # a program without a pool is not to pay for it
+            gc.callbacks.append(_collected)
 
     def __repr__(self) -> str:
         return f"<Pool of {len(self._stock) + len(self._victims)} at {id(self):#x}>"
@@ -120,5 +122,4 @@ def _collected(phase: str, info: dict[str, int]) -> None:
                 pool._age()
 
 
-gc.callbacks.append(_collected)
 transparent.add(Pool.get.__code__)
