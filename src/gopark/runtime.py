@@ -3,6 +3,7 @@
 from gopark._runtime.cgocall import num_cgo_call as num_cgo_call
 from gopark._runtime.gomaxprocs import gomaxprocs as gomaxprocs
 from gopark._runtime.gomaxprocs import num_cpu as num_cpu
+from gopark._runtime.gomaxprocs import set_default_gomaxprocs as set_default_gomaxprocs
 from gopark._runtime.gomaxprocs import set_max_threads as set_max_threads
 from gopark._runtime.lockedm import lock_os_thread as lock_os_thread
 from gopark._runtime.lockedm import unlock_os_thread as unlock_os_thread
@@ -16,6 +17,7 @@ __all__ = (
     "num_cgo_call",
     "num_cpu",
     "num_goroutine",
+    "set_default_gomaxprocs",
     "set_max_threads",
     "stack",
     "unlock_os_thread",

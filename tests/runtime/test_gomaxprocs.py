@@ -54,8 +54,7 @@ def test_the_default_is_one_under_the_gil_else_the_usable_cpus(child):
     free = hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
     expected = 1
     if free:
-        quota = module._cgroup_quota()
-        expected = max(1, min(gopark.runtime.num_cpu(), quota or gopark.runtime.num_cpu()))
+        expected = module.default()
     assert int(result.stdout) == expected
 
 
@@ -76,50 +75,8 @@ def test_num_cpu_counts_the_cpus_of_this_process():
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [("max 100000", 0), ("150000 100000", 2), ("400000 100000", 4), ("10000 100000", 2)],
-)
-def test_the_cgroup_quota_is_rounded_up_and_at_least_two(monkeypatch, tmp_path, text, expected):
-    """Go: adjustCgroupGOMAXPROCS."""
-    file = tmp_path / "cpu.max"
-    file.write_text(text + "\n")
-    real_open = open
-
-    def fake_open(path, *args):
-        if path == "/sys/fs/cgroup/cpu.max":
-            return real_open(file, *args)
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(module, "open", fake_open, raising=False)
-    assert module._cgroup_quota() == expected
-
-
-def test_the_cgroup_quota_is_read_in_its_older_form_too(monkeypatch, tmp_path):
-    for name, number in (("quota", 350000), ("period", 100000)):
-        (tmp_path / f"cpu.cfs_{name}_us").write_text(f"{number}\n")
-    real_open = open
-
-    def fake_open(path, *args):
-        folder, _, name = path.rpartition("/")
-        if folder == "/sys/fs/cgroup/cpu":
-            return real_open(tmp_path / name, *args)
-        raise FileNotFoundError(path)
-
-    monkeypatch.setattr(module, "open", fake_open, raising=False)
-    assert module._cgroup_quota() == 4
-
-
-def test_what_cannot_be_read_is_no_quota(monkeypatch):
-    def fake_open(path, *args):
-        raise PermissionError(path)
-
-    monkeypatch.setattr(module, "open", fake_open, raising=False)
-    assert module._cgroup_quota() == 0
-
-
-@pytest.mark.parametrize(
     ("cpus", "quota", "procs"),
-    [(8, 0, 8), (8, 3, 3), (2, 16, 2), (1, 0, 1), (1, 2, 1)],
+    [(8, None, 8), (8, 3, 3), (8, 2.1, 3), (8, 0.5, 2), (2, 16, 2), (1, None, 1), (1, 2, 1)],
 )
 def test_without_the_gil_the_default_is_affinity_or_quota_whichever_is_less(
     monkeypatch, cpus, quota, procs
@@ -128,7 +85,7 @@ def test_without_the_gil_the_default_is_affinity_or_quota_whichever_is_less(
     monkeypatch.delenv("GOMAXPROCS", raising=False)
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cpus)))
-    monkeypatch.setattr(module, "_cgroup_quota", lambda: quota)
+    monkeypatch.setattr(module, "cpulimit", lambda root: quota)
     assert module.default() == procs
 
 

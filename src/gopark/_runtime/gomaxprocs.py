@@ -4,25 +4,33 @@ The default is 1 where the GIL lets only one thread run Python anyway, else the 
 this process may use (affinity and cgroup quota counted); `GOMAXPROCS` in the environment
 wins. A change takes effect at once: new Ps are idle ones, and of a P that goes away the
 queue moves to the global one while its M, Ps being advisory, goes on to its next
-scheduling point.
+scheduling point. The default follows affinity and quota until somebody sets a number; sysmon
+looks once a second (`update`); with the GIL the default is always 1.
 
-Source: Go 1.27 runtime/proc.go (procresize), debug.go. Tests: tests/runtime/test_gomaxprocs.py
+Source: Go 1.27 runtime/proc.go (procresize, sysmonUpdateGOMAXPROCS), debug.go.
+Tests: tests/runtime/test_gomaxprocs.py, tests/conformance/scheduler
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from math import ceil
+from typing import Final
 
 from gopark._runtime import startm
+from gopark._runtime.cgroup import cpulimit
 from gopark._runtime.errors import ProgramEnded
+from gopark._runtime.lockrank import debugvar
 from gopark._runtime.runq import strayed
 from gopark._runtime.runtime2 import Gone, P, Sched, getg
-from gopark._runtime.startm import pidleput, wakep, wakepoller
+from gopark._runtime.startm import hooks, pidleput, wakep, wakepoller
 
-__all__ = ("gomaxprocs", "num_cpu", "set_max_threads")
+__all__ = ("gomaxprocs", "num_cpu", "set_default_gomaxprocs", "set_max_threads")
 
-_MAX = 1 << 10
+_MAX: Final = 1 << 10
+_root = "/"  # of the file system; tests have one of their own
+_custom: Final[list[bool]] = []  # not empty: the number was set, and is not the default's any more
 
 
 def num_cpu() -> int:
@@ -43,6 +51,8 @@ def num_cpu() -> int:
 def gomaxprocs(n: int = 0) -> int:
     """How many threads may run goroutines at the same time; sets it if `n` is positive.
 
+    A number that was set stays; `set_default_gomaxprocs` goes back to the default.
+
     Args:
         n: The new number; zero or less changes nothing.
     Returns:
@@ -62,12 +72,18 @@ def gomaxprocs(n: int = 0) -> int:
     if n > _MAX:
         raise ValueError(f"gomaxprocs: n must be at most {_MAX}, got {n}")
     before = startm.gomaxprocs()
-    if n > 0 and n != before:
-        startm.setgomaxprocs(n)
-        sched = startm.current()
-        if sched is not None:
-            procresize(sched, n)
+    if n > 0:
+        _custom[:] = [True]
+        if n != before:
+            _resize(n)
     return before
+
+
+def _resize(n: int) -> None:
+    startm.setgomaxprocs(n)
+    sched = startm.current()
+    if sched is not None:
+        procresize(sched)
 
 
 def set_max_threads(n: int) -> int:
@@ -105,9 +121,10 @@ def set_max_threads(n: int) -> int:
     return before
 
 
-def procresize(sched: Sched, n: int) -> None:
-    """Give a running program `n` Ps."""
+def procresize(sched: Sched) -> None:
+    """Give a running program as many Ps as it is to have by now."""
     with sched.lock:
+        n = startm.gomaxprocs()  # read here: of two changes at once the later one stays
         old = len(sched.allp)
         for pid in range(old, n):
             p = P(pid, sched)
@@ -132,41 +149,52 @@ def procresize(sched: Sched, n: int) -> None:
     wakepoller(sched)  # whoever was to look at the timers may have no P any more
 
 
+def set_default_gomaxprocs() -> None:
+    """Go back to the default number, as it is now, and have it follow changes again.
+
+    The environment variable `GOMAXPROCS` does not count here. On a build without the GIL the
+    number follows the affinity of the process and the quota of its control group, looked at
+    once a second while the program does something, until `gomaxprocs` sets another one.
+
+    Example:
+        >>> before = gopark.runtime.gomaxprocs(4)
+        >>> gopark.runtime.set_default_gomaxprocs()
+        >>> gopark.runtime.gomaxprocs() >= 1
+        True
+
+    Go: runtime.SetDefaultGOMAXPROCS.
+    """
+    _custom.clear()
+    _resize(default())
+
+
 def default() -> int:
     """GOMAXPROCS where nobody has said otherwise."""
-    text = os.environ.get("GOMAXPROCS", "")
-    if text.isdigit() and 0 < int(text) <= _MAX:
-        return int(text)
     gil = getattr(sys, "_is_gil_enabled", None)
     if gil is None or gil():
         return 1
-    quota = _cgroup_quota()
-    return max(1, min(num_cpu(), quota)) if quota else num_cpu()
+    cpus = num_cpu()
+    limit = None if debugvar("containermaxprocs") == "0" else cpulimit(_root)
+    return cpus if limit is None else min(cpus, max(2, ceil(limit)))  # at least 2, as Go does
 
 
-def _cgroup2() -> list[str]:
-    with open("/sys/fs/cgroup/cpu.max") as file:
-        return file.read().split()
+def update() -> None:
+    """The default may have changed: follow it. Called by sysmon. Go: sysmonUpdateGOMAXPROCS."""
+    if not _custom and debugvar("updatemaxprocs") != "0":
+        n = default()
+        if n != startm.gomaxprocs() and not _custom:
+            _resize(n)
 
 
-def _cgroup1() -> list[str]:
-    words = []
-    for name in ("quota", "period"):
-        with open(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") as file:
-            words += file.read().split()
-    return words
+def _init() -> None:
+    """GOMAXPROCS in the environment is as good as a call."""
+    text = os.environ.get("GOMAXPROCS", "")
+    if text.isdigit() and 0 < int(text) <= _MAX:
+        _custom.append(True)
+        startm.setgomaxprocs(int(text))
+    else:
+        startm.setgomaxprocs(default())
 
 
-def _cgroup_quota() -> int:
-    """The CPU quota of this process's control group, rounded up; 0 if there is none."""
-    for version in (_cgroup2, _cgroup1):
-        try:
-            quota, period = version()
-            if quota != "max" and int(quota) > 0:
-                return max(2, -(-int(quota) // int(period)))  # at least 2, as Go does
-        except (OSError, ValueError):
-            continue
-    return 0
-
-
-startm.setgomaxprocs(default())
+_init()
+hooks.updateprocs = update

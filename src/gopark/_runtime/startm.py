@@ -82,6 +82,7 @@ class Hooks:
     mcount: Callable[[Sched], int]  # extram.py
     exhausted: Callable[[Sched], None]  # panic.py
     sysmon: Callable[[], None]  # sysmon.py: start its thread
+    updateprocs: Callable[[], None]  # gomaxprocs.py: follow the CPUs that there are
     recordframes: Callable[[M], None]  # traceback.py
     minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
     throw: Callable[[BaseException], None]  # panic.py

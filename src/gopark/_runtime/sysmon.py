@@ -59,6 +59,7 @@ _BURST: Final = 0.05  # sleepers tend to come in numbers: how long it looks out 
 _MANY: Final = 4
 _MEMORY: Final = 1.0  # how long a program is one that blocks
 _STILL: Final = 0.00025  # a clock that stood still for so long belongs to a sleeper
+_PROCS: Final = 1.0  # how often it looks for how many CPUs there are
 _ADMIT: Final = 0.1  # no hog came back for so long: let in one more
 FORCE_PREEMPT: Final = 0.01  # a step that is busy for longer may lose its P
 
@@ -98,6 +99,7 @@ class _Sysmon:
         self.watches: dict[P, Watch] = {}
         self.strays: dict[M, tuple[G, float]] = {}  # lost their P asleep; CPU clock at that time
         self.sched: Sched | None = None
+        self.procsat = 0.0  # when to see next how many Ps there are to be
 
     def loop(self) -> None:
         sysmonwait.ident = _thread.get_ident()
@@ -121,7 +123,11 @@ class _Sysmon:
                 continue
             note.sleep(self.delay)
             self.startwanted()
-            self.look(sched, monotonic())
+            now = monotonic()
+            self.look(sched, now)
+            if now >= self.procsat:
+                self.procsat = now + _PROCS
+                hooks.updateprocs()
 
     def startwanted(self) -> None:
         """Threads for those that shall not start any: see startm.py."""
