@@ -164,3 +164,21 @@ async def test_an_error_of_their_own_goes_down_as_it_is():
     await child.done().recv()
     assert child.err() is parent.error
     assert cause(child) is parent.error
+
+
+async def test_an_error_of_their_own_keeps_its_traceback():
+    parent = Own()
+    child, _ = context.with_cancel(parent)
+    try:
+        raise OSError("their own")
+    except OSError as error:
+        parent.end(error)
+    await child.done().recv()
+    assert child.err().__traceback__ is not None
+
+
+def test_a_channel_that_is_none_is_refused():
+    parent = Own()
+    parent.own = 5
+    with pytest.raises(TypeError, match=r"^done\(\) of .*Own .* must return a Chan or None, got 5"):
+        context.with_cancel(parent)

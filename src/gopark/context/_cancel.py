@@ -60,6 +60,9 @@ from gopark.context._format import date, duration
 __all__ = ("AfterFuncCtx", "CancelCtx", "TimerCtx", "cause_of")
 
 
+_OURS: Final = (Canceled, DeadlineExceeded)
+
+
 class End(NamedTuple):
     """How a context has ended; its descendants that end with it share the object."""
 
@@ -106,7 +109,7 @@ class CancelCtx(Ctx):
 
     __slots__ = ("_children", "_dones", "_end", "_link", "_timed")
 
-    watched = False  # there is something to do in `_ended`
+    _watched = False  # there is something to do in `_ended`
 
     def __init__(self, parent: Context) -> None:
         self._parent = parent
@@ -133,10 +136,10 @@ class CancelCtx(Ctx):
             shut(self._dones[0])
         return fresh(self._end[0].err)
 
-    def governor(self) -> Context:
+    def _governor(self) -> Context:
         return self
 
-    def suffix(self) -> str:
+    def _suffix(self) -> str:
         return ".WithCancel"
 
     def _cancel(self) -> None:
@@ -156,7 +159,7 @@ class TimerCtx(CancelCtx):
 
     __slots__ = ("_timer", "_wall", "_when")
 
-    watched = True
+    _watched = True
 
     def __init__(self, parent: Context, when: float) -> None:
         super().__init__(parent)
@@ -167,14 +170,14 @@ class TimerCtx(CancelCtx):
     def deadline(self) -> float:
         return self._when
 
-    def timedby(self) -> Context:
+    def _timedby(self) -> Context:
         return self
 
-    def suffix(self) -> str:
+    def _suffix(self) -> str:
         left = round((self._when - time.monotonic()) * 1e9)
         return f".WithDeadline({date(self._wall, round(self._when * 1e9))} [{duration(left)}])"
 
-    def arm(self, cause: BaseException | None) -> None:
+    def _arm(self, cause: BaseException | None) -> None:
         """Start the timer; a deadline that has passed is the end at once."""
         if self._when <= time.monotonic():
             expire(self, cause)
@@ -212,7 +215,7 @@ class AfterFuncCtx(CancelCtx):
 
     __slots__ = ("_call",)
 
-    watched = True
+    _watched = True
 
     def __init__(
         self,
@@ -229,7 +232,7 @@ class AfterFuncCtx(CancelCtx):
     def _ended(self, late: list[AfterFuncCtx]) -> None:
         late.append(self)
 
-    def start(self) -> None:
+    def _start(self) -> None:
         try:
             variables, fn, args, kwargs = self._call.pop()
         except IndexError:
@@ -279,7 +282,7 @@ def _spread(ended: list[CancelCtx], late: list[AfterFuncCtx]) -> None:
         ctx = ended[-1]
         if ctx._dones and not ctx._dones[0]._closed:
             shut(ctx._dones[0])
-        if ctx.watched:
+        if ctx._watched:
             ctx._ended(late)
         children = list(ctx._children.copy())
         for child in children:
@@ -289,7 +292,7 @@ def _spread(ended: list[CancelCtx], late: list[AfterFuncCtx]) -> None:
         if children:
             ctx._children.clear()
     while late:
-        late[-1].start()
+        late[-1]._start()
         late.pop()
 
 
@@ -297,9 +300,10 @@ def fresh(err: Exception) -> Exception:
     """The error to hand out, without the frames of the last time that somebody raised it.
 
     Each raise of an exception adds to its traceback, and this one may be raised by many, for as
-    long as the context is there. Not so for the one who is handling it just now.
+    long as the context is there. Not so for the one who is handling it just now, nor for an
+    error that others have made.
     """
-    if err.__traceback__ is not None and sys.exc_info()[1] is not err:
+    if err.__traceback__ is not None and type(err) in _OURS and sys.exc_info()[1] is not err:
         err.__traceback__ = None
         err.__context__ = None
     return err
@@ -368,6 +372,8 @@ def _foreign(parent: Context, child: CancelCtx) -> None:
     done = parent.done()
     if done is None:
         return
+    if not isinstance(done, Chan):
+        raise TypeError(f"done() of {parent!r} must return a Chan or None, got {done!r}")
     if done.try_recv()[2]:
         _follow(parent, child)
         return

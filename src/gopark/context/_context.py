@@ -189,13 +189,13 @@ class Ctx:
     def value(self, key: object) -> Any:
         return _lookup(self, key)
 
-    def governor(self) -> Context | None:
+    def _governor(self) -> Context | None:
         return self._gov
 
-    def timedby(self) -> Context | None:
+    def _timedby(self) -> Context | None:
         return self._timed
 
-    def suffix(self) -> str:
+    def _suffix(self) -> str:
         """What it adds to the name of its parent; of a root, its name."""
         raise NotImplementedError
 
@@ -222,7 +222,7 @@ class _Root(Ctx):
         self._parent = None
         self._name = name
 
-    def suffix(self) -> str:
+    def _suffix(self) -> str:
         return self._name
 
 
@@ -238,7 +238,7 @@ class ValueCtx(Ctx):
         self._key = key
         self._val = val
 
-    def suffix(self) -> str:
+    def _suffix(self) -> str:
         return f".WithValue({_stringify(self._key)}, {_stringify(self._val)})"
 
 
@@ -250,7 +250,7 @@ class Detached(Ctx):
     def __init__(self, parent: Context) -> None:
         self._parent = parent
 
-    def suffix(self) -> str:
+    def _suffix(self) -> str:
         return ".WithoutCancel"
 
 
@@ -289,18 +289,18 @@ def todo() -> Context:
 
 def governor(ctx: Context) -> Context | None:
     """Who answers `done` and `err` for it: a CancelCtx, a context of others, or nobody (None)."""
-    return ctx.governor() if isinstance(ctx, Ctx) else ctx
+    return ctx._governor() if isinstance(ctx, Ctx) else ctx
 
 
 def timedby(ctx: Context) -> Context | None:
     """Who knows its deadline."""
-    return ctx.timedby() if isinstance(ctx, Ctx) else ctx
+    return ctx._timedby() if isinstance(ctx, Ctx) else ctx
 
 
 def _lookup(ctx: Ctx, key: object) -> Any:
     c: Context | None = ctx
     if key is CANCELCTX:
-        c = ctx.governor()
+        c = ctx._governor()
         return c if c is None or isinstance(c, Ctx) else c.value(key)
     while isinstance(c, Ctx):
         if type(c) is ValueCtx:
@@ -319,7 +319,7 @@ def _describe(ctx: Ctx) -> str:
     names: list[str] = []
     c: Context | None = ctx
     while isinstance(c, Ctx):
-        names.append(c.suffix())
+        names.append(c._suffix())
         c = c._parent
     if c is not None:
         names.append(str(c) if _stringer(c) else _typename(c))

@@ -318,7 +318,7 @@ def _timed(who: str, parent: Context, when: float, cause: BaseException | None) 
     ctx = TimerCtx(parent, when)
     link(ctx)
     if not ctx._end:
-        ctx.arm(cause)
+        ctx._arm(cause)
     return Pair((ctx, ctx._cancel))
 
 
