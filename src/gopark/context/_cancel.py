@@ -23,10 +23,11 @@ Ctrl-C is simply done again from where it was, and no part of a tree is left ali
 Relies on: append, pop and item access of list; store, pop, copy and clear of dict, with keys that
 compare by identity, are atomic, and all threads see them in one order.
 Who wakes: `Chan.close` readies those who wait; `after_func` starts goroutines once all is closed.
-A part of it needs a P: nothing; threads that gopark did not make may call all of it.
+Nothing here needs a P, and threads that gopark did not make may call all of it.
 
 Source: Go 1.27 context/context.go (cancelCtx, timerCtx, afterFuncCtx). Differs: no lock there is
-held from parent to child, as Go holds it. Tests: tests/context/test_cancel.py, test_tree_model.py
+held from parent to child, as Go holds it. Tests: tests/context/test_cancel.py, test_steps.py,
+test_tree_model.py, test_stress.py
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ class TimerCtx(CancelCtx):
 
 
 def _fire(expired: tuple[TimerCtx, BaseException | None]) -> None:
-    """The timer: a scheduler thread, which must not run what `stop` of others' contexts does."""
+    """On a scheduler thread, which must not run what the `stop` of a foreign parent does."""
     try:
         go(_expire, *expired)
     except ProgramEnded:
