@@ -48,7 +48,7 @@ MAIN_FAILS = {"panic_main"}
 
 # Go names a function inside its own package as the creator, gopark the line that called it; and
 # there a panic is caught and raised again, on top of the frames that failed.
-CREATED_INSIDE = {"panic_waitgroup_go"}
+CREATED_INSIDE = {"deadlock_xsync", "panic_waitgroup_go"}
 
 
 # Without the GIL, frames that another thread may be about to run are not read.
