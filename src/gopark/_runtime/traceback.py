@@ -368,18 +368,21 @@ def handled(stack: list[FrameType]) -> list[Link]:
 
 
 def spliced(outer: list[Link], exc: BaseException | None, seen: set[int]) -> list[Link]:
-    """`outer`, and where it handles `exc` a `panic` and the frames of that."""
-    if exc is None or id(exc) in seen:
-        return outer
-    inner = passed(exc)
-    if not inner:
-        return outer
-    seen.add(id(exc))
-    handler = linkof(inner[-1])[0]
-    for i, link in enumerate(outer):
-        if linkof(link)[0] is handler:
-            return [*outer[: i + 1], None, *spliced(inner, before(exc), seen), *outer[i + 1 :]]
-    return outer  # it was handled in other frames than these
+    """`outer`, and where it handles `exc` a `panic` and the frames of that; and so on."""
+    links: list[Link] = []
+    below: list[list[Link]] = []
+    while exc is not None and id(exc) not in seen and (inner := passed(exc)):
+        seen.add(id(exc))
+        handler = linkof(inner[-1])[0]
+        i = next((i for i, link in enumerate(outer) if linkof(link)[0] is handler), None)
+        if i is None:
+            break  # it was handled in other frames than these
+        links += [*outer[: i + 1], None]
+        below.append(outer[i + 1 :])
+        outer, exc = inner, before(exc)
+    for part in (outer, *reversed(below)):
+        links += part
+    return links
 
 
 def goexited(links: list[Link], exc: BaseException) -> list[Link]:

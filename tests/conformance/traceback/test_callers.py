@@ -264,3 +264,26 @@ async def test_an_exception_that_was_handled_outside_the_goroutine_does_not_show
     except ValueError:
         gopark.go(worker)
         assert functions(await texts.recv()) == ["worker"]
+
+
+async def test_a_long_chain_of_exceptions_is_shown_to_its_end():
+    """A thousand attempts, each raised from the one before; no recursion over them."""
+
+    def attempts(n):
+        error = ValueError("first")  # the only one that was never raised
+        for i in range(n):
+            try:
+                raise ValueError(i) from error
+            except ValueError as caught:
+                error = caught
+        raise error
+
+    text = ""
+    try:
+        attempts(3000)
+    except ValueError:
+        text = gopark.runtime.stack()
+    names = functions(text)
+    assert len(names) == 101
+    assert names[1:50:2] == ["panic"] * 25
+    assert names[-1] == test_a_long_chain_of_exceptions_is_shown_to_its_end.__name__
