@@ -244,7 +244,7 @@ def test_panic_defer_fatal():
     fatal(
         "panicDeferFatal",
         "panic: ZeroDivisionError: integer division or modulo by zero\n"
-        "\tfatal error: go of nil func value",
+        "\tfatal error: sync: unlock of unlocked mutex",
     )
 
 
@@ -253,7 +253,7 @@ def test_panic_doublie_defer_fatal():
     fatal(
         "panicDoublieDeferFatal",
         "panic: ZeroDivisionError: integer division or modulo by zero [recovered, repanicked]\n"
-        "\tfatal error: go of nil func value",
+        "\tfatal error: sync: unlock of unlocked mutex",
     )
 
 

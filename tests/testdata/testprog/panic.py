@@ -344,21 +344,23 @@ async def go_nil_in_goroutine() -> None:
 
 @register_goroutine("panicDeferFatal")
 async def panic_defer_fatal() -> None:
+    mu = gopark.sync.Mutex()
     try:
         _ = 1 // 0
     finally:
-        gopark.go(None)  # type: ignore[arg-type]
+        mu.unlock()
 
 
 @register_goroutine("panicDoublieDeferFatal")
 async def panic_doublie_defer_fatal() -> None:
+    mu = gopark.sync.Mutex()
     try:
         try:
             _ = 1 // 0
         except ZeroDivisionError as error:
             raise error
     finally:
-        gopark.go(None)  # type: ignore[arg-type]
+        mu.unlock()
 
 
 @register("RuntimePanic")
