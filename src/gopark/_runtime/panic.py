@@ -173,6 +173,8 @@ def runningpanicdefers(sched: Sched) -> bool:
     A guess, as in Go: it looks at who runs and at who is next. Without the GIL the frames of
     other threads cannot be read.
     """
+    if len(allgs) <= 1:
+        return False  # the caller alone
     me, threads = tls.m, threadstates()
     if any(_unwinds(m.curg, m, threads) for m in sched.allm.copy() if m is not me):
         return True
