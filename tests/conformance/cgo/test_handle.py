@@ -65,8 +65,9 @@ async def test_handle__through_c(lib):
 
     def called(number):
         h = cgo.Handle(number)
-        gopark.block(h.value().send(42))
+        ch = h.value()
         h.delete()
+        gopark.block(ch.send(42))
 
     entry = ctypes.CFUNCTYPE(None, ctypes.c_size_t)(cgo.callback(called))
     for _ in range(42):
