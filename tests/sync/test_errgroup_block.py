@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import gc
 import threading
 import weakref
@@ -339,3 +340,33 @@ def test_on_a_thread_that_gopark_did_not_make():
     thread.start()
     thread.join()
     assert results == [42, "here"]
+
+
+# --- Ctrl-C -------------------------------------------------------------------------------------
+
+
+def test_ctrl_c_at_the_end_of_a_block_cancels_and_waits_on(run):
+    log = []
+
+    async def work(ctx):
+        gopark.go(interrupt)
+        try:
+            await until_done(ctx)
+        finally:
+            await gopark.gosched()
+            log.append("the function has ended")
+
+    async def interrupt():
+        await gopark.testing.wait_all_parked()
+        _thread.interrupt_main()
+
+    async def main():
+        try:
+            async with errgroup.Group() as g:
+                g.go(work, g.ctx)
+        finally:
+            log.append("the block has ended")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main, outside_help=True)
+    assert log == ["the function has ended", "the block has ended"]

@@ -5,6 +5,7 @@ from typing import assert_type
 
 import gopark
 from gopark import Chan, context, recv, select, send
+from gopark.sync import errgroup, semaphore, singleflight
 
 
 async def double(n: int, out: Chan[int]) -> int:
@@ -62,6 +63,30 @@ async def contexts(parent: context.Context) -> None:
     context.with_cancel(pair)  # type: ignore[arg-type]
     assert_type(context.after_func(parent, plain, Chan[int]())(), bool)
     assert_type(context.cause(parent), BaseException | None)
+
+
+async def groups(out: Chan[int], ctx: context.Context) -> None:
+    async with errgroup.Group(ctx, limit=3) as g:
+        task = g.go(double, 1, out)
+        assert_type(task, errgroup.Task[int])
+        assert_type(g.go(plain, out).result(), str)
+        assert_type(g.try_go(plain, out), errgroup.Task[str] | None)
+        g.go(double, "1", out)  # type: ignore[call-overload]
+        await task.started()
+    with errgroup.Group() as g:
+        assert_type(g.ctx, context.Context)
+    assert_type(errgroup.with_context(ctx), tuple[errgroup.Group, context.Context])
+    sem = semaphore.Weighted(3)
+    assert_type(sem.try_acquire(2), bool)
+    async with sem, sem.held(2, ctx):
+        await sem.acquire(1, None)
+    flights = singleflight.Group()
+    assert_type(await flights.do("key", double, 1, out), tuple[int, bool])
+    assert_type(await flights.do(("key", 1), plain, out), tuple[str, bool])
+    result = await flights.do_chan("key", double, 1, out=out).recv()
+    assert result is not None
+    assert_type(result.value, int | None)
+    assert_type(result.err, Exception | None)
 
 
 async def main() -> None:
