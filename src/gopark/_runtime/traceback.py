@@ -261,6 +261,8 @@ def threadframes(stack: list[Link], m: M | None, own: tuple[CodeType, ...] = ())
             frames += awaitframes(frame.f_locals.get("coro"))
         elif code in own:
             frames.append(publicframe(code, line))
+        elif code in goexitcode:
+            frames.append(goexitframe(code, line))
         elif shown(code):
             frames.append(frameof(code, frame.f_globals, line))
     return frames
@@ -351,7 +353,7 @@ def excstack(exc: BaseException) -> list[Frame]:
         if frame is None:
             frames.append(panicframe())
         elif frame.f_code in goexitcode:
-            frames.append(("gopark.goexit", pathof(frame.f_code.co_filename), line))
+            frames.append(goexitframe(frame.f_code, line))
         elif shown(frame.f_code):
             if inside is not None and not frames and publicname(inside.f_code):
                 frames.append(publicframe(inside.f_code, inside.f_lineno))
@@ -364,7 +366,12 @@ def excstack(exc: BaseException) -> list[Frame]:
 def handled(stack: list[FrameType]) -> list[Link]:
     """A stack of the calling thread, with the frames of the exception that it handles."""
     links: list[Link] = [*stack]
-    return spliced(links, sys.exception(), set())
+    exc = sys.exception()
+    if exc is None or isinstance(exc, (ProgramEnded, GeneratorExit)):
+        return links
+    if not isinstance(exc, Goexit):
+        links = spliced(links, exc, set())
+    return goexited(links, exc)
 
 
 def spliced(outer: list[Link], exc: BaseException | None, seen: set[int]) -> list[Link]:
@@ -386,15 +393,19 @@ def spliced(outer: list[Link], exc: BaseException | None, seen: set[int]) -> lis
 
 
 def goexited(links: list[Link], exc: BaseException) -> list[Link]:
-    """The frames of a panic, and where it came out of a goexit those of that."""
-    seen = {id(exc)}
-    while (older := before(exc)) is not None and id(older) not in seen:
-        exc = older
+    """The same, and where `exc` is a goexit or came out of one, the frames of that."""
+    seen = set()
+    while not isinstance(exc, Goexit) and id(exc) not in seen:
         seen.add(id(exc))
-    goexit = exc.__context__
+        older = before(exc)
+        if older is None:
+            break
+        exc = older
+    goexit = exc if isinstance(exc, Goexit) else exc.__context__
     if isinstance(goexit, Goexit) and (inner := passed(goexit)):
-        for i, link in enumerate(links):
-            if linkof(link)[0] is linkof(inner[-1])[0]:
+        handler = linkof(inner[-1])[0]
+        for i in range(len(links) - 1, -1, -1):  # it was first, so it is the outermost
+            if linkof(links[i])[0] is handler:
                 return [*links[: i + 1], *inner, *links[i + 1 :]]
     return links
 
@@ -451,6 +462,10 @@ def funcname(code: CodeType, names: dict[str, Any]) -> str:
     if module == "__main__":
         module = "main"
     return f"{module}.{code.co_qualname.replace('.<locals>', '')}"
+
+
+def goexitframe(code: CodeType, line: int) -> Frame:
+    return "gopark.goexit", pathof(code.co_filename), line
 
 
 def publicname(code: CodeType) -> str:

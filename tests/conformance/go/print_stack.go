@@ -1,8 +1,9 @@
-// The stack of a goroutine while a panic is under way, while one is recovered, and after it.
+// The stack of a goroutine while a panic is under way, while one is recovered, and after it; and in a Goexit.
 package main
 
 import (
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 )
@@ -31,6 +32,14 @@ func recovers() {
 	passes()
 }
 
+func leaves(done chan int) {
+	defer func() {
+		look("leaving")
+		close(done)
+	}()
+	runtime.Goexit()
+}
+
 func worker(done chan int) {
 	look("before")
 	recovers()
@@ -42,4 +51,7 @@ func main() {
 	done := make(chan int)
 	go worker(done)
 	<-done
+	left := make(chan int)
+	go leaves(left)
+	<-left
 }

@@ -25,6 +25,14 @@ async def recovers() -> None:
         look("recovered")
 
 
+async def leaves(done: gopark.Chan) -> None:
+    try:
+        gopark.goexit()
+    finally:
+        look("leaving")
+        done.close()
+
+
 async def worker(done: gopark.Chan) -> None:
     look("before")
     await recovers()
@@ -36,6 +44,9 @@ async def main() -> None:
     done = gopark.Chan()
     gopark.go(worker, done)
     await done.recv()
+    left = gopark.Chan()
+    gopark.go(leaves, left)
+    await left.recv()
 
 
 gopark.run(main)

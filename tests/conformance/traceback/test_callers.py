@@ -287,3 +287,43 @@ async def test_a_long_chain_of_exceptions_is_shown_to_its_end():
     assert len(names) == 101
     assert names[1:50:2] == ["panic"] * 25
     assert names[-1] == test_a_long_chain_of_exceptions_is_shown_to_its_end.__name__
+
+
+async def test_a_goexit_shows_in_its_finally_blocks_and_is_no_panic():
+    """Go: runtime.Goexit stands below the deferred function."""
+    texts, done = [], Chan()
+
+    def look():
+        texts.append(gopark.runtime.stack())
+
+    async def leaves():
+        try:
+            gopark.goexit()
+        finally:
+            try:
+                f1(True)
+            except ValueError:
+                look()
+            look()
+            done.close()
+
+    gopark.go(leaves)
+    await done.recv()
+    during, after = map(functions, texts)
+    assert during == ["look", "leaves", "panic", "f3", "f2", "f1", "leaves", "goexit", "leaves"]
+    assert after == ["look", "leaves", "goexit", "leaves"]
+
+
+async def test_what_closes_a_generator_is_no_panic():
+    texts = []
+
+    async def numbers():
+        try:
+            yield 1
+        finally:
+            texts.append(gopark.runtime.stack())
+
+    generator = numbers()
+    await anext(generator)
+    await generator.aclose()
+    assert functions(texts[0]) == ["numbers", test_what_closes_a_generator_is_no_panic.__name__]
