@@ -62,10 +62,10 @@ async def test_cgo_c_code_sigprof(binding, samples):
 
 @pytest.mark.go("runtime", "TestCgoPprofCallback")
 @pytest.mark.go("runtime/testdata/testprogcgo", "CgoPprofCallback")
-@pytest.mark.parametrize("procs", [4])
+@pytest.mark.parametrize("procs", [4], indirect=True)
 async def test_cgo_pprof_callback(binding, samples, procs):
     """More goroutines than Ps, whose slow C calls call back and often find no P on return."""
-    before, out, stop = gopark.runtime.gomaxprocs(procs), Chan(), []
+    out, stop = Chan(), []
     gopark.runtime.lock_os_thread()
 
     def calls():
@@ -75,19 +75,19 @@ async def test_cgo_pprof_callback(binding, samples, procs):
             n += 1
         gopark.block(out.send(n))
 
-    for _ in range(16):
+    for _ in range(4 * procs):
         gopark.go(calls)
     await until_enough(samples)
     stop.append(None)
-    assert min([await out.recv() for _ in range(16)]) >= 1
-    gopark.runtime.gomaxprocs(before)
+    assert min([await out.recv() for _ in range(4 * procs)]) >= 1
 
 
 @pytest.mark.go("runtime", "TestCgoTracebackContextProfile")
 @pytest.mark.go("runtime/testdata/testprogcgo", "TracebackContextProfile")
-async def test_traceback_context_profile(binding, samples):
+@pytest.mark.parametrize("procs", [4], indirect=True)
+async def test_traceback_context_profile(binding, samples, procs):
     """A goroutine for each P, whose callbacks allocate."""
-    before, out, stop = gopark.runtime.gomaxprocs(4), Chan(), []
+    out, stop = Chan(), []
     gopark.runtime.lock_os_thread()
 
     def allocates(n):
@@ -98,13 +98,12 @@ async def test_traceback_context_profile(binding, samples):
             assert binding.call("call_many", allocates, 20) == 20 * 128
         gopark.block(out.send(None))
 
-    for _ in range(4):
+    for _ in range(procs):
         gopark.go(calls)
     await until_enough(samples)
     stop.append(None)
-    for _ in range(4):
+    for _ in range(procs):
         await out.recv()
-    gopark.runtime.gomaxprocs(before)
 
 
 @pytest.mark.go("runtime", "TestCgoExternalThreadSIGPROF")

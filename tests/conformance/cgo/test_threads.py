@@ -27,9 +27,9 @@ def test_6997(binding):
 
 @pytest.mark.go("cmd/cgo/internal/testcarchive", "TestPreemption")
 @pytest.mark.outside_help
-async def test_preemption(binding):
+@pytest.mark.parametrize("procs", [1], indirect=True)
+async def test_preemption(binding, procs):
     """One P, and a goroutine that computes for ever on it: a call in from C still gets to run."""
-    before = gopark.runtime.gomaxprocs(1)
     started, stop = [], []
 
     async def spins():
@@ -45,7 +45,6 @@ async def test_preemption(binding):
     gopark.go(spins)
     binding.call("call_on_threads", from_c, 1, 1)
     assert stop
-    gopark.runtime.gomaxprocs(before)
 
 
 @pytest.fixture

@@ -99,17 +99,17 @@ async def test_lock_os_thread_vgetrandom(kind):
 
 @pytest.mark.go("runtime", "TestLockOSThreadTemplateThreadRace")
 @pytest.mark.go("runtime/testdata/testprog", "LockOSThreadTemplateThreadRace")
-async def test_lock_os_thread_template_thread_race():
+@pytest.mark.parametrize("procs", [4], indirect=True)
+async def test_lock_os_thread_template_thread_race(procs):
     """Two lock at the same moment, while the number of Ps changes and all stacks are read."""
-    before = gopark.runtime.gomaxprocs(4)
     for _ in range(10):
         out, ready, stop = Chan(), [], []
 
         async def shakes(stop=stop, out=out):
             while not stop:
-                gopark.runtime.gomaxprocs(3)
+                gopark.runtime.gomaxprocs(procs - 1)
                 gopark.runtime.stack(all=True)
-                gopark.runtime.gomaxprocs(4)
+                gopark.runtime.gomaxprocs(procs)
                 await gopark.gosched()
             await out.send(None)
 
@@ -129,14 +129,14 @@ async def test_lock_os_thread_template_thread_race():
         await out.recv()
         stop.append(None)
         await out.recv()
-    gopark.runtime.gomaxprocs(before)
 
 
 @pytest.mark.go("runtime", "TestMexitSTW")
 @pytest.mark.go("runtime/testdata/testprog", "mexitSTW")
-async def test_mexit_stw():
+@pytest.mark.parametrize("procs", [4], indirect=True)
+async def test_mexit_stw(procs):
     """Threads end all the time, others are busy, and the Ps come and go."""
-    before, stop, out = gopark.runtime.gomaxprocs(4), [], Chan()
+    stop, out = [], Chan()
 
     async def busy():
         await out.send(None)
@@ -157,14 +157,13 @@ async def test_mexit_stw():
         gopark.go(ends_locked)
         gopark.runtime.gomaxprocs(2)
         await gopark.gosched()
-        gopark.runtime.gomaxprocs(4)
+        gopark.runtime.gomaxprocs(procs)
         await gopark.gosched()
     stop.append(None)
     for _ in range(2):
         await out.recv()
     await gopark.testing.wait_all_parked()
     assert gopark.runtime.num_goroutine() == 1
-    gopark.runtime.gomaxprocs(before)
 
 
 # --- limits -----------------------------------------------------------------------------------
