@@ -24,8 +24,8 @@ from collections.abc import Awaitable, Generator
 from typing import Final
 
 from gopark._runtime.lockedm import block
-from gopark._runtime.lockrank import Rank, lockslow, mkmutex
 from gopark._runtime.lockrank import Mutex as Lock
+from gopark._runtime.lockrank import Rank, lockslow, mkmutex
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import PARK, Command, G, suspends
 from gopark._runtime.sema import HANDOFF, Sema, ongoroutine, syncfatal
