@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import itertools
 import os
 import signal
 import threading
@@ -58,7 +59,7 @@ from gopark._runtime.runtime2 import (
 from gopark._runtime.startm import current
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
-__all__ = ("Disposition", "atend", "atfork", "initsig", "onmain", "runsonmain")
+__all__ = ("Disposition", "atend", "atfork", "chained", "initsig", "onmain", "runsonmain")
 
 GRACE: Final = 1.0  # seconds
 _PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
@@ -81,6 +82,7 @@ class _State:
         self.lock = mklock(Rank.SIGNAL)
         self.pending = False  # a KeyboardInterrupt is owed to main; cleared by who raises it
         self.helping = False
+        self.sent = self.seen = 0  # the last SIGURG of ours, and the last that was met
         self.busy = False  # errands are being run; main thread only
         self.installed = False  # SIGURG is ours: a program runs on the main thread
         self.putback: Callable[[], None] = _nothing  # have the handlers that stood before
@@ -91,6 +93,8 @@ def _nothing() -> None:
 
 
 _state = _State()
+
+_sends: Final = itertools.count(1)
 
 # What else ends with a program, while errands are still run, and in the child of a fork; both
 # on the main thread. Set by sigqueue.py.
@@ -104,7 +108,8 @@ def initsig(sched: Sched) -> Callable[[], None]:
     if threading.current_thread() is not threading.main_thread():
         return _nothing
     before = [Disposition(signal.SIGURG)]
-    chained.append(before[0].python)
+    if callable(before[0].python):
+        chained.append(before[0].python)
     signal.signal(signal.SIGURG, _sigurg)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         before.append(Disposition(signal.SIGINT))
@@ -190,7 +195,9 @@ class _Errand:
 
 
 _errands: deque[_Errand] = deque()
-chained: Final[list[Any]] = []  # the handler of SIGURG that stood before `run`
+# Who gets a SIGURG that is not of ours: the handler that stood before `run`, and sigqueue.py. Two
+# that come at once are one to the kernel, so that one of others may get lost beside one of ours.
+chained: Final[list[Callable[[int, FrameType | None], object]]] = []
 _RESEND: Final = 0.05  # seconds; a signal may come in the instant before the main thread waits
 
 
@@ -219,6 +226,7 @@ def onmain(work: Callable[[], None]) -> None:
     _errands.append(errand)
     pause = 0.001
     while True:
+        _state.sent = next(_sends)
         signal.pthread_kill(main, signal.SIGURG)
         if errand.done.acquire(timeout=pause):
             return
@@ -235,12 +243,15 @@ def _flush() -> None:
     """
     if signal.getsignal(signal.SIGURG) is not _sigurg:
         return
+    _state.sent = next(_sends)
     _thread.interrupt_main(signal.SIGURG)
     signal.pthread_sigmask(signal.SIG_BLOCK, ())  # looks for signals
 
 
 def _sigurg(signum: int, frame: FrameType | None) -> None:
     """On the main thread, between any two lines: take no lock of ours."""
+    ours = _state.seen != _state.sent
+    _state.seen = _state.sent
     if _state.busy:
         return  # inside an errand; who waits for the next one will send another signal
     try:
@@ -256,8 +267,8 @@ def _sigurg(signum: int, frame: FrameType | None) -> None:
             _errands.popleft()
     finally:
         _state.busy = False
-    for handler in chained:
-        if callable(handler):
+    if not ours:
+        for handler in chained:
             handler(signum, frame)
     _attend(frame)
 
@@ -381,6 +392,7 @@ def _poke(m: M, sched: Sched, exc: type[BaseException]) -> None:
             # A real signal also ends a system call, so that time.sleep wakes up.
             main = threading.main_thread().ident
             if main is not None:
+                _state.sent = next(_sends)
                 signal.pthread_kill(main, signal.SIGURG)
             return
     stack = currentframes().get(m.ident)

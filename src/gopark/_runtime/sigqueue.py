@@ -63,12 +63,20 @@ from gopark._runtime.runtime2 import (
     goids,
     tls,
 )
-from gopark._runtime.signal_unix import Disposition, atend, atfork, onmain, runsonmain
+from gopark._runtime.signal_unix import (
+    Disposition,
+    atend,
+    atfork,
+    chained,
+    onmain,
+    runsonmain,
+)
 from gopark._runtime.startm import current, handoffp, hooks, mysched, releasep
 
 __all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
 
 _MARK: Final = b"\0"  # in the pipe: a request waits
+_URGENT: Final = b"\xff"  # in the pipe: a SIGURG that is none of ours
 _PIPE: Final = 1 << 20  # bytes that the pipe holds if the system allows; 64 KiB else
 _LOOK: Final = 0.05  # seconds
 
@@ -114,7 +122,9 @@ class Sigqueue:
         self.arm()
         for n in sigs:
             self.ignoring.discard(n)
-            if n not in OURS:
+            if n in OURS and self.urgent not in chained:
+                chained.append(self.urgent)
+            elif n not in OURS:
                 self.before.setdefault(n, Disposition(n))
                 signal.signal(n, _caught)
 
@@ -135,6 +145,13 @@ class Sigqueue:
             if n not in OURS:
                 self.before.setdefault(n, Disposition(n))
                 signal.signal(n, signal.SIG_IGN)
+
+    def urgent(self, signum: int, frame: object) -> None:
+        """A SIGURG that is none of ours; called by the handler."""
+        try:
+            os.write(self.w, _URGENT)
+        except BlockingIOError:
+            pass
 
     def arm(self) -> None:
         """Have the pipe written to; again if somebody else has set a descriptor meanwhile."""
@@ -184,7 +201,7 @@ class Sigqueue:
 
     def forward(self, data: bytes) -> None:
         """The wake-up descriptor that stood before ours gets its signals as well."""
-        if self.otherfd >= 0 and (data := data.replace(_MARK, b"")):
+        if self.otherfd >= 0 and (data := data.translate(None, _MARK + _URGENT)):
             try:
                 os.write(self.otherfd, data)
             except OSError:
@@ -368,7 +385,11 @@ def loop(q: Sigqueue) -> None:
             data = os.read(q.r, 4096)
             q.forward(data)
             for n in data:
-                if n:
+                if n == _URGENT[0]:
+                    q.hand(signal.SIGURG)
+                elif n in OURS:
+                    continue  # its handler in Python knows better
+                elif n:
                     q.hand(n)
                 elif q.answer():
                     _pipes.append((q.r, q.w))
