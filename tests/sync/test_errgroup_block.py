@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import gc
+import sys
 import threading
 import weakref
 
@@ -302,6 +303,42 @@ def test_main_returns_while_a_group_waits(run):
         await gopark.testing.wait_all_parked()
 
     run(main)
+
+
+def test_a_group_that_outlives_its_program_is_empty(run):
+    async def main():
+        g = errgroup.Group(limit=2)
+        started = gopark.Chan()
+
+        async def work():
+            await started.send(True)
+            await gopark.Chan().recv()
+
+        tasks = [g.go(work) for _ in range(5)]
+        for _ in range(2):
+            await started.recv()
+        await gopark.testing.wait_all_parked()
+        return g, tasks
+
+    g, tasks = run(main)
+    assert repr(g).startswith("<errgroup.Group 0 running, limit 2 at")
+    for task in tasks:
+        with pytest.raises(RuntimeError, match="has no result"):
+            task.result()
+    run(g.wait)
+
+
+def test_sys_exit_in_a_function_ends_the_program(run):
+    async def leave():
+        sys.exit(3)
+
+    async def main():
+        async with errgroup.Group() as g:
+            g.go(leave)
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 3
 
 
 # --- plain code -------------------------------------------------------------------------------

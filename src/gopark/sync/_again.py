@@ -28,3 +28,4 @@ def raise_again(exc: BaseException, traceback: TracebackType | None) -> NoReturn
         raise exc.with_traceback(traceback)
     finally:
         exc.__context__ = context
+        del exc  # or this frame, which its traceback holds, would hold it in turn

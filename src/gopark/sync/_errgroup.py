@@ -27,7 +27,6 @@ from contextvars import copy_context
 from types import FrameType, TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
-from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Holding, lock
 from gopark._runtime.newproc import Creator, Wrapped, start, startable
@@ -36,8 +35,8 @@ from gopark._runtime.runtime2 import PARK, Command, G, suspends
 from gopark._runtime.sema import WOKEN, Sema, ongoroutine
 from gopark.context import Canceled, Context, cause, current, use, with_cancel_cause
 from gopark.sync._again import raise_again
-from gopark.sync._common import checked, nocopy
-from gopark.sync._task import RUNNING, Call, Plain, Task, drive
+from gopark.sync._common import PROGRAMENDS, checked, nocopy
+from gopark.sync._task import LEFT, RUNNING, Call, Plain, Task, drive
 
 __all__ = ("Group", "with_context")
 
@@ -239,8 +238,8 @@ class Group:
                 call.variables.run(_start, task, call)
             except Exception as exc:  # a function that is marked as `async def`, and is none
                 task._raised(exc)
-            except BaseException:
-                task._left()
+            except BaseException as why:
+                task._left(why)
                 raise
             if task._began is not None:
                 task._began.close()
@@ -262,16 +261,32 @@ class Group:
 
     def _finished(self) -> None:
         """A function has ended: its place is for the next."""
-        waiters: list[G] = []
         with Holding(self._lock):
             self._active -= 1
             tasks = self._admit()
-            if not self._active and not self._queue:
-                while (g := self._sema.dequeue(WOKEN)) is not None:
-                    waiters.append(g)
+            waiters = self._done()
         self._startall(tasks)
         for g in waiters:
             ready(g)
+
+    def _dropped(self) -> None:
+        """A function has ended with its program: none that is queued will be started in that."""
+        with Holding(self._lock):
+            self._active -= 1
+            for task in self._queue:
+                task._state = LEFT
+            self._queue.clear()
+            waiters = self._done()
+        for g in waiters:
+            ready(g)
+
+    def _done(self) -> list[G]:
+        """Whom to wake, if nothing is left to be waited for. Lock held."""
+        waiters: list[G] = []
+        if not self._active and not self._queue:
+            while (g := self._sema.dequeue(WOKEN)) is not None:
+                waiters.append(g)
+        return waiters
 
     @suspends
     def _alldone(self) -> Generator[Command, None, None]:
@@ -372,11 +387,11 @@ class Group:
 
     async def _end(self, exc: BaseException | None) -> None:
         """What the block's end has to wait for, and to raise."""
-        if isinstance(exc, (GeneratorExit, ProgramEnded)):
+        if isinstance(exc, PROGRAMENDS):
             return  # the program has ended: nobody can wait any more, and nobody runs
         try:
             await self._close()
-        except (GeneratorExit, ProgramEnded):
+        except PROGRAMENDS:
             raise
         except BaseException:  # Ctrl-C: it cancels the group, and once more it breaks off the wait
             self._cancel(None)

@@ -18,12 +18,12 @@ from types import CoroutineType, TracebackType
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from gopark._runtime.chan import Chan
-from gopark._runtime.errors import Goexit, ProgramEnded
+from gopark._runtime.errors import Goexit
 from gopark._runtime.lockrank import Holding, Mutex
 from gopark._runtime.newproc import Creator
 from gopark._runtime.signal_unix import transparent
 from gopark.sync._again import raise_again, traceback_of
-from gopark.sync._common import nocopy
+from gopark.sync._common import PROGRAMENDS, nocopy
 
 __all__ = ("LEFT", "QUEUED", "RAISED", "RETURNED", "RUNNING", "Call", "Plain", "Task", "drive")
 
@@ -36,7 +36,7 @@ RAISED: Final = "raised"
 LEFT: Final = "left"
 
 # What ends the goroutine and not the program, or comes when that has ended.
-UNWOUND: Final = (Goexit, ProgramEnded, GeneratorExit)
+UNWOUND: Final = (Goexit, *PROGRAMENDS)
 
 
 class Call(NamedTuple):
@@ -57,6 +57,8 @@ class Owner(Protocol):
     def _failed(self, exc: Exception, traceback: TracebackType | None) -> None: ...
 
     def _finished(self) -> None: ...
+
+    def _dropped(self) -> None: ...
 
 
 class Task(Generic[T]):
@@ -123,7 +125,9 @@ class Task(Generic[T]):
         if self._err is not None:
             raise_again(self._err, self._traceback)
         if self._state is LEFT:
-            raise RuntimeError(f"errgroup: {self!r} has no result: goexit ended it")
+            raise RuntimeError(
+                f"errgroup: {self!r} has no result: goexit, or the end of its program, came first"
+            )
         raise RuntimeError(
             f"errgroup: {self!r} has no result yet; it is there once the group is done: "
             "after `await g.wait()`, or after the block of `async with Group() as g:`"
@@ -166,9 +170,12 @@ class Task(Generic[T]):
         self._group._failed(exc, self._traceback)
         self._group._finished()
 
-    def _left(self) -> None:
+    def _left(self, why: BaseException) -> None:
         self._state = LEFT
-        self._group._finished()
+        if isinstance(why, PROGRAMENDS):
+            self._group._dropped()
+        else:
+            self._group._finished()
 
 
 async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any]) -> None:
@@ -177,8 +184,8 @@ async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any]) -> None:
         value = await coro
     except Exception as exc:
         task._raised(exc)
-    except UNWOUND:
-        task._left()
+    except UNWOUND as why:
+        task._left(why)
         raise
     else:
         task._returned(value)
@@ -201,8 +208,8 @@ class Plain:
             value = self.fn(*args, **kwargs)
         except Exception as exc:
             task._raised(exc)
-        except UNWOUND:
-            task._left()
+        except UNWOUND as why:
+            task._left(why)
             raise
         else:
             if type(value) is CoroutineType:  # a decorated `async def`: the goroutine goes on as it
