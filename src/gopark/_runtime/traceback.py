@@ -347,7 +347,7 @@ def excstack(exc: BaseException) -> list[Frame]:
     Where it was raised inside gopark, the public function that was called is named.
     """
     frames: list[Frame] = []
-    inside: FrameType | None = None
+    inside: tuple[CodeType, int] | None = None
     for link in goexited(spliced(passed(exc), before(exc), {id(exc)}), exc):
         frame, line = linkof(link)
         if frame is None:
@@ -355,11 +355,11 @@ def excstack(exc: BaseException) -> list[Frame]:
         elif frame.f_code in goexitcode:
             frames.append(goexitframe(frame.f_code, line))
         elif shown(frame.f_code):
-            if inside is not None and not frames and publicname(inside.f_code):
-                frames.append(publicframe(inside.f_code, inside.f_lineno))
+            if inside is not None and not frames and publicname(inside[0]):
+                frames.append(publicframe(*inside))
             frames.append(frameof(frame.f_code, frame.f_globals, line))
         elif not frames:
-            inside = frame
+            inside = frame.f_code, line
     return frames
 
 
