@@ -431,6 +431,27 @@ def test_an_exception_of_a_nested_callback_is_raised_by_the_call(run, qsort):
     assert len(calls) == 2, "C went on, and nothing more was called"
 
 
+@pytest.mark.parametrize("exc", [KeyboardInterrupt(), SystemExit(3)], ids=["Ctrl-C", "sys.exit"])
+def test_what_ends_a_program_goes_through_a_nested_callback(run, qsort, exc, capsys):
+    trace = []
+
+    def ends(a, b):
+        raise exc
+
+    def main():
+        try:
+            qsort([2, 1], ends)
+            trace.append("not reached")
+        finally:
+            trace.append("finally")
+
+    with pytest.raises(type(exc)) as caught:
+        run(main)
+    assert caught.value is exc
+    assert trace == ["finally"]
+    assert capsys.readouterr().err == ""
+
+
 def test_each_call_raises_what_its_own_callbacks_let_escape(run, qsort):
     seen = []
 
