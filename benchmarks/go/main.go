@@ -27,6 +27,7 @@ var workloads = map[string]func(n int) figures{
 	"ring":      ring,
 	"fanin":     fanin,
 	"select8":   select8,
+	"mutex":     mutex,
 	"memory":    memory,
 	"sleepers":  sleepers,
 	"timers":    timers,

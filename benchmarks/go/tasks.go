@@ -107,6 +107,30 @@ func fanin(n int) figures {
 	return one(watch.sample(each * producers))
 }
 
+func mutex(n int) figures {
+	const tasks = 10
+	var mu sync.Mutex
+	watch := start()
+	for range n {
+		mu.Lock()
+		mu.Unlock()
+	}
+	free := watch.sample(n)
+	var all sync.WaitGroup
+	watch = start()
+	for range tasks {
+		all.Go(func() {
+			for range n / tasks {
+				mu.Lock()
+				runtime.Gosched()
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	return figures{"free": free, "contended": watch.sample(n / tasks * tasks)}
+}
+
 func select8(n int) figures {
 	var chans [8]chan int
 	for i := range chans {

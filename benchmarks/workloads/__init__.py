@@ -28,6 +28,7 @@ NAMES = (
     "ring",
     "fanin",
     "select8",
+    "mutex",
     "memory",
     "sleepers",
     "timers",
