@@ -11,7 +11,7 @@ No lost wake-up, the two sides step by step:
   3. gone: parks                           3. somebody waits, nobody is on the way: _wake
 If the waiter's try comes before the token, its place in the queue does too, and step 2 of the
 other side sees it. Relies on: pop and append of one deque come in one order, and what a
-thread did before the earlier of them is seen after the later (docs/internals.md).
+thread did before the earlier of them is seen after the later.
 
 Normal mode. One waiter is woken at a time (`_woken`) and has to compete for the token with
 those that come along; if it loses, it goes back to the front of the queue. It clears `_woken`
