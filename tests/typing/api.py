@@ -5,7 +5,23 @@ from typing import assert_type
 
 import gopark
 from gopark import Chan, context, recv, select, send
-from gopark.sync import errgroup, semaphore, singleflight
+from gopark.sync import (
+    Cond,
+    Locker,
+    Map,
+    Mutex,
+    Once,
+    Pool,
+    RWMutex,
+    WaitGroup,
+    atomic,
+    errgroup,
+    once_func,
+    once_value,
+    once_values,
+    semaphore,
+    singleflight,
+)
 
 
 async def double(n: int, out: Chan[int]) -> int:
@@ -87,6 +103,63 @@ async def groups(out: Chan[int], ctx: context.Context) -> None:
     assert result is not None
     assert_type(result.value, int | None)
     assert_type(result.err, Exception | None)
+
+
+@once_value
+def answer() -> int:
+    return 42
+
+
+@once_value
+async def later() -> int:
+    return 42
+
+
+@once_func
+async def setup() -> int:
+    return 1
+
+
+async def locks() -> None:
+    mu, rw = Mutex(), RWMutex()
+    async with mu, rw, rw.reader():
+        assert_type(mu.try_lock(), bool)
+    with mu, rw, rw.reader():
+        pass
+    lockers: list[Locker] = [mu, rw, rw.reader()]
+    for locker in lockers:
+        await locker.lock()
+    cond = Cond(rw)
+    assert_type(cond, Cond[RWMutex])
+    assert_type(cond.locker, RWMutex)
+    Cond(3)  # type: ignore[type-var]
+    async with WaitGroup() as wg:
+        wg.go(print, "text")
+        assert_type(wg, WaitGroup)
+    with WaitGroup() as wg:
+        wg.add(1)
+    await Once().do(print, "text")
+    assert_type(answer(), int)
+    assert_type(await later(), int)
+    await setup()
+    assert_type(once_func(lambda: 1), Callable[[], None])
+    assert_type(once_values(lambda: (1, "text"))(), tuple[int, str])
+
+
+def shared() -> None:
+    pool = Pool(bytearray)
+    assert_type(pool.get(), bytearray | None)
+    pool.put("text")  # type: ignore[arg-type]
+    ages = Map[str, int]()
+    ages.store("gopher", 15)
+    assert_type(ages.load("gopher"), tuple[int | None, bool])
+    assert_type(ages.load_or_store("gopher", 1), tuple[int, bool])
+    for name, age in ages.range():
+        assert_type(name, str)
+        assert_type(age, int)
+    assert_type(atomic.Int64().add(1), int)
+    assert_type(atomic.Value[str]().load(), str | None)
+    assert_type(atomic.Pointer("text").swap(None), str | None)
 
 
 async def main() -> None:
