@@ -201,6 +201,15 @@ async def test_a_dump_shows_the_users_frames_and_where_it_was_started(procs):
     await wg.wait()
 
 
+async def test_a_dump_shows_one_that_runs_nothing_but_our_function():
+    wg, ch = WaitGroup(), gopark.Chan()
+    wg.go(ch.recv)
+    await wait_all_parked()
+    assert "[chan receive]:\ngopark.Chan.recv(...)\n" in gopark.runtime.stack(all=True)
+    ch.close()
+    await wg.wait()
+
+
 async def test_the_runtime_knows_its_goroutines_by_the_users_code():
     """Or one that computes would have sysmon hold back all that were started so."""
     wg, ch = WaitGroup(), gopark.Chan()

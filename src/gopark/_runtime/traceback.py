@@ -303,7 +303,7 @@ def awaiting(inner: Any) -> list[FrameType]:
 
 def ownframe(coro: Any) -> list[Frame]:
     """The frame of a goroutine whose function is one of ours, as in `go(ch.recv)`."""
-    frame = _await_link(coro)[0]
+    frame = _await_link(getattr(coro, "coro", coro))[0]  # newproc.Wrapped has it inside
     if frame is None:
         return []
     return [frameof(frame.f_code, {"__name__": "gopark"}, frame.f_lineno)]

@@ -12,10 +12,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Generic, NoReturn, TypeVar, cast, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
 from gopark._runtime.newproc import isasync, startable_check
 from gopark._runtime.signal_unix import transparent
+from gopark.sync._again import raise_again, traceback_of
 from gopark.sync._common import PROGRAMENDS
 from gopark.sync._mutex import Mutex
 
@@ -43,9 +44,8 @@ class _Once(Generic[T]):
         """Keep what it raised, with the frames of the function and without ours."""
         if isinstance(exc, PROGRAMENDS):
             return  # another program may have it done
-        tb = exc.__traceback__
         self.exc = exc
-        self.tb = None if tb is None else tb.tb_next
+        self.tb = traceback_of(exc)
         self.finish(None)
 
     def finish(self, result: T | None) -> None:
@@ -55,16 +55,8 @@ class _Once(Generic[T]):
 
     def outcome(self) -> T:
         if self.exc is not None:
-            self._raise()
+            raise_again(self.exc, self.tb)
         return cast(T, self.result)
-
-    def _raise(self) -> NoReturn:
-        exc = self.exc
-        assert exc is not None
-        try:
-            raise exc.with_traceback(self.tb)
-        finally:
-            del exc  # or its traceback would hold a frame that holds it
 
 
 def _once(who: str, fn: Callable[[], Any], keep: bool = True) -> Callable[[], Any]:
