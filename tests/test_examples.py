@@ -80,6 +80,17 @@ def test_unmarked_calls():
     )
 
 
+def test_graceful_shutdown():
+    """What was begun is finished, and the status is the one that a shell gives for the signal."""
+    ended = run_python([str(EXAMPLES / "graceful_shutdown.py"), "SIGTERM"])
+    assert (ended.stderr, ended.status) == ("", 128 + 15)
+    assert ended.stdout == (
+        "the shop is open\n"
+        "closing: terminated signal received\n"
+        "all orders that were taken are finished: True\n"
+    )
+
+
 def test_errgroup_fetch():
     lines = output("errgroup_fetch.py").splitlines()
     lines[2:4] = sorted(lines[2:4])  # who gives up first is open

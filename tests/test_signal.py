@@ -190,6 +190,17 @@ def test_a_handler_that_the_program_sets_meanwhile_stays():
     signal.signal(SIGUSR1, signal.SIG_DFL)
 
 
+@on_main
+def test_a_blocked_signal_is_let_in_while_somebody_listens():
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [SIGUSR1, SIGUSR2])
+    ch = Chan(1)
+    notify(ch, SIGUSR1)
+    kill(SIGUSR1)
+    assert block(ch.recv()) == SIGUSR1
+    stop(ch)
+    assert signal.pthread_sigmask(signal.SIG_SETMASK, mask) == {SIGUSR1, SIGUSR2}
+
+
 def test_the_end_of_the_program_puts_all_back(run):
     async def main():
         notify(Chan(1), SIGHUP, signal.SIGINT)

@@ -105,6 +105,7 @@ class Sigqueue:
         self.stopping: tuple[Listening, ...] = ()
         self.ignoring: set[int] = set()
         self.before: dict[int, Disposition] = {}  # of what is caught or ignored; main thread only
+        self.blocked: set[int] = set()  # by the main thread, until they were caught; its own
         self.r, self.w = _takepipe()
         self.armed = False  # the pipe is the wake-up descriptor
         self.otherfd = -1  # the descriptor that stood before; gets all that we get
@@ -127,9 +128,14 @@ class Sigqueue:
             elif n not in OURS:
                 self.before.setdefault(n, Disposition(n))
                 signal.signal(n, _caught)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()).intersection(sigs)
+        self.blocked |= blocked
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
 
     def release(self, sigs: Iterable[int]) -> None:
         """Have what stood before, unless the program has set a handler of its own meanwhile."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self.blocked.intersection(sigs))
+        self.blocked.difference_update(sigs)
         for n in sigs:
             old = self.before.get(n)
             if old is not None:
