@@ -127,7 +127,7 @@ def comparable(name: str, ended: Ended) -> Ended:
     if name in HEAD_ONLY:
         stderr = stderr.partition("\n\n")[0].rstrip("\n")
     if FREETHREADED:
-        stdout = RUNNABLE.sub(r"\1", stdout)
+        stdout, stderr = (RUNNABLE.sub(r"\1", text) for text in (stdout, stderr))
     if name in CREATED_INSIDE:
         stderr = re.sub(r"^(created by .*|panic\(\.\.\.\))\n\t.*\n", "", stderr, flags=re.M)
     if name in MAIN_FAILS:
