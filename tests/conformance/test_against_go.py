@@ -156,4 +156,4 @@ def test_the_same_program_in_go_prints_the_same(script):
 
 def test_every_program_exists_in_both_languages():
     assert {script.partition("__")[0] for script in SCRIPTS} == set(PROGRAMS)
-    assert len(PROGRAMS) >= 10
+    assert len(PROGRAMS) >= 40
