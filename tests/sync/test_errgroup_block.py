@@ -12,7 +12,8 @@ import pytest
 
 import gopark
 from gopark import context
-from gopark.sync import errgroup
+from gopark._runtime.runq import ready
+from gopark.sync import _errgroup, errgroup
 
 
 class Boom(Exception):
@@ -147,6 +148,25 @@ async def test_no_goroutine_outlives_the_block(procs):
         g.try_go(work, g, 0, 0)
     await gopark.testing.wait_all_parked()
     assert gopark.runtime.num_goroutine() == before
+
+
+async def test_one_that_slips_in_as_the_last_has_ended_is_waited_for(monkeypatch):
+    """Somebody adds a function after the block's waiter was woken, and before it runs."""
+    ended = []
+
+    async def late():
+        await gopark.gosched()
+        ended.append("late")
+
+    def ready_after_a_newcomer(g):
+        monkeypatch.undo()
+        group.go(late)
+        ready(g)
+
+    monkeypatch.setattr(_errgroup, "ready", ready_after_a_newcomer)
+    async with errgroup.Group() as group:
+        group.go(gopark.gosched)
+    assert ended == ["late"]
 
 
 async def test_a_body_that_raises_cancels_and_waits():

@@ -242,7 +242,8 @@ async def test_a_cancel_and_a_release_at_once_lose_no_unit(procs):
                 step()
         outcomes[task.result()] += 1
         assert units(sem) == 1
-    assert outcomes[False] > 0
+    if procs == 1:  # where the waiter runs after both, it is done that counts
+        assert outcomes == {True: 0, False: 60}
 
 
 # --- ends that nobody asked for ---------------------------------------------------------------

@@ -209,7 +209,7 @@ class Group:
         with Holding(self._lock):
             if self._closed:
                 raise RuntimeError(f"errgroup: {who}: the block of {self!r} has ended")
-            if not wait and (self._queue or self._full()):
+            if not wait and self._full():  # else nothing is queued: E2
                 return None
             task._call = call
             self._queue.append(task)
