@@ -30,6 +30,7 @@ __all__ = (
     "lockslow",
     "mklock",
     "mkmutex",
+    "mkrlock",
 )
 
 _SPINS: Final = 10
@@ -177,12 +178,41 @@ class _RankedLock:
         self.release()
 
 
+class _RankedRLock(_RankedLock):
+    """One that its holder may take again."""
+
+    def __init__(self, rank: Rank) -> None:
+        super().__init__(rank)
+        self._depth = 0  # the holder's
+        self._owner = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool:
+        me = _thread.get_ident()
+        if self._owner != me:
+            if not super().acquire(blocking, timeout):
+                return False
+            self._owner = me
+        self._depth += 1
+        return True
+
+    def release(self) -> None:
+        self._depth -= 1
+        if not self._depth:
+            self._owner = 0
+            super().release()
+
+
 _checked = debugvar("lockrank") == "1"
 
 
 def mklock(rank: Rank) -> Lock:
     """A new lock of that rank; a plain one unless GOPARKDEBUG asks for the check."""
     return _RankedLock(rank) if _checked else _thread.allocate_lock()
+
+
+def mkrlock(rank: Rank) -> Lock:
+    """A new lock that its holder may take again."""
+    return _RankedRLock(rank) if _checked else threading.RLock()
 
 
 def mkmutex(rank: Rank = Rank.CHAN) -> Mutex:

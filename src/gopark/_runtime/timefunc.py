@@ -23,6 +23,7 @@ from gopark._runtime.runq import globrunqput, runqput
 from gopark._runtime.runtime2 import goids, tls
 from gopark._runtime.startm import mysched
 from gopark._runtime.timechan import Timer, seconds
+from gopark._runtime.timer import Timer as HeapTimer
 from gopark._runtime.timer import Timers
 
 __all__ = ("after_func",)
@@ -64,15 +65,16 @@ def after_func(
 
 
 class _FuncTimer(Timer):
-    """What `after_func` returns. To the heap it is a timer of its own kind, with `arg` itself."""
+    """What `after_func` returns.
 
-    __slots__ = ("_args", "_ctx", "_fn", "_kwargs", "arg", "f", "seq", "timers", "when")
+    The heap has a timer of its own, which knows this one only while it is pending: what was
+    stopped keeps the function and its arguments alive no longer than its user does.
+    """
+
+    __slots__ = ("args", "ctx", "fn", "kwargs", "timer")
 
     c = None  # type: ignore[assignment]
-    _ctx: Context
-    f: Callable[[Any], object]
-    seq: int
-    timers: Timers
+    ctx: Context
 
     def __init__(
         self,
@@ -81,26 +83,27 @@ class _FuncTimer(Timer):
         args: tuple[object, ...],
         kwargs: dict[str, object],
     ) -> None:
-        self._fn = fn
-        self._args = args
-        self._kwargs = kwargs
-        self._ctx = copy_context()
-        self.f = _gofunc
-        self.arg: Any = self
-        self.when = monotonic() + delay if delay > 0 else monotonic()
-        self.timers = timers = mysched().timers
-        if timers.add(self):
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+        self.ctx = copy_context()
+        timers: Timers = mysched().timers
+        when = monotonic() + delay if delay > 0 else monotonic()
+        self.timer = timer = HeapTimer(timers, when, _gofunc, self)
+        if timers.add(timer):
             timers.wake()
 
     def stop(self) -> bool:
-        return self.timers.delete(self)
+        timer = self.timer
+        return timer.timers.delete(timer)
 
     def reset(self, duration: float) -> bool:
         delay = seconds("Timer.reset", duration)
         timers: Timers = mysched().timers
-        moved = self.timers is not timers and self.timers.leave(self, timers)
+        timer = self.timer
+        moved = timer.timers is not timers and timer.timers.leave(timer, timers)
         when = monotonic() + delay if delay > 0 else monotonic()
-        pending, first = timers.modify(self, when, self)
+        pending, first = timers.modify(timer, when, self)
         if first:
             timers.wake()
         return pending or moved
@@ -118,10 +121,10 @@ def _gofunc(t: _FuncTimer) -> None:
     m = tls.m
     if m is not None and m.sched is not None and m.sched.ended:
         return
-    fn, args, kwargs = t._fn, t._args, t._kwargs
+    fn, args, kwargs = t.fn, t.args, t.kwargs
     coro: Any = fn(*args, **kwargs) if _isasync(fn) else None
     g = newg(next(goids), coro, fn, args, kwargs, None)
-    g.ctx = t._ctx.copy()  # not the context itself, in which an earlier run may still be
+    g.ctx = t.ctx.copy()  # not the context itself, in which an earlier run may still be
     g.gocode, g.gopc, g.goglobals = _CREATOR, 0, _PACKAGE
     g.m = m
     if m is None or (p := m.p) is None:
