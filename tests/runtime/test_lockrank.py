@@ -9,7 +9,7 @@ import pytest
 
 from gopark._runtime import lockrank
 from gopark._runtime.errors import Throw
-from gopark._runtime.lockrank import Rank, mklock
+from gopark._runtime.lockrank import Rank, mklock, mkrlock
 
 
 @pytest.fixture
@@ -44,6 +44,23 @@ def test_a_lock_again_is_an_offence_not_a_hang():
     lock = mklock(Rank.SCHED)
     with lock, pytest.raises(Throw, match="SCHED"):
         lock.acquire()
+
+
+@pytest.mark.usefixtures("checked")
+def test_a_reentrant_lock_may_be_taken_again_and_guards_until_the_last_release():
+    lock, low = mkrlock(Rank.TIMERS), mklock(Rank.CHAN)
+    with lock:
+        with lock:
+            pass
+        with pytest.raises(Throw, match="CHAN taken while holding TIMERS"):
+            low.acquire()
+        taken = []
+        thread = threading.Thread(target=lambda: taken.append(lock.acquire(False)))
+        thread.start()
+        thread.join()
+        assert taken == [False]
+    with low:
+        pass
 
 
 @pytest.mark.usefixtures("checked")

@@ -178,28 +178,33 @@ class _RankedLock:
         self.release()
 
 
-class _RankedRLock(_RankedLock):
-    """One that its holder may take again."""
+class _RankedRLock:
+    """One that its holder may take again, in a debug run.
+
+    Those who do are finalisers and signal handlers, which come in the midst of anything: so it
+    is not asked what else they hold, only what is taken while it is held.
+    """
 
     def __init__(self, rank: Rank) -> None:
-        super().__init__(rank)
-        self._depth = 0  # the holder's
-        self._owner = 0
+        self.rank = rank
+        self._lock = threading.RLock()
 
     def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool:
-        me = _thread.get_ident()
-        if self._owner != me:
-            if not super().acquire(blocking, timeout):
-                return False
-            self._owner = me
-        self._depth += 1
+        if not self._lock.acquire(blocking, timeout):
+            return False
+        _stack().append((self, self.rank))
         return True
 
     def release(self) -> None:
-        self._depth -= 1
-        if not self._depth:
-            self._owner = 0
-            super().release()
+        stack = _stack()
+        del stack[max(i for i, entry in enumerate(stack) if entry[0] is self)]
+        self._lock.release()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *exc: object) -> None:
+        self.release()
 
 
 _checked = debugvar("lockrank") == "1"
