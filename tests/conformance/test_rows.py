@@ -11,28 +11,15 @@ import gorows
 ROWS = {row.key: row for row in gorows.rows()}
 HELD = gorows.held()
 REASONS = gorows.reasons()
-PENDING: frozenset[str] = frozenset(gorows.AREAS) - {  # whose tests are still being written
-    "cgo",
-    "chan",
-    "context",
-    "deadlock",
-    "goexit",
-    "lockosthread",
-    "panic",
-    "scheduler",
-    "select",
-    "signal",
-    "sync",
-    "timers",
-    "traceback",
-}
 
 
 @pytest.mark.parametrize("area", gorows.AREAS)
 def test_no_row_is_dropped_in_silence(area):
-    if area in PENDING:
-        pytest.skip("not finished")
     assert [row.key for row in gorows.missing(area)] == []
+
+
+def test_the_page_shows_every_row_and_what_holds_it():
+    assert gorows.PAGE.read_text(encoding="utf-8") == gorows.page(), "run `make conformance`"
 
 
 def test_marks_and_reasons_name_rows_that_exist():
