@@ -59,11 +59,12 @@ from gopark._runtime.runtime2 import (
 from gopark._runtime.startm import current
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
-__all__ = ("Disposition", "atend", "atfork", "chained", "initsig", "onmain", "runsonmain")
+__all__ = ("SIGURG", "Disposition", "atend", "atfork", "chained", "initsig", "onmain", "runsonmain")
 
 GRACE: Final = 1.0  # seconds
 _PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
 _PAUSE: Final = 0.001
+SIGURG: Final[int] = getattr(signal, "SIGURG", 0)  # 0: this system has none
 
 # Frames of ours that user code may be called from, and an exception may pass through.
 transparent: Final[set[CodeType]] = {
@@ -107,10 +108,12 @@ def initsig(sched: Sched) -> Callable[[], None]:
     _state.pending = False
     if threading.current_thread() is not threading.main_thread():
         return _nothing
-    before = [Disposition(signal.SIGURG)]
-    if callable(before[0].python):
-        chained.append(before[0].python)
-    signal.signal(signal.SIGURG, _sigurg)
+    before = []
+    if SIGURG:
+        before.append(Disposition(SIGURG))
+        if callable(before[0].python):
+            chained.append(before[0].python)
+        signal.signal(SIGURG, _sigurg)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         before.append(Disposition(signal.SIGINT))
         signal.signal(signal.SIGINT, _sigint)
@@ -145,8 +148,14 @@ def initsig(sched: Sched) -> Callable[[], None]:
 
 # --- handlers, and what stood before -------------------------------------------------------
 
-_sigaction: Final = ctypes.CDLL(None).sigaction
-_sigaction.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p)
+
+def _sigaction(signum: int, new: Any, old: Any) -> None:
+    """Where there is none, Python's table has to do."""
+
+
+if os.name == "posix":
+    _sigaction = ctypes.CDLL(None).sigaction
+    _sigaction.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p)
 _SIZE: Final = 256  # bytes; more than a struct sigaction has anywhere
 
 
@@ -201,6 +210,11 @@ chained: Final[list[Callable[[int, FrameType | None], object]]] = []
 _RESEND: Final = 0.05  # seconds; a signal may come in the instant before the main thread waits
 
 
+def reachable() -> bool:
+    """The main thread can be sent a signal whose handler runs errands."""
+    return SIGURG != 0 and signal.getsignal(SIGURG) is _sigurg
+
+
 def runsonmain() -> bool:
     """A program runs on the main thread, so that errands are run."""
     return _state.installed
@@ -217,17 +231,18 @@ def onmain(work: Callable[[], None]) -> None:
         _flush()
         work()
         return
-    if signal.getsignal(signal.SIGURG) is not _sigurg:
+    if not reachable():
         raise RuntimeError(
-            "the program has set a handler for SIGURG while gopark.run is active, and this "
-            "thread reaches the main thread by that signal; use another one, or set it before run"
+            "this thread reaches the main thread by SIGURG, and cannot: the program has set a "
+            "handler for it while gopark.run is active (set it before run, or use another "
+            "signal), or the system has none (call this on the main thread)"
         )
     errand = _Errand(work)
     _errands.append(errand)
     pause = 0.001
     while True:
         _state.sent = next(_sends)
-        signal.pthread_kill(main, signal.SIGURG)
+        signal.pthread_kill(main, SIGURG)
         if errand.done.acquire(timeout=pause):
             return
         pause = min(pause * 2, _RESEND)
@@ -241,7 +256,7 @@ def _flush() -> None:
     out meanwhile, Python would report signals that it cannot serve. A new signal starts a round
     of its own, which serves them all.
     """
-    if signal.getsignal(signal.SIGURG) is not _sigurg:
+    if not reachable():
         return
     _state.sent = next(_sends)
     _thread.interrupt_main(signal.SIGURG)
@@ -388,18 +403,26 @@ class _Throw:
 def _poke(m: M, sched: Sched, exc: type[BaseException]) -> None:
     """Interrupt user code that runs on `m`."""
     with _state.lock:
-        if m is sched.m0 and _state.installed and signal.getsignal(signal.SIGURG) is _sigurg:
+        signum = _ours()
+        if m is sched.m0 and _state.installed and signum:
             # A real signal also ends a system call, so that time.sleep wakes up.
             main = threading.main_thread().ident
             if main is not None:
                 _state.sent = next(_sends)
-                signal.pthread_kill(main, signal.SIGURG)
+                signal.pthread_kill(main, signum)
             return
     stack = currentframes().get(m.ident)
     g = m.curg
     if g is not None and stack and g.status is GRUNNING and _interruptible(stack[0], g):
         _state.pending = False
         _setasyncexc(m.ident, exc)
+
+
+def _ours() -> int:
+    """A signal whose handler is ours still; 0 if there is none."""
+    if reachable():
+        return SIGURG
+    return signal.SIGINT if signal.getsignal(signal.SIGINT) is _sigint else 0
 
 
 def bringhome(sched: Sched) -> None:

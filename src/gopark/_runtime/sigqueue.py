@@ -64,6 +64,7 @@ from gopark._runtime.runtime2 import (
     tls,
 )
 from gopark._runtime.signal_unix import (
+    SIGURG,
     Disposition,
     atend,
     atfork,
@@ -78,14 +79,20 @@ __all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
 _MARK: Final = b"\0"  # in the pipe: a request waits
 _URGENT: Final = b"\xff"  # in the pipe: a SIGURG that is none of ours
 _PIPE: Final = 1 << 20  # bytes that the pipe holds if the system allows; 64 KiB else
+_MASKS: Final = hasattr(signal, "pthread_sigmask")
 _LOOK: Final = 0.05  # seconds
 
+
+def _named(*names: str) -> frozenset[int]:
+    return frozenset(int(getattr(signal, name, 0)) for name in names)
+
+
 VALID: Final = frozenset(int(n) for n in signal.valid_signals())
-IGNORABLE: Final = VALID - {signal.SIGKILL, signal.SIGSTOP}
+IGNORABLE: Final = VALID - _named("SIGKILL", "SIGSTOP")
 # A handler in Python for these would never run: the instruction that failed is tried again.
-CATCHABLE: Final = IGNORABLE - {signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL}
+CATCHABLE: Final = IGNORABLE - _named("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL")
 # Its handler stays, for it is how the main thread is reached; by default it is ignored anyway.
-OURS: Final = frozenset({int(signal.SIGURG)})
+OURS: Final = frozenset({SIGURG}) if SIGURG else frozenset[int]()
 
 Channel = Chan[signal.Signals]
 Listening = tuple[Channel, frozenset[int]]
@@ -128,13 +135,15 @@ class Sigqueue:
             elif n not in OURS:
                 self.before.setdefault(n, Disposition(n))
                 signal.signal(n, _caught)
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()).intersection(sigs)
-        self.blocked |= blocked
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+        if _MASKS:
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()).intersection(sigs)
+            self.blocked |= blocked
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
 
     def release(self, sigs: Iterable[int]) -> None:
         """Have what stood before, unless the program has set a handler of its own meanwhile."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, self.blocked.intersection(sigs))
+        if self.blocked:
+            signal.pthread_sigmask(signal.SIG_BLOCK, self.blocked.intersection(sigs))
         self.blocked.difference_update(sigs)
         for n in sigs:
             old = self.before.get(n)
@@ -392,7 +401,7 @@ def loop(q: Sigqueue) -> None:
             q.forward(data)
             for n in data:
                 if n == _URGENT[0]:
-                    q.hand(signal.SIGURG)
+                    q.hand(SIGURG)
                 elif n in OURS:
                     continue  # its handler in Python knows better
                 elif n:
