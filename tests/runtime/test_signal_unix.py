@@ -86,7 +86,11 @@ async def main():
     gopark.go(worker)
     await gopark.time.sleep(100)
 
-interrupt_when(lambda: gopark.runtime.num_goroutine() == 2 and parked())
+def both_parked():
+    dump = gopark.runtime.stack(all=True)
+    return "[chan receive]" in dump and "[sleep]" in dump
+
+interrupt_when(both_parked)
 try:
     gopark.run(main)
 except KeyboardInterrupt:
