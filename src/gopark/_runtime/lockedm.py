@@ -280,7 +280,8 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
 def _takeoff(sched: Sched, g: G) -> bool:
     """Take `g` off its wait queue or run queue; True if it was there."""
     if g.status is GWAITING:
-        return g.waiting is not None and g.waiting.unwait(g)
+        waiting = g.waiting  # once: whoever wakes `g` clears it at any moment
+        return waiting is not None and waiting.unwait(g)
     queues: list[Any] = [sched.runq, sched.hogq]
     for p in sched.allp[:]:
         queues += [p.runq, p.runnext]

@@ -322,9 +322,10 @@ def abandon(sched: Sched, g: G | None) -> None:
             taken = sched.runq.popleft()
         except IndexError:
             break
-        if taken.lockedm is not None:
-            startm.givep(taken.lockedm, P(-1, sched))  # its own thread unwinds it: see lockedm
-            taken.lockedm.park.wakeup()
+        lockedm = taken.lockedm  # once: its own thread clears it when it goes on
+        if lockedm is not None:
+            startm.givep(lockedm, P(-1, sched))  # that thread unwinds it: see lockedm
+            lockedm.park.wakeup()
         else:
             _bury(taken)
 
