@@ -27,6 +27,7 @@ import os
 import pathlib
 import re
 import subprocess
+import sysconfig
 
 import pytest
 
