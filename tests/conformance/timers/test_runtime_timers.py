@@ -70,7 +70,7 @@ def test_spurious_wakeups_never_hang_semasleep():
         nonlocal sent
         with contextlib.suppress(ProcessLookupError):
             while not ended.wait(0.1):
-                os.kill(child.pid, signal.SIGUSR1)
+                os.kill(child.pid, signal.SIGURG)
                 sent += 1
 
     thread = threading.Thread(target=disturbs)
