@@ -4,9 +4,10 @@ Starting and stopping: time for each, wall and CPU. Firing: CPU time for a timer
 started, waits and calls its function (most of the wall time is the wait). The worst one is
 the longest that a single start or stop took, whatever the reason: it is what a caller feels.
 
-gopark: the timer under `sleep` and `after`, with a function to call; the public `after_func`
-  is used as soon as there is one. asyncio, uvloop: `call_later` and `cancel`. gevent: timer
-  watchers of the hub's loop, which is what `spawn_later` uses, without a greenlet for each.
+gopark: `after_func` and `stop`; a goroutine calls the function.
+asyncio, uvloop: `call_later` and `cancel`.
+gevent: timer watchers of the hub's loop, which is what `spawn_later` uses, without a greenlet
+  for each.
 Go: `time.AfterFunc` and `Stop`; a goroutine calls the function.
 trio, TonIO and pyroutine-rt have no timers one could stop; their sleeps are in sleepers.py.
 """
@@ -66,31 +67,8 @@ class _Ops:
         return {"start": start, "stop": stop, "fire": fire, "worst": worst}
 
 
-def _call(fn: Callable[[], object]) -> None:
-    fn()
-
-
-def _starter() -> Callable[[float, Callable[[], object]], Any]:
-    """What starts a timer of gopark's that calls a function."""
-    public = getattr(gp.time, "after_func", None)
-    if public is not None:
-        start: Callable[[float, Callable[[], object]], Any] = public
-        return start
-    from gopark._runtime.startm import mysched
-    from gopark._runtime.timer import Timer
-
-    timers = mysched().timers
-
-    def after_func(seconds: float, fn: Callable[[], object]) -> Timer:
-        timer = Timer(timers, time.monotonic() + seconds, _call, fn)
-        timer.start()
-        return timer
-
-    return after_func
-
-
 async def _gopark(n: int) -> Figures:
-    ops, after_func = _Ops(n), _starter()
+    ops, after_func = _Ops(n), gp.time.after_func
     timers: list[Any] = [None] * n
 
     def start(i: int) -> None:
