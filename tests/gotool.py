@@ -12,7 +12,7 @@ import pytest
 
 from harness import built_once
 
-__all__ = ("built", "go_tool")
+__all__ = ("built", "go_tool", "pprof")
 
 
 def go_tool() -> str:
@@ -46,3 +46,12 @@ def built(source: pathlib.Path, name: str = "") -> pathlib.Path:
             done = subprocess.run(command, capture_output=True, text=True, env=env)
             assert done.returncode == 0, done.stderr
     return target
+
+
+def pprof(*arguments: str | pathlib.Path) -> str:
+    """What `go tool pprof` prints."""
+    env = dict(os.environ, GOTOOLCHAIN="local", GOFLAGS="")
+    command = [go_tool(), "tool", "pprof", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=50)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -25,7 +25,7 @@ from gopark._runtime.lockrank import debugvar
 from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, M, Sched, getg
 from gopark._runtime.traceback import doors
 
-__all__ = ("Labels", "getproflabel", "install", "setproflabel")
+__all__ = ("Labels", "getproflabel", "install", "labelsof", "setproflabel")
 
 Labels = tuple[tuple[str, str], ...]  # sorted by key, each key once
 
@@ -72,18 +72,19 @@ class _Pinned:
         self.g = g
 
     def __enter__(self) -> None:
-        _pinned[self.g] = _labelsof(self.g)
+        _pinned[self.g] = labelsof(self.g)
 
     def __exit__(self, *_: object) -> None:
         _pinned.pop(self.g, None)
 
 
 def _text(g: G) -> str:
-    pairs = ", ".join(f"{_quoted(key)}: {_quoted(value)}" for key, value in _labelsof(g))
+    pairs = ", ".join(f"{_quoted(key)}: {_quoted(value)}" for key, value in labelsof(g))
     return f" {{{pairs}}}" if pairs else ""
 
 
-def _labelsof(g: G) -> Labels:
+def labelsof(g: G) -> Labels:
+    """The labels of any goroutine; none if they cannot be read now."""
     pinned = _pinned.get(g)
     if pinned is not None:
         return pinned

@@ -164,9 +164,27 @@ def gtraceback(
     if status is GDEAD:
         return ""
     lines = [header(g, status)]
+    frames = gframes(g, status, links, threads, own)
+    if not frames and FREETHREADED:
+        lines.append("\tgoroutine running on other thread; stack unavailable\n")
+    lines += formatframes(frames)
+    lines.append(createdby(g))
+    if doors.ancestors is not None:
+        lines.append(doors.ancestors(g))
+    return "".join(lines) if g.goid == goid else ""  # it has ended, and its G is another's
+
+
+def gframes(
+    g: G,
+    status: Status,
+    links: list[Link] | None = None,
+    threads: Stacks | None = None,
+    own: tuple[CodeType, ...] = (),
+) -> list[Frame]:
+    """The frames of a goroutine that was just seen in `status`, innermost first."""
     m = g.lockedm or (g.m if status in (GRUNNING, GSYSCALL) else None)
     if links is not None:
-        frames = threadframes(links, tls.m, own)
+        return threadframes(links, tls.m, own)
     elif m is not None and m.ident and not (status is GWAITING and suspended(g)):
         if not FREETHREADED:
             stack: Any = (threads or threadstates()).get(m.ident, [])
@@ -180,13 +198,7 @@ def gtraceback(
         frames = [] if status is not GWAITING or waiting is None else waiting.frozen(g, coroframes)
     if not frames and status is GWAITING and g.coro is None:
         frames = ownstart(g)
-    if not frames and FREETHREADED:
-        lines.append("\tgoroutine running on other thread; stack unavailable\n")
-    lines += formatframes(frames)
-    lines.append(createdby(g))
-    if doors.ancestors is not None:
-        lines.append(doors.ancestors(g))
-    return "".join(lines) if g.goid == goid else ""  # it has ended, and its G is another's
+    return frames
 
 
 def threadstates() -> Stacks:

@@ -1,4 +1,7 @@
-"""What a running program says about itself: labels of goroutines. Go: package runtime/pprof."""
+"""What a running program does, counted: profiles, and labels to tell goroutines apart.
+
+Go: package runtime/pprof.
+"""
 
 from gopark._util import set_public_module
 from gopark.pprof._labels import LabelSet as LabelSet
@@ -8,13 +11,21 @@ from gopark.pprof._labels import label as label
 from gopark.pprof._labels import labels as labels
 from gopark.pprof._labels import set_goroutine_labels as set_goroutine_labels
 from gopark.pprof._labels import with_labels as with_labels
+from gopark.pprof._profile import Profile as Profile
+from gopark.pprof._profile import lookup as lookup
+from gopark.pprof._profile import new_profile as new_profile
+from gopark.pprof._profile import profiles as profiles
 
 __all__ = (
     "LabelSet",
+    "Profile",
     "do",
     "for_labels",
     "label",
     "labels",
+    "lookup",
+    "new_profile",
+    "profiles",
     "set_goroutine_labels",
     "with_labels",
 )
