@@ -286,6 +286,33 @@ gopark.run(main)
     assert (result.stdout, result.stderr) == ("100 times\n", "")
 
 
+def test_a_signal_that_comes_together_with_the_errand_that_ends_its_handler(child):
+    """Python would say that it has no handler for it, and so that it was ignored."""
+    result = child(
+        PRELUDE
+        + """
+from signal import SIGURG, SIGWINCH  # in the order in which Python serves them
+def main():
+    ch, stopped = Chan(1), Chan()
+    notify(ch, SIGWINCH)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [SIGURG, SIGWINCH])
+    signal.pthread_kill(threading.get_ident(), SIGWINCH)
+    def stops():
+        stop(ch)
+        stopped.close()
+    gopark.go(stops)
+    while SIGURG not in signal.sigpending():
+        time.sleep(0.001)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [SIGURG, SIGWINCH])
+    block(stopped.recv())
+    print(ch.try_recv())
+gopark.run(main)
+"""
+    )
+    assert result.stdout == f"({signal.SIGWINCH!r}, True, True)\n"
+    assert result.stderr == ""
+
+
 # --- fork -----------------------------------------------------------------------------------------
 
 
