@@ -1,10 +1,12 @@
 """What a type checker must make of the public names. Checked by tests/test_typing.py, never run."""
 
+import signal
 from collections.abc import Callable
 from typing import assert_type
 
 import gopark
 from gopark import Chan, context, recv, select, send
+from gopark import signal as ossignal
 from gopark.sync import (
     Cond,
     Locker,
@@ -190,3 +192,16 @@ assert_type(gopark.run(double, 1, Chan[int]()), int)
 assert_type(gopark.run(plain, Chan[int]()), str)
 assert_type(gopark.cgo.call(divmod, 7, 2), tuple[int, int])
 Chan[int]().try_send("no")  # type: ignore[arg-type]
+
+
+async def signals() -> None:
+    ch = Chan[signal.Signals](1)
+    ossignal.notify(ch, signal.SIGINT, 15)
+    assert_type(await ch.recv(), signal.Signals | None)
+    ossignal.stop(ch)
+    assert_type(ossignal.ignored(signal.SIGHUP), bool)
+    with ossignal.notify_context(context.background(), signal.SIGINT) as ctx:
+        assert_type(ctx.err(), Exception | None)
+    child, stop = ossignal.notify_context(ctx)
+    context.with_cancel(child)
+    stop()
