@@ -118,6 +118,28 @@ gopark.run(main)
     assert result.returncode == 2
 
 
+def test_who_waits_for_the_signal_goroutine_goes_home_when_that_panics(child):
+    result = child(
+        PRELUDE
+        + """
+def main():
+    closed, ch = Chan(1), Chan(1)
+    notify(closed, SIGUSR1)
+    closed.close()
+    while True:
+        notify(ch, SIGUSR2)
+        kill(SIGUSR1)
+        stop(ch)
+try:
+    gopark.run(main)
+except SystemExit as exc:
+    print("home", exc.code)
+"""
+    )
+    assert result.stdout == "home 2\n"
+    assert result.stderr.startswith("panic: gopark.ClosedChannelError: send on closed channel")
+
+
 def test_a_signal_after_stop_does_what_it_does_by_default(child):
     result = child(
         PRELUDE

@@ -4,7 +4,7 @@ A Python signal handler runs on the main thread between any two lines, inside th
 too, where a lock may be held. So it raises only where the innermost code is the user's
 (`_interruptible`); else it leaves the work to a helper thread that lives until it is done:
   main is parked          take it off its wait queue and wake it with KeyboardInterrupt
-  main runs on M0         raise the signal again until it meets user code
+  main runs on M0         send SIGURG (see below) until that meets user code
   main runs elsewhere     an asynchronous exception for that thread, if user code is innermost
   main is about to run    look again in a moment
 One Ctrl-C is one KeyboardInterrupt in main.
@@ -19,7 +19,7 @@ SIGURG is how other threads reach the main thread, wherever that is: asleep on a
 code, in C that a signal interrupts. It is the signal that Go uses to preempt, and by default
 it does nothing. Its handler looks whether an exception is owed to M0, and runs errands: what
 only the main thread may do, on behalf of one that waits for it (`onmain`). A handler of the
-program's own that stood before `run` is called as well.
+program's own that stood before `run` is called for those that others have sent.
 
 Locks: `_state.lock`, rank SIGNAL, guards `installed`; never taken by a handler.
 Source: Go 1.27 runtime/signal_unix.go; Ctrl-C has none, it ends Go's process.

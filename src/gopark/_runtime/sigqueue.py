@@ -316,8 +316,8 @@ class Sigqueue:
 
     def wait(self, done: _thread.LockType) -> None:
         while not done.acquire(timeout=_LOOK):
-            if self.ended and not self.serving:
-                return
+            if not self.serving and (self.ended or current() is None):
+                return  # the loop has ended, or will never begin
 
 
 _now: Sigqueue | None = None  # of the program on the main thread, from its first notify or ignore
