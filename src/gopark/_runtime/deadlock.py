@@ -37,7 +37,7 @@ from gopark._runtime.runtime2 import (
     allgs,
     currentframes,
 )
-from gopark._runtime.startm import current, hooks, ourthreads, sysmonwait
+from gopark._runtime.startm import current, hooks, ourthreads, sysmonwait, watchers
 from gopark._runtime.traceback import tracebackothers
 
 __all__ = ("outside", "strict_deadlock")
@@ -120,6 +120,7 @@ def _pythonthreads(sched: Sched) -> bool:
         return _thread._count() > len(ourthreads)
     ours = {m.ident for m in sched.allm}
     ours.add(sysmonwait.ident)
+    ours |= watchers
     return any(ident not in ours for ident in currentframes())
 
 

@@ -313,14 +313,14 @@ def die(sched: Sched, err: FatalError, report: str) -> None:
     doors.bringhome(sched)
 
 
-def printreport(report: str) -> None:
+def printreport(report: str, write: Callable[[str], None] | None = None) -> None:
     """Onto stderr and into the crash output, as much as GOTRACEBACK asks for."""
     level, _, crash = gotraceback()
     if not level:
         report = report.partition("\n\n")[0]
     if not report.endswith("\n"):
         report += "\n"
-    printerr(report)
+    (write or printerr)(report)
     writecrash(report)
     if crash:
         os.abort()

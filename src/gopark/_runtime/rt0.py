@@ -40,6 +40,7 @@ from gopark._runtime import (
     mfinal,
     panic,
     proc,
+    remote,
     runtime1,
     signal_unix,
     sigquit,
@@ -398,6 +399,7 @@ def _afterfork() -> None:
     runtime1.forget()
     sysmon.forget()
     extram.forget()
+    remote.forget()
     signal_unix.forget()
 
 

@@ -72,6 +72,7 @@ from gopark._runtime.signal_unix import (
     onmain,
     runsonmain,
 )
+from gopark._runtime.sigwatch import endfork
 from gopark._runtime.startm import current, handoffp, hooks, mysched, releasep
 
 __all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
@@ -502,22 +503,7 @@ def _forget() -> Callable[[], None]:
     for fd in {fd for pair in fds for fd in pair}:
         os.close(fd)
     _making = _thread.allocate_lock()
-    return _afterfork
-
-
-_masks: Final[dict[int, set[int]]] = {}  # by thread
-
-
-def _beforefork() -> None:
-    """What comes while the child still has the parent's pipe must wait. Go: syscall_BeforeFork."""
-    if _now is not None:
-        _masks[_thread.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, VALID)
-
-
-def _afterfork() -> None:
-    mask = _masks.pop(_thread.get_ident(), None)
-    if mask is not None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return endfork
 
 
 def waiting() -> bool:
@@ -536,5 +522,3 @@ def _received(ch: Channel) -> bool:
 outside.waiting = waiting
 atend.append(_end)
 atfork.append(_forget)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_beforefork, after_in_parent=_afterfork)

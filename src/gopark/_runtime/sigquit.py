@@ -4,54 +4,121 @@ r"""SIGQUIT (Ctrl-\): show every goroutine, and end.
 end the process without a word; any handler of the user's stays. The report goes by GOTRACEBACK,
 and the process exits with status 2, with no `finally` block run: it is for one that hangs.
 
-Python calls the handler on the main thread between any two lines, where a lock of the runtime
-may be held, so it leaves the work to a thread of its own. A main thread that is in C and does
-not come back is not told.
+So the report trusts nothing. It is made by a thread that holds no lock (sigwatch.py), whatever the
+main thread does; it waits for another report, and for stdout to be flushed, a moment only; it
+is written past Python's buffers; and should it come to no end, faulthandler's own thread, which
+needs no lock of Python's, shows where every thread is and ends the process with status 1.
+Only C code that never gives the GIL back keeps all of this from happening.
 
-Locks: the report is made under `panicking()`, so it waits for one that is under way.
 Source: Go 1.27 runtime/signal_unix.go (sighandler).
-Tests: tests/conformance/traceback/test_crash.py
+Tests: tests/crash/test_sigquit.py, tests/conformance/traceback/test_crash.py
 """
 
 from __future__ import annotations
 
 import _thread
+import faulthandler
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
+from typing import Final
 
-from gopark._runtime import panic
+from gopark._runtime import panic, remote, sigwatch
+from gopark._runtime.signal_unix import atfork, chained
 from gopark._runtime.traceback import tracebackothers
 
 __all__ = ("initquit",)
 
+_PATIENCE: Final = 60.0  # seconds that the report may take; a million goroutines need some
+_MOMENT: Final = 0.5  # seconds for what the report can do without
+
+_SIGQUIT: Final = getattr(signal, "SIGQUIT", None)
+_once: Final = _thread.allocate_lock()  # held from the first report on
+
 
 def initquit() -> Callable[[], None]:
-    """Install the handler if nobody's stands; returns what undoes it."""
-    number = getattr(signal, "SIGQUIT", None)
-    if number is None or threading.current_thread() is not threading.main_thread():
+    """Install the handlers, if this is the main thread; returns what undoes it."""
+    if _SIGQUIT is None or threading.current_thread() is not threading.main_thread():
         return _nothing
-    if signal.getsignal(number) is not signal.SIG_DFL:
-        return _nothing
-    signal.signal(number, _sigquit)
+    disarm = sigwatch.arm()
+    chained.append(_sigurg)  # cleared by signal_unix.py
+    if signal.getsignal(_SIGQUIT) is signal.SIG_DFL:
+        signal.signal(_SIGQUIT, _sigquit)
 
     def restore() -> None:
-        if signal.getsignal(number) is _sigquit:
-            signal.signal(number, signal.SIG_DFL)
+        _putback()
+        disarm()
 
     return restore
 
 
+def _putback() -> None:
+    if _SIGQUIT is not None and signal.getsignal(_SIGQUIT) is _sigquit:
+        signal.signal(_SIGQUIT, signal.SIG_DFL)
+
+
 def _nothing() -> None:
-    """Nothing was installed."""
+    """Nothing was installed; nothing is left to do."""
 
 
 def _sigquit(signum: int, frame: FrameType | None) -> None:
-    _thread.start_new_thread(_report, ())
+    """On the main thread, if that comes back from C: take no lock, leave it to the thread."""
+    if not sigwatch.post(signum):
+        _thread.start_new_thread(_report, ())
+
+
+def _sigurg(signum: int, frame: FrameType | None) -> None:
+    sigwatch.post(signum)
+
+
+def _heard() -> None:
+    """On the thread that watches."""
+    if _SIGQUIT is not None and signal.getsignal(_SIGQUIT) is _sigquit:
+        _report()
 
 
 def _report() -> None:
-    with panic.panicking():
-        panic.printreport(f"SIGQUIT: quit\n\n{tracebackothers()}")
-        panic.exitnow()
+    if not _once.acquire(False):
+        return
+    faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=2)
+    panic.panicking().acquire(timeout=_MOMENT)
+    panic.printreport(f"SIGQUIT: quit\n\n{tracebackothers()}", _write)
+    os._exit(2)
+
+
+def _write(text: str) -> None:
+    """Onto the descriptor: who hangs may hold what Python's files need."""
+    flushed = _thread.allocate_lock()
+    flushed.acquire()
+    _thread.start_new_thread(_flush, (flushed,))
+    flushed.acquire(timeout=_MOMENT)
+    left = text.encode(errors="replace")
+    try:
+        while left:
+            left = left[os.write(2, left) :]
+    except OSError:
+        pass
+
+
+def _flush(flushed: _thread.LockType) -> None:
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except Exception:
+        pass
+    flushed.release()
+
+
+def _forget() -> Callable[[], None]:
+    """The child of a fork has no goroutines to show: to it a SIGQUIT is what it is to all."""
+    _putback()
+    return _nothing
+
+
+atfork.append(_forget)
+if _SIGQUIT is not None:
+    sigwatch.handlers[_SIGQUIT] = _heard
+    sigwatch.handlers[signal.SIGURG] = remote.heard

@@ -61,6 +61,7 @@ __all__ = (
     "wakep",
     "wakepoller",
     "wantpoller",
+    "watchers",
 )
 
 
@@ -92,9 +93,10 @@ class Hooks:
 
 hooks: Final = Hooks()
 
-ourthreads: Final[set[int]] = (
-    set()
-)  # identifiers of the threads that newm has started, and sysmon's
+# Identifiers of the threads that newm has started, and of the watchers.
+ourthreads: Final[set[int]] = set()
+# Of threads that serve signals and requests from outside: they wake no goroutine.
+watchers: Final[set[int]] = set()
 
 
 class _SysmonWait:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
@@ -236,7 +237,13 @@ async def crash_dumps_all_threads() -> None:
         gopark.go(spin, running.release)
     for _ in range(4):
         gopark.cgo.call(running.acquire)
-    print("ready", flush=True)
+
+    def say() -> None:
+        while "goroutine 1 [select (no cases)]" not in gopark.runtime.stack(all=True):
+            time.sleep(0.001)
+        print("ready", flush=True)
+
+    threading.Thread(target=say, daemon=True).start()
     await gopark.select()
 
 
