@@ -3,10 +3,20 @@
 from gopark._runtime.deadlock import strict_deadlock as strict_deadlock
 from gopark._runtime.debug import print_stack as print_stack
 from gopark._runtime.debug import stack as stack
+from gopark._runtime.mgcleak import Leak as Leak
+from gopark._runtime.mgcleak import leaks as leaks
 from gopark._runtime.runtime1 import set_crash_output as set_crash_output
 from gopark._runtime.runtime1 import set_traceback as set_traceback
 from gopark._util import set_public_module
 
-__all__ = ("print_stack", "set_crash_output", "set_traceback", "stack", "strict_deadlock")
+__all__ = (
+    "Leak",
+    "leaks",
+    "print_stack",
+    "set_crash_output",
+    "set_traceback",
+    "stack",
+    "strict_deadlock",
+)
 
 set_public_module(__name__, globals())

@@ -504,6 +504,9 @@ class Chan(Waiter, Generic[T]):
 
     # --- leaving from outside ------------------------------------------------------------
 
+    def wakers(self) -> list[Any] | None:
+        return [self]
+
     def unwait(self, g: G) -> bool:
         with Holding(self._lock):
             if _discard(self._recvq, g) or _discard(self._sendq, g):

@@ -195,6 +195,7 @@ def mpark(m: M, g: G) -> None:
     unlockf, m.waitunlockf = m.waitunlockf, None
     g.status = GWAITING
     unlockf(None)  # type: ignore[misc]
+    del unlockf
     p = releasep(m)
     if p is not None:
         handoffp(sched, p)

@@ -21,7 +21,7 @@ from gopark._runtime.newproc import newg
 from gopark._runtime.runtime2 import goids
 from gopark._runtime.startm import getsched, hooks, wakep
 
-__all__ = ("closeleft", "minit", "resethooks", "sethooks")
+__all__ = ("closeleft", "minit", "resethooks", "sethooks", "weakrefs")
 
 _left: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
 
@@ -57,6 +57,11 @@ def _finalize(agen: AsyncGenerator[Any, Any]) -> None:
     if sched.lock.acquire(False):
         sched.lock.release()
         wakep(sched)
+
+
+def weakrefs() -> list[weakref.ref[AsyncGenerator[Any, Any]]]:
+    """By which this module knows those that are left."""
+    return list(_left.data.copy())  # type: ignore[attr-defined]
 
 
 def closeleft() -> None:

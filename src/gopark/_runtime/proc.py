@@ -352,6 +352,7 @@ def schedule(m: M) -> None:
                     g.status = waiting
                     unlockf = m.waitunlockf  # 3.11 calls a slot's value slowly
                     unlockf(None)  # type: ignore[misc]
+                    del unlockf  # it may refer to what `g` waits on: see mgcleak.py
                 elif command is done and m.lockedg is None and g is not sched.main:
                     m.curg = None
                     unlistg(g)

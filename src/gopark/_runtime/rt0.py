@@ -152,6 +152,7 @@ def _program(
         m.lockedg = g
     else:
         locks = 0
+    sched.maincoro = coro
     _entermain(sched, m, g)
     forks = _forks
     agen_hooks = mfinal.sethooks()
@@ -298,7 +299,7 @@ def _end(sched: Sched, m: M) -> None:
     for p in sched.allp:
         p.gfree.clear()
     mfinal.closeleft()
-    sched.m0 = sched.main = None
+    sched.m0 = sched.main = sched.maincoro = None
     with sched.lock:
         if m in sched.allm:
             sched.allm.remove(m)

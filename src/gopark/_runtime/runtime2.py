@@ -201,6 +201,10 @@ class Waiter:
         """Take `g` off the wait queue. True: the caller now owns the wake-up."""
         raise Throw(f"{type(self).__name__} cannot give up goroutine {g.goid}")
 
+    def wakers(self) -> list[Any] | None:
+        """What others have to reach to end the wait; None if it may end by itself."""
+        return None
+
     def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
         """`look(g)` while nobody can wake `g`; nothing if it has been woken."""
         return look(g)
@@ -410,6 +414,7 @@ class Sched:
         self.ended = False
         self.lastgoid = 0  # goroutines of this program have lower numbers
         self.main: G | None = None
+        self.maincoro: Any = None  # an `async def` main's own coroutine, inside main's G
         self.m0: M | None = None
         self.main_goexited = False
         self.result: Any = None

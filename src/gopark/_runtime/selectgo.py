@@ -253,6 +253,9 @@ def _nothing(_: None) -> None:
 class _Forever(Waiter):
     __slots__ = ()
 
+    def wakers(self) -> list[Any] | None:
+        return []
+
     def unwait(self, g: G) -> bool:
         g.waiting = None
         return True
@@ -309,6 +312,11 @@ class _Selecting(Waiter):
             return look(g) if self.token else []
         finally:
             self.unlock()
+
+    def wakers(self) -> list[Any] | None:
+        if any(ch.wakers() is None for ch in self.chans):
+            return None
+        return [*self.chans]
 
     def unwait(self, g: G) -> bool:
         try:

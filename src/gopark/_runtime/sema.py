@@ -114,6 +114,9 @@ class Sema(Waiter):
         finally:
             passon(given)
 
+    def wakers(self) -> list[Any] | None:
+        return [self]
+
     def unwait(self, g: G) -> bool:
         with Holding(self.lock):
             if not self.discard(g):

@@ -189,6 +189,9 @@ class TimerChan(Chan[float]):
         if not self._waited():
             self._disarm()
 
+    def wakers(self) -> list[Any] | None:
+        return [self] if self._when is NEVER else None
+
     def unwait(self, g: G) -> bool:
         with Holding(self._lock):
             try:

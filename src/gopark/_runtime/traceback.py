@@ -103,6 +103,7 @@ class _Doors:
     """Set by modules that GOPARKDEBUG asks for."""
 
     labels: Callable[[G], str] | None = None  # for the header
+    leaked: Callable[[G], bool] | None = None  # it waits for ever: mgcleak.py
     ancestors: Callable[[G], str] | None = None  # behind the creator
 
 
@@ -221,6 +222,8 @@ def tracebackothers(me: G | None = None) -> str:
 
 def header(g: G, status: Status) -> str:
     what = g.waitreason if status is GWAITING else status.name
+    if doors.leaked is not None and status is GWAITING and doors.leaked(g):
+        what += " (leaked)"
     if status in (GWAITING, GSYSCALL):
         minutes = int((monotonic() - g.waitsince) // 60)
         if minutes >= 1:

@@ -66,6 +66,9 @@ class _NotifyList(Waiter):
             ticket.g.waiting = None
         return ticket
 
+    def wakers(self) -> list[Any] | None:
+        return [self]
+
     def unwait(self, g: G) -> bool:
         with Holding(self.lock):
             for ticket in self.tickets:
