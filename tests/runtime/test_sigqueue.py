@@ -47,6 +47,27 @@ gopark.run(main)
     assert (result.stdout, result.stderr, result.returncode) == ("True\n", "", 0)
 
 
+@pytest.mark.parametrize("procs", ["1", "4"])
+def test_nor_is_it_while_it_is_being_woken(child, procs):
+    """Between being taken off the channel's queue and being put on a run queue."""
+    result = child(
+        PRELUDE
+        + """
+async def main():
+    ch = Chan(1)
+    notify(ch, SIGUSR1)
+    for _ in range(5000):
+        kill(SIGUSR1)
+        await ch.recv()
+    print("OK")
+gopark.debug.strict_deadlock()
+gopark.run(main)
+""",
+        GOMAXPROCS=procs,
+    )
+    assert (result.stdout, result.stderr) == ("OK\n", "")
+
+
 @pytest.mark.parametrize(
     "wait",
     [

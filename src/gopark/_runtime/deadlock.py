@@ -55,6 +55,7 @@ class _Outside:
     recheck: Callable[[], None]  # ask again: help from outside has become less
     extras: Callable[[], list[M]]  # extra Ms bound to a thread
     waiting: Callable[[], bool]  # a goroutine waits for a signal
+    handed: Callable[[], int]  # counts on as signals are handed out; odd while one is
     interrupting: Callable[[], bool]  # a thread is about to interrupt main
 
 
@@ -91,6 +92,7 @@ def checkdead(sched: Sched) -> str | None:
         or sched.timers
     ):
         return None
+    handed = outside.handed()
     # An M may work on without a P: one of a callback has none, sysmon or gomaxprocs may have
     # taken it. One of ours that runs no G and is not idle is between two of them: it may hold
     # a timer that has fired, or one not yet set, and asks again when it goes idle itself.
@@ -104,6 +106,11 @@ def checkdead(sched: Sched) -> str | None:
     if any(g.status in (GRUNNABLE, GRUNNING, GSYSCALL) for g in allgs.copy()):
         return None
     if outside.waiting() or outside.interrupting():
+        return None
+    if outside.handed() != handed or handed & 1:
+        # The signal goroutine, which seems to wait, may have taken somebody off a queue since,
+        # and not have woken it yet when we looked. Whether it has: ask again.
+        sched.recheck = 0.05
         return None
     if not _strict:
         if outside.nlive():

@@ -22,7 +22,7 @@ on another thread than the main one before 2, and be held up until after 3. The 
 signal for the process to another thread only while the main one has its hands full.
 
 A listener may be woken from outside, so a program that has one waiting on its channel is not
-dead (`waiting`); Go's detector is silent for good after the first Notify.
+dead (`waiting`, `handed`); Go's detector is silent for good after the first Notify.
 
 Locks: `Sigqueue.lock`, rank SIGQUEUE, guards all writes of its fields; held during an errand,
 and never taken by one. The loop reads `channels` and `stopping` without it: both are replaced
@@ -119,6 +119,7 @@ class Sigqueue:
         self.otherfd = -1  # the descriptor that stood before; gets all that we get
         self.looping = False  # the goroutine has been made
         self.serving = False  # it reads
+        self.handed = 0  # see handed; the goroutine's own
         self.ownspipe: list[None] = [None]  # who pops it gives the pipe back
         self.requests: deque[Any] = deque()  # locks to release, None: the end
 
@@ -399,6 +400,7 @@ def loop(q: Sigqueue) -> None:
     try:
         while True:
             data = os.read(q.r, 4096)
+            q.handed += 1
             q.forward(data)
             for n in data:
                 if n == _URGENT[0]:
@@ -410,6 +412,7 @@ def loop(q: Sigqueue) -> None:
                 elif q.answer():
                     _pipes.append((q.r, q.w))
                     return
+            q.handed += 1
     finally:
         q.serving = False
         g.waiting = g.lockedm = None
@@ -519,6 +522,14 @@ def _received(ch: Channel) -> bool:
         return True  # it changes, so somebody is awake
 
 
+def handed() -> int:
+    """Odd while signals are handed out. A goroutine that is taken off a queue then seems to wait
+    until it is woken, and so does the one that wakes it: nothing else tells that somebody is up."""
+    q = _now
+    return 0 if q is None else q.handed
+
+
 outside.waiting = waiting
+outside.handed = handed
 atend.append(_end)
 atfork.append(_forget)
