@@ -594,19 +594,19 @@ async def test_threads_that_are_used_now_and_then_do_not_end(monkeypatch):
 def looks(monkeypatch):
     """A list that gets longer by one each time sysmon looks."""
     looks: list[None] = []
-    look = sysmon._Sysmon.look
+    look = sysmon.Sysmon.look
 
     def counted(self: Any, *args: Any) -> Any:
         looks.append(None)
         return look(self, *args)
 
-    monkeypatch.setattr(sysmon._Sysmon, "look", counted)
+    monkeypatch.setattr(sysmon.Sysmon, "look", counted)
     return looks
 
 
 def sysmons() -> int:
     """How many threads of this process are in sysmon's loop."""
-    code, found = sysmon._Sysmon.loop.__code__, 0
+    code, found = sysmon.Sysmon.loop.__code__, 0
     gc.disable()  # python/cpython#106883: a collection inside may hang (3.11)
     frames = sys._current_frames()
     gc.enable()

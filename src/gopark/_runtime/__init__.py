@@ -5,7 +5,8 @@ From the bottom up; a module imports only those before it:
   lockedm · chan · selectgo · timechan · timefunc · timesleep · traceback · debug · panic
   deadlock · cgogate · extram · cgocall · mfinal · mgcleak · signal_unix · sigwatch · snapshot
   remote · sigquit · sigqueue · rt0;
-  gomaxprocs, proflabel and mprof beside them; ancestors and checkmode in debug runs
+  gomaxprocs, proflabel and mprof beside them; ancestors, checkmode and schedtrace in
+  debug runs
 Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`, `_Outside`,
 `_Foreign`) that the higher one sets when it is imported.
 """
@@ -27,3 +28,8 @@ if debugvar("tracebacklabels"):
     from gopark._runtime import proflabel
 
     proflabel.install()
+
+if period := debugvar("schedtrace"):
+    from gopark._runtime import schedtrace
+
+    schedtrace.install(period, debugvar("scheddetail") not in (None, "", "0"))

@@ -49,7 +49,7 @@ from gopark._runtime.startm import (
     wakep,
 )
 
-__all__ = ("FORCE_PREEMPT", "MAXHOGS", "Watch")
+__all__ = ("FORCE_PREEMPT", "MAXHOGS", "Sysmon", "Watch")
 
 # Seconds.
 _SHORT: Final = 0.0003  # between two looks, after a P was retaken
@@ -85,7 +85,7 @@ class Watch:
         self.still = 0.0  # since when that clock has not moved
 
 
-class _Sysmon:
+class Sysmon:
     """The thread's own state; nobody else touches it."""
 
     def __init__(self) -> None:
@@ -298,7 +298,7 @@ def _admit(sched: Sched, now: float) -> None:
 
 def start() -> None:
     """The first P of the process is taken: start the thread."""
-    _thread.start_new_thread(_Sysmon().loop, ())
+    _thread.start_new_thread(Sysmon().loop, ())
 
 
 def forget() -> None:
