@@ -1,8 +1,14 @@
-"""Ctrl-C: one KeyboardInterrupt, in main, wherever main is. Each in a process of its own."""
+"""Ctrl-C: one KeyboardInterrupt, in main, wherever main is. Most in a process of their own."""
 
 from __future__ import annotations
 
+import os
+import signal
+
 import pytest
+
+import gopark
+from gopark._runtime import signal_unix
 
 PRELUDE = """
 import os, signal, sys, threading, time
@@ -132,3 +138,30 @@ print(out)
 """
     )
     assert (result.stdout, result.stderr) == ("[True]\n", "")
+
+
+async def test_one_that_comes_while_the_helper_of_another_is_ending_is_not_lost(
+    monkeypatch, wait_until
+):
+    """Its handler finds the helper still there, and leaves the work to it."""
+    interrupt, caught, left = signal_unix._interrupt, [], ["the second"]
+
+    def interrupt_and_once_more(sched):
+        interrupt(sched)
+        if left:
+            left.pop()
+            os.kill(os.getpid(), signal.SIGINT)
+            assert wait_until(lambda: signal_unix._state.pending or len(caught) == 2)
+
+    async def first():
+        await gopark.testing.wait_all_parked()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(signal_unix, "_interrupt", interrupt_and_once_more)
+    gopark.go(first)
+    for n in range(2):
+        try:
+            await gopark.Chan().recv()
+        except KeyboardInterrupt:
+            caught.append(n)
+    assert caught == [0, 1]

@@ -82,7 +82,7 @@ class _State:
     def __init__(self) -> None:
         self.lock = mklock(Rank.SIGNAL)
         self.pending = False  # a KeyboardInterrupt is owed to main; cleared by who raises it
-        self.helping = False
+        self.helper: deque[None] = deque((None,))  # taken while a helper is at it
         self.sent = self.seen = 0  # the last SIGURG of ours, and the last that was met
         self.busy = False  # errands are being run; main thread only
         self.installed = False  # SIGURG is ours: a program runs on the main thread
@@ -310,7 +310,7 @@ def _attend(frame: FrameType | None) -> None:
     if g is not None and g is sched.main and _interruptible(frame, g):
         _state.pending = False
         raise KeyboardInterrupt
-    _help(_interrupt, sched)
+    _help()
 
 
 def _athome(frame: FrameType | None) -> None:
@@ -339,19 +339,41 @@ def _interruptible(frame: FrameType | None, g: G) -> bool:
     return True
 
 
-def _help(work: Callable[[Sched], None], sched: Sched) -> None:
-    """Have a thread of its own do what a signal handler must not."""
-    if _state.helping:
+def _help() -> None:
+    """Have a thread of its own do what a signal handler must not.
+
+    A Ctrl-C that finds a helper there leaves the work to that one, which may just have ended it:
+      the handler                         the helper
+      1. sets `pending`                   1. gives `helper` back
+      2. takes `helper`, or it is gone    2. looks at `pending`, and takes `helper` again
+    Relies on: pop and append of a deque are atomic.
+    """
+    state = _state
+    try:
+        state.helper.pop()
+    except IndexError:
         return
-    _state.helping = True
+    try:
+        _thread.start_new_thread(_helper, (state,))
+    except BaseException:
+        state.helper.append(None)
+        raise
 
-    def helper() -> None:
+
+def _helper(state: _State) -> None:
+    while True:
         try:
-            work(sched)
+            if (sched := current()) is not None:
+                _interrupt(sched)
         finally:
-            _state.helping = False
-
-    _thread.start_new_thread(helper, ())
+            state.helper.append(None)
+        sched = current()
+        if not state.pending or sched is None or sched.ended:
+            return
+        try:
+            state.helper.pop()
+        except IndexError:
+            return
 
 
 def _interrupt(sched: Sched) -> None:
@@ -431,8 +453,7 @@ def bringhome(sched: Sched) -> None:
     g = None if m0 is None else m0.curg
     if m0 is None or g is None or g.status is GWAITING:
         return  # asleep: it has been woken
-    _state.helping = False
-    _help(_home, sched)
+    _thread.start_new_thread(_home, (sched,))
 
 
 def _home(sched: Sched) -> None:
@@ -460,7 +481,7 @@ def forget() -> None:
 
 def interrupting() -> bool:
     """A helper is at it. It may be so new that it does not count as a Python thread yet."""
-    return _state.helping
+    return not _state.helper
 
 
 doors.bringhome = bringhome
