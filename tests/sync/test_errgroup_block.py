@@ -427,3 +427,29 @@ def test_ctrl_c_at_the_end_of_a_block_cancels_and_waits_on(run):
     with pytest.raises(KeyboardInterrupt):
         run(main, outside_help=True)
     assert log == ["the function has ended", "the block has ended"]
+
+
+def test_a_second_ctrl_c_breaks_off_the_wait(run):
+    log = []
+
+    async def stubborn(ctx):
+        await ctx.done().recv()  # since the first one
+        await gopark.testing.wait_all_parked()
+        _thread.interrupt_main()
+        await gopark.Chan().recv()
+
+    async def interrupt():
+        await gopark.testing.wait_all_parked()
+        _thread.interrupt_main()
+
+    async def main():
+        try:
+            async with errgroup.Group() as g:
+                g.go(stubborn, g.ctx)
+                gopark.go(interrupt)
+        finally:
+            log.append("the block has ended")
+
+    with pytest.raises(KeyboardInterrupt):
+        run(main, outside_help=True)
+    assert log == ["the block has ended"]
