@@ -289,13 +289,13 @@ def _end(sched: Sched, m: M) -> None:
     m.curg = None
     # In the order they were started, which is about that of the queues they are on: taking
     # 100,000 of them off one channel in any other order would take minutes.
-    ours = (g for g in allgs.copy() if g.goid < sched.lastgoid and g.goid not in extragoids)
-    left = sorted(ours, key=lambda g: g.goid)
+    left = sorted((g for g in allgs.copy() if _ours(sched, g)), key=lambda g: g.goid)
     for g in left:
         abandon(sched, g)
     _join(sched, m)
     for g in left:
-        allgs.discard(g)
+        if g.m is not None and g.m.sched is sched:  # one that never ran was on a queue, and is gone
+            allgs.discard(g)
     for p in sched.allp:
         p.gfree.clear()
     mfinal.closeleft()
@@ -303,6 +303,16 @@ def _end(sched: Sched, m: M) -> None:
     with sched.lock:
         if m in sched.allm:
             sched.allm.remove(m)
+
+
+def _ours(sched: Sched, g: G) -> bool:
+    """A goroutine of the program that ends.
+
+    A callback may have drawn a number before the end and have started its goroutine after it:
+    then that is one of the next program, and runs there already, it may be.
+    """
+    m = g.m
+    return g.goid < sched.lastgoid and g.goid not in extragoids and (m is None or m.sched is sched)
 
 
 def abandon(sched: Sched, g: G | None) -> None:
