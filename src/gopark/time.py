@@ -5,9 +5,11 @@ from gopark._runtime.timechan import Timer as Timer
 from gopark._runtime.timechan import after as after
 from gopark._runtime.timechan import tick as tick
 from gopark._runtime.timefunc import after_func as after_func
+from gopark._runtime.timenow import monotonic as monotonic
+from gopark._runtime.timenow import now as now
 from gopark._runtime.timesleep import sleep as sleep
 from gopark._util import set_public_module
 
-__all__ = ("Ticker", "Timer", "after", "after_func", "sleep", "tick")
+__all__ = ("Ticker", "Timer", "after", "after_func", "monotonic", "now", "sleep", "tick")
 
 set_public_module(__name__, globals())

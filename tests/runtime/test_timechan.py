@@ -36,7 +36,7 @@ class Clock:
 
     def __init__(self, monkeypatch):
         self.now = monotonic()
-        monkeypatch.setattr(timechan, "monotonic", lambda: self.now)
+        monkeypatch.setattr(startm.getsched().timers, "clock", lambda: self.now)
 
 
 @pytest.fixture

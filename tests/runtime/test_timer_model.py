@@ -82,9 +82,9 @@ class Script:
         self.stops: dict[int, Chan[None]] = {}
         self.got: list[tuple[int, int, float | None]] = []
         self.rid = 0
-        patch.setattr(timechan, "monotonic", lambda: self.now)
-        patch.setattr(timechan, "fire", self.inflight.append)
         self.heap = startm.getsched().timers
+        patch.setattr(self.heap, "clock", lambda: self.now)
+        patch.setattr(timechan, "fire", self.inflight.append)
 
     # --- the steps ---------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ Source: Go 1.27 runtime/error.go, panic.go. Tests: tests/runtime/test_errors.py
 from __future__ import annotations
 
 __all__ = (
+    "BubbleDeadlockError",
     "ClosedChannelError",
     "DeadlockError",
     "FatalError",
@@ -40,6 +41,19 @@ class FatalError(SystemExit):
 
 class DeadlockError(FatalError):
     """Every goroutine waits and nothing can wake one. Go: runtime.checkdead."""
+
+
+class BubbleDeadlockError(RuntimeError):
+    """Every goroutine of a bubble is blocked for good. Go: runtime.synctestDeadlockError.
+
+    `stacks` shows the goroutines, and a traceback of the error does.
+    """
+
+    def __init__(self, message: str, stacks: str = "") -> None:
+        super().__init__(message)
+        self.stacks = stacks
+        if stacks:
+            self.add_note("\n" + stacks)
 
 
 class ClosedChannelError(RuntimeError):

@@ -192,8 +192,8 @@ def mpark(m: M, g: G) -> None:
     g.waitsince = sched.now
     if FREETHREADED:
         hooks.recordframes(m)
-    unlockf, m.waitunlockf = m.waitunlockf, None
     g.status = GWAITING
+    unlockf, m.waitunlockf = m.waitunlockf, None  # in this order: see bubble.py
     unlockf(None)  # type: ignore[misc]
     del unlockf
     p = releasep(m)
@@ -227,11 +227,12 @@ def _schedof(m: M) -> Sched:
 
 def _undo(g: G, m: M) -> None:
     """A G of an ended program wanted to wait: let its primitive go as if it had not."""
-    unlockf, m.waitunlockf = m.waitunlockf, None
-    if unlockf is None or g.waiting is None:
+    if m.waitunlockf is None or g.waiting is None:
+        m.waitunlockf = None
         return
     saved, g.lockedm = g.lockedm, m  # or the end of the program would bury it, as if parked
     g.status = GWAITING
+    unlockf, m.waitunlockf = m.waitunlockf, None
     unlockf(None)
     sched = _schedof(m)
     while not _takeoff(sched, g) and m.nextp is None:
@@ -470,8 +471,8 @@ def finishstep(m: M, g: G, command: object) -> None:
     """The end of a coroutine's step outside the loop: as the loop does it."""
     m.curg = None
     if command is PARK:
-        unlockf, m.waitunlockf = m.waitunlockf, None
         g.status = GWAITING
+        unlockf, m.waitunlockf = m.waitunlockf, None
         unlockf(None)  # type: ignore[misc]
     elif command is GOSCHED:
         sched = _schedof(m)

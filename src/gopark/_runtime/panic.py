@@ -260,7 +260,8 @@ def gopanic(sched: Sched, g: G, exc: BaseException) -> None:
         text, message = panictext(exc)
         frames = "".join(formatframes(excstack(exc)))
         report = f"{text}\n\n{header(g, GRUNNING)}{frames}{createdby(g)}"
-        if gotraceback().all and (others := tracebackothers(g)):
+        others = tracebackothers(g) if gotraceback().all else getattr(exc, "stacks", "")
+        if others:
             report += f"\n{others}"
         err = FatalError(message)
         err.__cause__ = exc

@@ -215,6 +215,7 @@ class G:
 
     __slots__ = (
         "__weakref__",
+        "bubble",  # set in a bubble alone: bubble.py
         "coro",  # the coroutine; None for a plain function and for a callback from C
         "ctx",  # the contextvars context it runs in
         "elem",  # channel op: the value to send, or the value received; None between two
@@ -238,6 +239,7 @@ class G:
     # Chan's queues hold Gs and Sudogs of selects; the class tells which without a call.
     is_select: Final = False
 
+    bubble: Any
     coro: Coroutine[Any, Any, Any] | None
     ctx: Context | None
     elem: Any

@@ -49,8 +49,9 @@ WOKEN: Final = "woken"  # it may try again
 class Sema(Waiter):
     """A queue of parked Gs, first come first served unless one is put at the front."""
 
-    __slots__ = ("lock", "waiters")
+    __slots__ = ("bubble", "lock", "waiters")
 
+    bubble: Any  # set in a bubble alone: bubble.py
     lock: Mutex
     # Made when the first one waits, for it takes half a KB. Read without the lock by those
     # who look whether anybody waits at all.

@@ -27,7 +27,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from time import monotonic
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 
 from gopark._runtime.errors import Throw
 from gopark._runtime.runtime2 import G, M, Note, P, Sched, tls
@@ -69,6 +69,17 @@ _SIGNALCHECK: Final = 0.05  # seconds
 SCHEDTICK: Final = 61
 
 
+class TimeBase(Protocol):
+    """What timers belong to: a program, or a bubble (bubble.py)."""
+
+    timers: Any
+
+    @property
+    def ended(self) -> bool:
+        """Its timers fire no more."""
+        ...
+
+
 class Hooks:
     """Doors to the layers above, set once by them, so that imports run one way."""
 
@@ -89,6 +100,7 @@ class Hooks:
     throw: Callable[[BaseException], None]  # panic.py
     fatalerror: Callable[[str], NoReturn]  # panic.py
     abandon: Callable[[Sched, G | None], None]  # rt0.py
+    timebase: Callable[[], TimeBase]  # where the caller's timers go; bubble.py exchanges it
 
 
 hooks: Final = Hooks()
@@ -133,6 +145,9 @@ def mysched() -> Sched:
     if m is not None and m.g is None and m.sched is not None:
         return m.sched
     return getsched()
+
+
+hooks.timebase = mysched
 
 
 def current() -> Sched | None:

@@ -14,8 +14,8 @@ Invariants, true whenever `TimerChan._lock` is free:
 What runs late delivers nothing stale: `fire` looks at `_when` again, under the lock, and
 `stop` and `reset` have changed that and taken `_value` away under the same lock.
 
-A timer belongs to the program in which it was started or reset last. When that has ended
-it sends nothing more, until a reset.
+A timer belongs to the program, or the bubble, in which it was made, and goes by its clock. When
+that has ended it sends nothing more, until a reset takes it over to the one of the caller.
 
 Locks: `TimerChan._lock`, rank CHAN; the heap's, rank TIMERS, under it. The idle M that sleeps
 until the next timer is woken, and a G made ready, after the channel's lock is released.
@@ -29,13 +29,12 @@ from __future__ import annotations
 import sys
 from collections import deque
 from math import isfinite, nextafter
-from time import monotonic
 from typing import Any, Final, NoReturn
 
 from gopark._runtime.chan import Chan, Entry, Sudog, WaitQ, wake
 from gopark._runtime.lockrank import Holding, lock, mkmutex
-from gopark._runtime.runtime2 import G, Sched, tls
-from gopark._runtime.startm import mysched
+from gopark._runtime.runtime2 import G, tls
+from gopark._runtime.startm import TimeBase, hooks
 from gopark._runtime.timer import NEVER, Timers
 from gopark._runtime.timer import Timer as HeapTimer
 
@@ -63,7 +62,7 @@ def seconds(who: str, duration: object, what: str = "duration") -> float:
 class TimerChan(Chan[float]):
     """The channel of a timer or ticker: only to receive from. It shows no buffer, as in Go."""
 
-    __slots__ = ("_period", "_sched", "_start", "_timer", "_value", "_when")
+    __slots__ = ("_base", "_period", "_start", "_timer", "_value", "_when")
 
     cap = 0
     timed = True
@@ -75,13 +74,13 @@ class TimerChan(Chan[float]):
         self._nmarked = 0
         self._closed = False
         self._value: float | None = None
-        self._timer: HeapTimer | None = None  # its entry in the heap of `_sched`
-        self._sched: Sched = mysched()
+        self._timer: HeapTimer | None = None  # its entry in the heap of `_base`
+        self._base: TimeBase = hooks.timebase()
         self._begin(delay, period)
 
     def _begin(self, delay: float, period: float) -> None:
         self._period = period  # 0 for a timer
-        self._start = monotonic()
+        self._start = self._base.timers.clock()
         self._when = self._start + delay if delay > 0 else self._start
 
     def __len__(self) -> int:
@@ -129,8 +128,8 @@ class TimerChan(Chan[float]):
 
     def _look(self) -> None:
         """If it is time, the value is there; unless others wait, for it is theirs by `fire`."""
-        now = monotonic()
-        if self._when <= now and not self._sched.ended and not self._waited():
+        now = self._base.timers.clock()
+        if self._when <= now and not self._base.ended and not self._waited():
             if self._value is None:
                 self._value = self._when
             self._advance(now)
@@ -171,9 +170,9 @@ class TimerChan(Chan[float]):
     def arm(self) -> Timers | None:
         """Somebody waits: into the heap. What is returned is to be woken once the lock is free."""
         timer, when = self._timer, self._when
-        if when is NEVER or (timer is not None and timer.seq) or self._sched.ended:
+        if when is NEVER or (timer is not None and timer.seq) or self._base.ended:
             return None
-        timers: Timers = self._sched.timers
+        timers: Timers = self._base.timers
         if timer is None:
             self._timer = timer = HeapTimer(timers, when, fire, self)
             return timers if timers.add(timer) else None
@@ -219,15 +218,14 @@ class TimerChan(Chan[float]):
 
     def reset(self, delay: float, period: float = 0.0) -> bool:
         """Forget the value that was to come and start anew; True if there was one. Go: modify."""
-        sched = mysched()
         timers = None
         lock(self._lock)
         try:
             running = self._when is not NEVER or self._value is not None
             self._value = None
             self._disarm()
-            if sched is not self._sched:
-                self._sched = sched
+            if self._base.ended:
+                self._base = hooks.timebase()
                 self._timer = None
             self._begin(delay, period)
             if self._waited():
@@ -244,9 +242,9 @@ def fire(ch: TimerChan) -> None:
     entry = timers = None
     lock(ch._lock)
     try:
-        now = monotonic()
+        now = ch._base.timers.clock()
         when = ch._when
-        if when <= now and not ch._sched.ended:
+        if when <= now and not ch._base.ended:
             entry = ch.dequeue(ch._recvq)
             if entry is not None:
                 entry.elem = when

@@ -14,14 +14,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from inspect import CO_COROUTINE
-from time import monotonic
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any, Final
 
 from gopark._runtime.newproc import checkcall, newg
 from gopark._runtime.runq import globrunqput, runqput
 from gopark._runtime.runtime2 import goids, tls
-from gopark._runtime.startm import mysched
+from gopark._runtime.startm import TimeBase, hooks
 from gopark._runtime.timechan import Timer, seconds
 from gopark._runtime.timer import Timer as HeapTimer
 from gopark._runtime.timer import Timers
@@ -71,9 +70,10 @@ class _FuncTimer(Timer):
     stopped keeps the function and its arguments alive no longer than its user does.
     """
 
-    __slots__ = ("args", "ctx", "fn", "kwargs", "timer")
+    __slots__ = ("args", "base", "ctx", "fn", "kwargs", "timer")
 
     c = None  # type: ignore[assignment]
+    base: TimeBase
     ctx: Context
 
     def __init__(
@@ -87,8 +87,9 @@ class _FuncTimer(Timer):
         self.args = args
         self.kwargs = kwargs
         self.ctx = copy_context()
-        timers: Timers = mysched().timers
-        when = monotonic() + delay if delay > 0 else monotonic()
+        self.base = base = hooks.timebase()
+        timers: Timers = base.timers
+        when = timers.clock() + max(delay, 0.0)
         self.timer = timer = HeapTimer(timers, when, _gofunc, self)
         if timers.add(timer):
             timers.wake()
@@ -99,11 +100,13 @@ class _FuncTimer(Timer):
 
     def reset(self, duration: float) -> bool:
         delay = seconds("Timer.reset", duration)
-        timers: Timers = mysched().timers
         timer = self.timer
-        moved = timer.timers is not timers and timer.timers.leave(timer, timers)
-        when = monotonic() + delay if delay > 0 else monotonic()
-        pending, first = timers.modify(timer, when, self)
+        moved = False
+        if self.base.ended:
+            self.base = hooks.timebase()
+            moved = timer.timers.leave(timer, self.base.timers)
+        timers = timer.timers
+        pending, first = timers.modify(timer, timers.clock() + max(delay, 0.0), self)
         if first:
             timers.wake()
         return pending or moved

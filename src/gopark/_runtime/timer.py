@@ -28,6 +28,7 @@ from collections import deque
 from collections.abc import Callable
 from heapq import heappop, heappush
 from math import inf
+from time import monotonic
 from typing import Any, Final
 
 from gopark._runtime.lockrank import Rank, mkrlock
@@ -90,11 +91,23 @@ _seq: Final = itertools.count(1)
 
 
 class Timers:
-    """All timers of one program."""
+    """All timers of one program, or of a bubble (bubble.py), and the clock that they go by."""
 
-    __slots__ = ("armed", "_heap", "_inside", "_late", "_ndead", "_old", "lock", "wake", "when")
+    __slots__ = (
+        "_heap",
+        "_inside",
+        "_late",
+        "_ndead",
+        "_old",
+        "armed",
+        "clock",
+        "lock",
+        "wake",
+        "when",
+    )
 
-    def __init__(self, wake: Callable[[], object]) -> None:
+    def __init__(self, wake: Callable[[], object], clock: Callable[[], float] = monotonic) -> None:
+        self.clock = clock
         self.lock = mkrlock(Rank.TIMERS)
         self.when: float = NEVER
         self.armed: list[bool] = []  # not empty while there is an entry: the loop's quick look
@@ -260,6 +273,11 @@ class Timers:
 
         What is left of more than that is due still, and the caller comes again.
         """
+        for f, arg in self.due(now):
+            f(arg)
+
+    def due(self, now: float) -> list[tuple[Callable[[Any], object], Any]]:
+        """Take those off that are due, the first of them at least: what to call, with what."""
         due: list[tuple[Callable[[Any], object], Any]] = []
         first = False
         with self.lock:
@@ -279,8 +297,7 @@ class Timers:
                 first = self._catchup(False)
         if first:
             self.wake()
-        for f, arg in due:
-            f(arg)
+        return due
 
     def _first(self) -> list[Entry]:
         """The heap with the first entry."""

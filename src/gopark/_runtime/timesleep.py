@@ -9,13 +9,12 @@ Source: Go 1.27 runtime/time.go (timeSleep), time/sleep.go. Tests: tests/test_ti
 from __future__ import annotations
 
 from collections.abc import Generator
-from time import monotonic
 
 from gopark._runtime.errors import NotOnGError
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import GOSCHED, PARK, Command, suspends, tls
-from gopark._runtime.startm import mysched
+from gopark._runtime.startm import hooks
 from gopark._runtime.timechan import seconds
 from gopark._runtime.timer import Timer
 
@@ -42,7 +41,8 @@ def sleep(duration: float) -> Generator[Command, None, None]:
     m = tls.m
     if m is None or (g := m.curg) is None:
         raise NotOnGError("sleep has to wait, and this thread runs no goroutine: use time.sleep")
-    timer = Timer(mysched().timers, monotonic() + delay, ready, g)
+    timers = hooks.timebase().timers
+    timer = Timer(timers, timers.clock() + delay, ready, g)
     g.waiting = timer
     g.waitreason = "sleep"
     m.waitunlockf = timer.start

@@ -100,11 +100,12 @@ Stacks = dict[int, list[FrameType]]  # by the identifier of the thread, innermos
 
 
 class _Doors:
-    """Set by modules that GOPARKDEBUG asks for."""
+    """Set by modules that GOPARKDEBUG asks for, and by bubble.py."""
 
     labels: Callable[[G], str] | None = None  # for the header
     leaked: Callable[[G], bool] | None = None  # it waits for ever: mgcleak.py
     ancestors: Callable[[G], str] | None = None  # behind the creator
+    bubble: Callable[[G], tuple[str, str]] | None = None  # behind the reason, and at its end
 
 
 doors: Final = _Doors()
@@ -224,6 +225,8 @@ def header(g: G, status: Status) -> str:
     what = g.waitreason if status is GWAITING else status.name
     if doors.leaked is not None and status is GWAITING and doors.leaked(g):
         what += " (leaked)"
+    durable, bubble = ("", "") if doors.bubble is None else doors.bubble(g)
+    what += durable
     if status in (GWAITING, GSYSCALL):
         minutes = int((monotonic() - g.waitsince) // 60)
         if minutes >= 1:
@@ -231,7 +234,7 @@ def header(g: G, status: Status) -> str:
     if g.lockedcnt:
         what += ", locked to thread"
     labels = "" if doors.labels is None else doors.labels(g)
-    return f"goroutine {g.goid} [{what}]{labels}:\n"
+    return f"goroutine {g.goid} [{what}{bubble}]{labels}:\n"
 
 
 def createdby(g: G, parent: bool = True) -> str:

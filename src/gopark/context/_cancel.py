@@ -33,7 +33,6 @@ test_tree_model.py, test_stress.py
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from contextvars import Context as Variables
 from contextvars import copy_context
@@ -43,7 +42,8 @@ from gopark._runtime.chan import Chan
 from gopark._runtime.errors import ClosedChannelError, ProgramEnded
 from gopark._runtime.newproc import go
 from gopark._runtime.selectgo import recv, select
-from gopark._runtime.startm import mysched
+from gopark._runtime.startm import hooks
+from gopark._runtime.timenow import monotonic, walltime
 from gopark._runtime.timer import Timer
 from gopark.context._context import (
     CANCELCTX,
@@ -165,7 +165,7 @@ class TimerCtx(CancelCtx):
     def __init__(self, parent: Context, when: float) -> None:
         super().__init__(parent)
         self._when = when
-        self._wall = time.time_ns() + round((when - time.monotonic()) * 1e9)  # to be printed
+        self._wall = walltime() + round((when - monotonic()) * 1e9)  # to be printed
         self._timer: Timer | None = None
 
     def deadline(self) -> float:
@@ -175,15 +175,15 @@ class TimerCtx(CancelCtx):
         return self
 
     def _suffix(self) -> str:
-        left = round((self._when - time.monotonic()) * 1e9)
+        left = round((self._when - monotonic()) * 1e9)
         return f".WithDeadline({date(self._wall, round(self._when * 1e9))} [{duration(left)}])"
 
     def _arm(self, cause: BaseException | None) -> None:
         """Start the timer; a deadline that has passed is the end at once."""
-        if self._when <= time.monotonic():
+        if self._when <= monotonic():
             expire(self, cause)
             return
-        timer = self._timer = Timer(mysched().timers, self._when, _fire, (self, cause))
+        timer = self._timer = Timer(hooks.timebase().timers, self._when, _fire, (self, cause))
         timer.start()
         if self._end:  # since its parent ended
             timer.stop()

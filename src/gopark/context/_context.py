@@ -97,7 +97,7 @@ class Context(Protocol):
         """When the context will be done at the latest, None if no time is set.
 
         Returns:
-            Seconds on the monotonic clock (`time.monotonic`); the same at each call.
+            Seconds on the monotonic clock (`gopark.time.monotonic`); the same at each call.
         Example:
             >>> print(gopark.context.background().deadline())
             None

@@ -6,13 +6,13 @@ Tests: tests/context/test_context.py, test_with.py
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from math import isfinite
 from types import BuiltinFunctionType, TracebackType
 from typing import Any, Final, Protocol, TypeVar
 
 from gopark._runtime.newproc import checkcall
+from gopark._runtime.timenow import monotonic
 from gopark.context._cancel import AfterFuncCtx, CancelCtx, TimerCtx, cause_of, link
 from gopark.context._context import Context, Ctx, Detached, ValueCtx
 
@@ -211,14 +211,14 @@ def with_deadline(parent: Context, when: float) -> Pair[CancelFunc]:
 
     Args:
         parent: The context that it is derived from.
-        when: Seconds on the monotonic clock, `time.monotonic()`. In the past: it ends at once.
+        when: Seconds on the clock of `gopark.time.monotonic()`. In the past: it ends at once.
     Returns:
         The pair `(ctx, cancel)`, as for `with_cancel`.
     Raises:
         TypeError: `parent` is no context, or `when` is no number.
         ValueError: `when` is NaN or infinite.
     Example:
-        >>> from time import monotonic
+        >>> from gopark.time import monotonic
         >>> with gopark.context.with_deadline(gopark.context.background(), monotonic()) as ctx:
         ...     print(ctx.err())
         context deadline exceeded
@@ -235,7 +235,7 @@ def with_deadline_cause(
 
     Args:
         parent: The context that it is derived from.
-        when: Seconds on the monotonic clock.
+        when: Seconds on the clock of `gopark.time.monotonic()`.
         cause: What `cause(ctx)` is then. Not if `cancel` is called before.
     Returns:
         The pair `(ctx, cancel)`, as for `with_cancel`.
@@ -243,7 +243,7 @@ def with_deadline_cause(
         TypeError: `parent` is no context, `when` no number or `cause` no exception.
         ValueError: `when` is NaN or infinite.
     Example:
-        >>> from time import monotonic
+        >>> from gopark.time import monotonic
         >>> slow = TimeoutError("the index took too long")
         >>> root = gopark.context.background()
         >>> with gopark.context.with_deadline_cause(root, monotonic(), slow) as ctx:
@@ -278,7 +278,7 @@ def with_timeout(parent: Context, seconds: float) -> Pair[CancelFunc]:
 
     Go: context.WithTimeout.
     """
-    when = time.monotonic() + _seconds("with_timeout", "timeout", seconds)
+    when = monotonic() + _seconds("with_timeout", "timeout", seconds)
     return _timed("with_timeout", parent, when, None)
 
 
@@ -306,7 +306,7 @@ def with_timeout_cause(
     Go: context.WithTimeoutCause.
     """
     who = "with_timeout_cause"
-    return _timed(who, parent, time.monotonic() + _seconds(who, "timeout", seconds), cause)
+    return _timed(who, parent, monotonic() + _seconds(who, "timeout", seconds), cause)
 
 
 def _timed(who: str, parent: Context, when: float, cause: BaseException | None) -> Pair[CancelFunc]:

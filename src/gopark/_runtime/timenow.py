@@ -1,0 +1,67 @@
+"""What time it is: `monotonic`, `now`.
+
+Outside a bubble these are the clocks of Python. The clock that timers and deadlines go by is the
+first one.
+
+Source: Go 1.27 runtime/time.go (time_now, time_runtimeNano). Tests: tests/test_time.py
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ("doors", "monotonic", "now", "walltime")
+
+
+class _Doors:
+    """Exchanged by bubble.py."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    walltime: Callable[[], int] = time.time_ns
+
+
+doors: Final = _Doors()
+
+
+def monotonic() -> float:
+    """Seconds on the clock that timers go by; only differences mean something.
+
+    That is `time.monotonic()`, and in a bubble (`gopark.testing.synctest`) the bubble's own
+    clock, which begins at 0. Code that asks this one can be tested in virtual time.
+
+    Example:
+        >>> async def main():
+        ...     start = gopark.time.monotonic()
+        ...     await gopark.time.sleep(0.001)
+        ...     print(gopark.time.monotonic() - start >= 0.001)
+        >>> gopark.run(main)
+        True
+
+    Go: time.Now, of which time.Since and time.Until use the monotonic part.
+    """
+    return doors.monotonic()
+
+
+def now() -> float:
+    """Seconds since 1970-01-01 00:00 UTC: what the calendar says.
+
+    That is `time.time()`, and in a bubble (`gopark.testing.synctest`) the bubble's own time, which
+    begins at midnight UTC 2000-01-01.
+
+    Example:
+        >>> from datetime import datetime, timezone
+        >>> async def main():
+        ...     print(datetime.fromtimestamp(gopark.time.now(), timezone.utc))
+        >>> gopark.testing.synctest.test(main)
+        2000-01-01 00:00:00+00:00
+
+    Go: time.Now.
+    """
+    return doors.walltime() / 1e9
+
+
+def walltime() -> int:
+    """The same in nanoseconds."""
+    return doors.walltime()

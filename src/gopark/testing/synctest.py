@@ -1,0 +1,12 @@
+"""Tests in virtual time: a bubble of goroutines whose clock jumps when all of them wait."""
+
+from gopark._runtime.errors import BubbleDeadlockError as BubbleDeadlockError
+from gopark._runtime.synctest import sleep as sleep
+from gopark._runtime.synctest import test as test
+from gopark._runtime.synctest import wait as wait
+from gopark._util import set_public_module
+from gopark.testing import _bubbled as _bubbled
+
+__all__ = ("BubbleDeadlockError", "sleep", "test", "wait")
+
+set_public_module(__name__, globals())
