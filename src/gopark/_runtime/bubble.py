@@ -12,8 +12,8 @@ When every goroutine of a bubble is durably blocked, the first of these that app
 No goroutine is woken for it: the thread that parked the last one (or ended it) does it, between
 two goroutines, where timers run in a program too (`Bubble.settle`).
 
-Without a bubble nothing of this costs anything, for nothing of it is there. The first `test`
-turns it on, for good (`install`), by what it puts in other places:
+Without `gopark.testing.synctest` nothing of this costs anything, for nothing of it is loaded. Its
+import turns it on, for good (`install`), by what is put in other places:
   newproc._listg         the last step of `go`: takes a goroutine into its creator's bubble
   G.__class__            a G in a bubble is a `BubbleG`. Its `status` is a property: so a bubble
                          hears of each wait, wake-up and death in the moment they happen
@@ -71,7 +71,7 @@ from gopark._runtime.timer import NEVER, Timer, Timers
 from gopark._runtime.traceback import doors as tracebackdoors
 from gopark._runtime.traceback import gtraceback, threadstates
 
-__all__ = ("Bubble", "bubbleof", "install", "installers", "mybubble", "roots", "within")
+__all__ = ("Bubble", "bubbleof", "install", "mybubble", "roots", "within")
 
 _EPOCH: Final = 946_684_800  # midnight UTC 2000-01-01, in seconds
 _ALL: Final = "deadlock: all goroutines in bubble are blocked"
@@ -79,9 +79,6 @@ _LEFT: Final = "deadlock: main bubble goroutine has exited but blocked goroutine
 
 _ids: Final = itertools.count(1)
 roots: Final[dict[G, Bubble]] = {}  # who waits in `test`, for which one; read by dumps
-
-# Run by the first `test`, with it: the modules above put their own hooks in.
-installers: Final[list[Callable[[], None]]] = []
 
 
 class _TLS(threading.local):
@@ -450,44 +447,34 @@ class _BubbleTimers(Timers):
 
 
 def install() -> None:
-    """Put all of it in its place, once for all."""
-    with _installing:
-        if _installed:
-            return
-        _installed.append(True)
-        listg, lockorder = newproc._listg, selectgo._lockorder
+    """Put all of it in its place, for good."""
+    listg, lockorder = newproc._listg, selectgo._lockorder
 
-        def listg_(g: G) -> None:
-            bubble = mybubble()
-            if bubble is not None:
-                bubble.adopt(g)
-            listg(g)
+    def listg_(g: G) -> None:
+        bubble = mybubble()
+        if bubble is not None:
+            bubble.adopt(g)
+        listg(g)
 
-        def mkmutex_(rank: Rank = Rank.CHAN) -> Mutex:
-            bubble = mybubble()
-            return mkmutex(rank) if bubble is None else _ChanMutex(bubble)
+    def mkmutex_(rank: Rank = Rank.CHAN) -> Mutex:
+        bubble = mybubble()
+        return mkmutex(rank) if bubble is None else _ChanMutex(bubble)
 
-        def lockorder_(polled: list[selectgo.Polled]) -> list[chan.Chan[Any]]:
-            for _, _, ch in polled:
-                mutex = ch._lock
-                if isinstance(mutex, _ChanMutex) and mybubble() is not mutex.bubble:
-                    mutex.refuse("select on synctest channel")
-            return lockorder(polled)
+    def lockorder_(polled: list[selectgo.Polled]) -> list[chan.Chan[Any]]:
+        for _, _, ch in polled:
+            mutex = ch._lock
+            if isinstance(mutex, _ChanMutex) and mybubble() is not mutex.bubble:
+                mutex.refuse("select on synctest channel")
+        return lockorder(polled)
 
-        newproc._listg = listg_  # type: ignore[misc]
-        for module in (chan, timechan):
-            setattr(module, "mkmutex", mkmutex_)  # noqa: B010 - mypy sees what is imported
-        selectgo._lockorder = lockorder_
-        hooks.timebase = _timebase
-        timenow.doors.monotonic = _monotonic
-        timenow.doors.walltime = _walltime
-        tracebackdoors.bubble = _header
-        for more in installers:
-            more()
-
-
-_installing: Final = threading.Lock()
-_installed: Final[list[bool]] = []
+    newproc._listg = listg_  # type: ignore[misc]
+    for module in (chan, timechan):
+        setattr(module, "mkmutex", mkmutex_)  # noqa: B010 - mypy sees what is imported
+    selectgo._lockorder = lockorder_
+    hooks.timebase = _timebase
+    timenow.doors.monotonic = _monotonic
+    timenow.doors.walltime = _walltime
+    tracebackdoors.bubble = _header
 
 
 def _timebase() -> TimeBase:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Coroutine, Generator
 from types import FrameType
 from typing import Any, Final, TypeVar, overload
 
-from gopark._runtime.bubble import Bubble, bubbleof, install, mybubble, roots, within
+from gopark._runtime.bubble import Bubble, bubbleof, mybubble, roots, within
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded
 from gopark._runtime.lockedm import block, notparked
 from gopark._runtime.newproc import Creator, Wrapped, start, startable
@@ -71,7 +71,6 @@ def test(fn: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
     """
     if mybubble() is not None:
         raise RuntimeError("synctest.test called from within a synctest bubble")
-    install()
     frame = sys._getframe(1)
     m = tls.m
     program = current()

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gopark._runtime.bubble import installers, mybubble
+from gopark._runtime.bubble import mybubble
 from gopark._runtime.lockrank import Holding
 from gopark._runtime.sema import Sema, syncfatal
 from gopark.context import Context
 from gopark.sync import WaitGroup
 from gopark.sync.errgroup import Group
 
-__all__ = ()
+__all__ = ("install",)
 
 _BOTH: Final = "sync: WaitGroup.Add called from inside and outside synctest bubble"
 _SEVERAL: Final = "sync: WaitGroup.Add called from multiple synctest bubbles"
@@ -77,10 +77,8 @@ def _init(self: Group, ctx: Context | None = None, *, limit: int | None = None) 
         self._sema.bubble = bubble
 
 
-def _install() -> None:
+def install() -> None:
+    """For good: a method that was bound before would stay the plain one."""
     WaitGroup.add = _add  # type: ignore[method-assign]
     WaitGroup.wait = _wait  # type: ignore[method-assign]
     Group.__init__ = _init  # type: ignore[method-assign]
-
-
-installers.append(_install)
