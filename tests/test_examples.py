@@ -118,3 +118,12 @@ def test_context_tree():
         "  disk: context deadline exceeded: the reader has left\n"
         "  moon: context deadline exceeded: the moon is too far\n"
     )
+
+
+def test_virtual_hour():
+    assert output("virtual_hour.py") == (
+        "first answer: 'answer 6' after 34.0 seconds\n"
+        "51 requests in an hour, 11 questions to the server\n"
+        "the bubble's clock: 3634.0 seconds\n"
+        "in less than a second: True\n"
+    )

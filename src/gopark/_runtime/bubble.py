@@ -34,7 +34,7 @@ Invariants, true whenever `Bubble.lock` is free:
   B2  `waiter` and `root` are parked, or None; who takes them out, under the lock, owns the wake-up
   B3  the clock does not move while `active` or `total > len(blocked)`
 
-Locks: `Bubble.lock`, a leaf: what is called under it takes no other. Reentrant, for the
+Locks: `Bubble.lock`, rank BUBBLE: what is called under it takes no other. Reentrant, for the
 collector may start a goroutine at any line. May run without a P: all of it.
 Source: Go 1.27 runtime/synctest.go. Differs: the caller of `test` is no member of the bubble, and
 is not woken to move the clock. Tests: tests/testing/test_synctest.py
@@ -53,7 +53,7 @@ from typing import Any, Final
 
 from gopark._runtime import chan, newproc, selectgo, timechan, timefunc, timenow
 from gopark._runtime.errors import BubbleDeadlockError
-from gopark._runtime.lockrank import Mutex, Rank, lock, mkmutex
+from gopark._runtime.lockrank import Mutex, Rank, lock, mkmutex, mkrlock
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import (
     GDEAD,
@@ -143,7 +143,7 @@ class Bubble(Waiter):
     def __init__(self, sched: Sched) -> None:
         self.id = next(_ids)
         self.sched = sched
-        self.lock = threading.RLock()
+        self.lock = mkrlock(Rank.BUBBLE)
         self.timers = _BubbleTimers(self)
         self.now = 0.0
         self._total = 0  # goroutines

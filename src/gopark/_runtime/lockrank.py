@@ -47,6 +47,7 @@ class Rank(enum.IntEnum):
     SCHED = 30  # Sched.lock
     EXTRAM = 40  # the list of extra Ms
     SIGNAL = 50  # who delivers an interrupt
+    BUBBLE = 60  # the accounts of a bubble
 
 
 class Lock(Protocol):
