@@ -53,7 +53,7 @@ class BubbleDeadlockError(RuntimeError):
         super().__init__(message)
         self.stacks = stacks
         if stacks:
-            self.add_note("\n" + stacks)
+            self.add_note("\n" + stacks.rstrip("\n"))
 
 
 class ClosedChannelError(RuntimeError):

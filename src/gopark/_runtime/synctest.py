@@ -120,7 +120,7 @@ def _outcome(bubble: Bubble) -> Any:
     try:
         if exc is not None:
             if dead is not None:
-                exc.add_note(f"\n{dead}\n\n{dead.stacks}")
+                exc.add_note(f"\n{dead}\n\n{dead.stacks.rstrip()}")
             raise exc
         if dead is not None:
             raise dead

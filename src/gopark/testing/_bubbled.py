@@ -10,6 +10,7 @@ Source: Go 1.27 sync/waitgroup.go. Tests: tests/testing/test_synctest.py
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any, Final
 
 from gopark._runtime.bubble import mybubble
@@ -29,6 +30,7 @@ _plainwait: Final = WaitGroup.wait
 _plaininit: Final = Group.__init__
 
 
+@wraps(_plainadd)
 def _add(self: WaitGroup, delta: int) -> None:
     mine, sema = mybubble(), self._sema
     with Holding(sema.lock):
@@ -63,6 +65,7 @@ def _disassociate(sema: Sema) -> None:
             sema.bubble = None
 
 
+@wraps(_plainwait)
 def _wait(self: WaitGroup) -> Any:
     sema = self._sema
     if not self._count and not sema.waiters and mybubble() is getattr(sema, "bubble", None):
@@ -70,6 +73,7 @@ def _wait(self: WaitGroup) -> Any:
     return _plainwait(self)
 
 
+@wraps(_plaininit)
 def _init(self: Group, ctx: Context | None = None, *, limit: int | None = None) -> None:
     _plaininit(self, ctx, limit=limit)
     bubble = mybubble()
