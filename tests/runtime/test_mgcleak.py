@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import threading
 import weakref
 from collections.abc import Awaitable, Callable
@@ -473,6 +474,21 @@ async def test_dumps_say_it_from_then_on() -> None:
     assert "(leaked)" not in gopark.runtime.stack(all=True)
     leaks()
     assert "[chan receive (leaked)]:" in gopark.runtime.stack(all=True)
+
+
+@pytest.mark.parametrize("debug", [1, 2])
+async def test_the_profile_searches_before_it_is_written(debug: int) -> None:
+    gopark.go(receive)
+    await wait_all_parked()
+    profile, text = gopark.pprof.lookup("goroutineleak"), io.StringIO()
+    assert profile is not None
+    profile.write_to(text, debug=debug)
+    if debug == 1:
+        assert text.getvalue().startswith("goroutineleak profile: total 1\n")
+    else:
+        assert "[running]:" in text.getvalue()
+        assert "[chan receive (leaked)]:" in text.getvalue()
+    assert profile.count() == 1
 
 
 async def test_an_errgroup_that_waits_for_a_leaked_one_is_leaked() -> None:

@@ -3,9 +3,9 @@
 From the bottom up; a module imports only those before it:
   errors · lockrank · runtime1 · runtime2 · timer · startm · sysmon · runq · proc · newproc
   lockedm · chan · selectgo · timechan · timefunc · timesleep · traceback · debug · panic
-  deadlock · cgogate · extram · cgocall · mfinal · mgcleak · signal_unix · sigwatch · snapshot
+  deadlock · cgogate · extram · cgocall · mfinal · signal_unix · sigwatch · snapshot
   remote · sigquit · sigqueue · rt0;
-  gomaxprocs, proflabel and mprof beside them; ancestors, checkmode and schedtrace in
+  gomaxprocs, proflabel, mprof and mgcleak beside them; ancestors, checkmode and schedtrace in
   debug runs
 Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`, `_Outside`,
 `_Foreign`) that the higher one sets when it is imported.

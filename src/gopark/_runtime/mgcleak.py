@@ -66,6 +66,7 @@ from typing import Any, Final
 
 from gopark._runtime import mfinal
 from gopark._runtime.extram import inuse
+from gopark._runtime.mprof import Record, Source, goroutineprofile, register
 from gopark._runtime.runtime2 import (
     FREETHREADED,
     GWAITING,
@@ -85,6 +86,9 @@ from gopark._runtime.traceback import doors, frameof, gtraceback, lineat
 __all__ = ("Leak", "count", "leakedgs", "leaks")
 
 _NOCASES: Final = "select (no cases)"
+# Without the GIL a count that threads share may be one too high until a collection settles it, and
+# so may those of what is freed by that.
+_COLLECTIONS: Final = 2 if FREETHREADED else 1
 _PASSES: Final = 3  # without the GIL
 _PAUSE: Final = 0.001  # seconds, between two of them
 _MANY: Final = 16  # goroutines that one report names
@@ -262,7 +266,8 @@ def _take(objects: Objects, referents: Iterable[Any]) -> list[Any]:
 def _collected() -> Iterator[None]:
     """Garbage refers to nothing, and none is collected meanwhile."""
     with _lock:
-        gc.collect()  # without the GIL it also settles counts that are under way
+        for _ in range(_COLLECTIONS):
+            gc.collect()
         enabled = gc.isenabled()
         gc.disable()
         try:
@@ -323,7 +328,13 @@ def isleaked(g: G) -> bool:
     return _found.get(g) == g.waitsince
 
 
+def leakprofile() -> list[Record]:
+    """The stacks of what a search finds."""
+    return goroutineprofile(set(leakedgs()).__contains__)
+
+
 doors.leaked = isleaked
+register("goroutineleak", Source(count, leakprofile))
 
 
 # --- the public names ----------------------------------------------------------------------------

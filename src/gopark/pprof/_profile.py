@@ -136,6 +136,8 @@ class Profile:
         if debug <= 0:
             writebytes(file, self._proto())
         elif debug >= 2 and self.name in ("goroutine", "goroutineleak"):
+            if self.name == "goroutineleak":
+                self._records()  # the search, after which dumps say `(leaked)`
             writetext(file, stacks(all=True))
         else:
             writetext(file, self._text())
