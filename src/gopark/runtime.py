@@ -7,6 +7,8 @@ from gopark._runtime.gomaxprocs import set_default_gomaxprocs as set_default_gom
 from gopark._runtime.gomaxprocs import set_max_threads as set_max_threads
 from gopark._runtime.lockedm import lock_os_thread as lock_os_thread
 from gopark._runtime.lockedm import unlock_os_thread as unlock_os_thread
+from gopark._runtime.mprof import set_block_profile_rate as set_block_profile_rate
+from gopark._runtime.mprof import set_mutex_profile_fraction as set_mutex_profile_fraction
 from gopark._runtime.traceback import num_goroutine as num_goroutine
 from gopark._runtime.traceback import stack as stack
 from gopark._util import set_public_module
@@ -17,8 +19,10 @@ __all__ = (
     "num_cgo_call",
     "num_cpu",
     "num_goroutine",
+    "set_block_profile_rate",
     "set_default_gomaxprocs",
     "set_max_threads",
+    "set_mutex_profile_fraction",
     "stack",
     "unlock_os_thread",
 )

@@ -8,19 +8,32 @@ A profile of goroutines is no picture of one moment: it is a copy of `allgs`, an
 read when its turn comes. Nobody is stopped for it, and no lock is held but, on a free-threaded
 build, that of what a goroutine waits on, while its own frames are read.
 
+Waits (`block`, `mutex`) are recorded by whoever ends them: `ready` sees how long the goroutine it
+was given has waited, and its frames, which nobody else may touch then; `Sema.dequeue` sees on
+whose stack a lock was given back. Both are swapped in while a rate is set, together with a
+`G.waitsince` that reads the clock itself, and cost nothing otherwise.
+
+Locks: `_ratelock` around the swapping, that of `_Buckets` around sums; nothing is called under
+either that takes another. May run without a P: all of it.
 Source: Go 1.27 runtime/mprof.go. Tests: tests/pprof/test_profiles.py
 """
 
 from __future__ import annotations
 
+import os
+import random
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from time import monotonic
+from typing import Any, Final, NamedTuple
 
-from gopark._runtime import extram
+from gopark._runtime import extram, runq
 from gopark._runtime.proflabel import Labels, labelsof
 from gopark._runtime.rt0 import run
 from gopark._runtime.runtime2 import (
+    FREETHREADED,
     GDEAD,
     GRUNNING,
     GSYSCALL,
@@ -31,15 +44,18 @@ from gopark._runtime.runtime2 import (
     getg,
     tls,
 )
+from gopark._runtime.sema import Sema
 from gopark._runtime.startm import current, newm
 from gopark._runtime.traceback import (
     Frame,
     Link,
     Stacks,
+    coroframes,
     gframes,
     handled,
     num_goroutine,
     pathof,
+    suspended,
     threadframes,
     threadstates,
 )
@@ -51,6 +67,8 @@ __all__ = (
     "callerstack",
     "goroutineprofile",
     "register",
+    "set_block_profile_rate",
+    "set_mutex_profile_fraction",
     "sources",
     "stackof",
     "threadcount",
@@ -164,3 +182,215 @@ def _entry(name: str, fn: Callable[..., object]) -> Frame:
 
 
 register("threadcreate", Source(threadcount, threadprofile))
+
+
+# --- waits: block and mutex --------------------------------------------------------------
+
+
+class _Buckets:
+    """What was counted, by stack. An event is put on a queue, whoever reads sorts it in.
+
+    So an event takes no lock: it may come out of the collector, in the middle of anything.
+    Relies on: append and popleft of deque being atomic.
+    """
+
+    def __init__(self) -> None:
+        self.queue: deque[tuple[Stack, str, float, float]] = deque()
+        self.lock = threading.RLock()  # guards `sums`
+        self.sums: dict[tuple[Stack, str], list[float]] = {}
+
+    def add(self, stack: Stack, reason: str, times: float, delay: float) -> None:
+        self.queue.append((stack, reason, times, delay))
+        if len(self.queue) > _QUEUED and self.lock.acquire(False):
+            try:
+                self._sort()
+            finally:
+                self.lock.release()
+
+    def _sort(self) -> None:
+        for _ in range(len(self.queue)):
+            stack, reason, times, delay = self.queue.popleft()
+            sums = self.sums.setdefault((stack, reason), [0.0, 0.0])
+            sums[0] += times
+            sums[1] += delay
+
+    def records(self) -> list[Record]:
+        with self.lock:
+            self._sort()
+            return [
+                Record(stack, reason, (), round(times), delay)
+                for (stack, reason), (times, delay) in self.sums.items()
+            ]
+
+    def size(self) -> int:
+        return len(self.records())
+
+
+_QUEUED: Final = 1000
+
+
+class _Waits:
+    """Which waits are recorded, and since when; zeros while none is."""
+
+    rate = 0.0  # seconds of waiting for each that is recorded
+    began = 0.0  # a wait from before then was not timed well
+    fraction = 0  # of contended unlocks, one in so many is recorded
+
+
+_waits: Final = _Waits()
+_blocks: Final = _Buckets()
+_mutexes: Final = _Buckets()
+_ratelock = threading.RLock()  # guards what is swapped in
+_plainsince: Final[Any] = G.__dict__["waitsince"]
+_plainready: Final = runq.ready
+_plaindequeue: Final = Sema.dequeue
+_random: Final = random.Random().random
+
+
+def set_block_profile_rate(rate: int) -> None:
+    """Record waits in the profile `block`: for channels, `select` and what `gopark.sync` has.
+
+    Of short waits a sample is taken, which counts for those that were not. A wait costs
+    nothing more while this is off.
+
+    Args:
+        rate: Record one wait in so many nanoseconds of waiting, and each that is longer.
+            1 records all, 0 none, which is how a program begins.
+    Raises:
+        TypeError: `rate` is not an integer.
+    Example:
+        >>> gopark.runtime.set_block_profile_rate(10_000)
+        >>> gopark.runtime.set_block_profile_rate(0)
+
+    Go: runtime.SetBlockProfileRate.
+    """
+    _checkint("set_block_profile_rate", rate)
+    with _ratelock:
+        _waits.rate = max(rate, 0) / 1e9
+        if _waits.rate and not _waits.began:
+            _waits.began = monotonic()
+        elif not _waits.rate:
+            _waits.began = 0.0
+        _swap()
+
+
+def set_mutex_profile_fraction(rate: int) -> int:
+    """Record in the profile `mutex` who kept others waiting for a lock, where it was unlocked.
+
+    Args:
+        rate: Record one in so many unlocks that others waited for. 1 records all, 0 none,
+            which is how a program begins; a negative number changes nothing.
+    Returns:
+        What it was before.
+    Raises:
+        TypeError: `rate` is not an integer.
+    Example:
+        >>> gopark.runtime.set_mutex_profile_fraction(5)
+        0
+        >>> gopark.runtime.set_mutex_profile_fraction(0)
+        5
+
+    Go: runtime.SetMutexProfileFraction.
+    """
+    _checkint("set_mutex_profile_fraction", rate)
+    with _ratelock:
+        before = _waits.fraction
+        if rate >= 0:
+            _waits.fraction = rate
+            _swap()
+        return before
+
+
+def _checkint(who: str, rate: object) -> None:
+    if not isinstance(rate, int):
+        raise TypeError(f"{who}() needs an integer, got {rate!r}")
+
+
+def _swap() -> None:
+    """Have waits timed and wake-ups seen while they are recorded; no line does so otherwise."""
+    timed = bool(_waits.rate or _waits.fraction)
+    setattr(G, "waitsince", _exactsince if timed else _plainsince)  # noqa: B010 - mypy knows a slot
+    old, new = (_plainready, _ready) if _waits.rate else (_ready, _plainready)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("gopark.") and getattr(module, "ready", None) is old:
+            setattr(module, "ready", new)  # noqa: B010 - nor what a module has
+    setattr(Sema, "dequeue", _dequeue if _waits.fraction else _plaindequeue)  # noqa: B010
+    if not _waits.fraction:
+        _charged.clear()
+
+
+# The loop writes what it last saw on the clock, which may be some steps ago.
+_exactsince: Final = property(_plainsince.__get__, lambda g, _: _plainsince.__set__(g, monotonic()))
+
+
+def _ready(g: G) -> None:
+    """In the place of `ready`: the caller owns `g`, which is parked, so its stack can be read."""
+    rate, reason = _waits.rate, g.waitreason
+    if rate and g.status is GWAITING and reason.startswith(("chan ", "select", "sync.")):
+        delay = monotonic() - g.waitsince
+        if g.waitsince >= _waits.began and (delay >= rate or _random() * rate < delay):
+            # One that was not sure to be recorded stands for others of its kind.
+            times = max(1.0, rate / delay) if delay > 0 else 1.0
+            _blocks.add(_parkedstack(g), reason, times, max(delay, rate if times > 1 else 0.0))
+    _plainready(g)
+
+
+def _parkedstack(g: G) -> Stack:
+    m = g.lockedm
+    if m is None or suspended(g):
+        frames = coroframes(g)
+    elif FREETHREADED:
+        frames = m.frames
+    else:
+        frames = threadframes([*threadstates().get(m.ident, [])], m)
+    return tuple(frames[:MAXDEPTH])
+
+
+_UNLOCKS: Final = {
+    "sync.Mutex.Lock": "sync.Mutex.Unlock",
+    "sync.RWMutex.Lock": "sync.RWMutex.RUnlock",
+    "sync.RWMutex.RLock": "sync.RWMutex.Unlock",
+}
+
+# Until when the waits of those still queued have been put down to somebody, by what they queue
+# on. Read and written under its lock.
+_charged: Final[dict[Sema, float]] = {}
+
+
+def _dequeue(sema: Sema, elem: str) -> G | None:
+    """In the place of `Sema.dequeue`: whoever unlocks is charged for the time of all who wait.
+
+    As in Go the time of those that go on waiting is taken from the first and the last of them.
+    """
+    g = _plaindequeue(sema, elem)
+    if g is None or (reason := _UNLOCKS.get(g.waitreason, "")) == "":
+        return g
+    now, charged = monotonic(), _charged.pop(sema, 0.0)
+    first = delay = now - max(g.waitsince, charged)
+    if sema.waiters:
+        last = now - max(sema.waiters[-1].waitsince, charged)
+        delay += (first + last) / 2 * len(sema.waiters)
+        _charged[sema] = now
+    fraction = _waits.fraction
+    if fraction and (fraction == 1 or _random() * fraction < 1):
+        _mutexes.add(callerstack(0)[:MAXDEPTH], reason, fraction, delay * fraction)
+    return g
+
+
+register("block", Source(_blocks.size, _blocks.records, timed=True))
+register(
+    "mutex",
+    Source(_mutexes.size, _mutexes.records, timed=True, fraction=lambda: _waits.fraction),
+)
+
+
+def _forget() -> None:
+    """In the child of a fork: whoever held a lock is not here."""
+    global _ratelock
+    _ratelock = threading.RLock()
+    for buckets in (_blocks, _mutexes):
+        buckets.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -17,15 +17,17 @@ Tests: tests/conformance/traceback/test_labels.py
 from __future__ import annotations
 
 import re
+import weakref
+from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import Any, Final
 
-from gopark._runtime import lockedm
+from gopark._runtime import lockedm, newproc
 from gopark._runtime.lockrank import debugvar
-from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, M, Sched, getg
+from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, M, Sched, allgs, getg
 from gopark._runtime.traceback import doors
 
-__all__ = ("Labels", "getproflabel", "install", "labelsof", "setproflabel")
+__all__ = ("Labels", "getproflabel", "install", "labelsof", "noted", "notelabels", "setproflabel")
 
 Labels = tuple[tuple[str, str], ...]  # sorted by key, each key once
 
@@ -37,6 +39,8 @@ _ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\", '"': '\\
 def setproflabel(labels: Labels) -> None:
     """Label the calling goroutine, and those that it starts from now on."""
     _labels.set(labels)
+    if (notes := _notes.get("on")) is not None and (g := getg()) is not None:
+        _note(notes, g.ctx, labels)
 
 
 def getproflabel() -> Labels:
@@ -60,6 +64,53 @@ def install() -> None:
             requeue(sched, m, g)
 
     lockedm.mpark, lockedm.requeue = pinnedmpark, pinnedrequeue
+
+
+# --- for the CPU profile on free-threaded builds, while it is on ----------------------------
+
+# Labels by the identity of the context that has them, with what forgets them when that dies.
+_Notes = dict[int, tuple[Labels, Any]]
+_notes: Final[dict[str, _Notes]] = {}  # empty, or what has been noted under "on"
+
+
+def notelabels(on: bool) -> None:
+    """Note what labels goroutines are given, and hand on, for `noted`. On, then off."""
+    if not on:
+        _notes.clear()
+        setattr(newproc, "copy_context", _plaincopy[0])  # noqa: B010 - it is imported there
+        return
+    notes: _Notes = {}
+    _notes["on"] = notes
+    _plaincopy[:] = [newproc.__dict__["copy_context"]]
+    setattr(newproc, "copy_context", _notingcopy)  # noqa: B010
+    for g in allgs.copy():
+        if labels := labelsof(g):
+            _note(notes, g.ctx, labels)
+
+
+_plaincopy: Final[list[Callable[[], Context]]] = []
+
+
+def _notingcopy() -> Context:
+    """In the place of `copy_context` in `go`."""
+    ctx = _plaincopy[0]()
+    if (labels := _labels.get()) and (notes := _notes.get("on")) is not None:
+        _note(notes, ctx, labels)
+    return ctx
+
+
+def _note(notes: _Notes, ctx: object, labels: Labels) -> None:
+    key = id(ctx)
+    try:
+        notes[key] = labels, weakref.ref(ctx, lambda _: notes.pop(key, None))
+    except TypeError:
+        notes[key] = labels, ctx  # it cannot be told when it dies: kept until the profile ends
+
+
+def noted(g: G) -> Labels:
+    """The labels of a goroutine that another thread runs."""
+    found = _notes.get("on", {}).get(id(g.ctx))
+    return () if found is None else found[0]
 
 
 _pinned: Final[dict[G, Labels]] = {}

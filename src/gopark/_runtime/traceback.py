@@ -73,13 +73,14 @@ __all__ = (
     "gtraceback",
     "handled",
     "num_goroutine",
+    "package",
     "recordframes",
     "stack",
     "threadstates",
     "tracebackothers",
 )
 
-_PACKAGE: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+package: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _MAXFRAMES: Final = 100  # as Go: the first and the last 50 of a deeper stack
 
 # Code below which a thread's frames are not the goroutine's: filled in by those modules.
@@ -528,5 +529,5 @@ def hidden(code: CodeType) -> bool:
     file = code.co_filename
     known = _hidden_files.get(file)
     if known is None:
-        known = _hidden_files[file] = os.path.abspath(file).startswith(_PACKAGE)
+        known = _hidden_files[file] = os.path.abspath(file).startswith(package)
     return known

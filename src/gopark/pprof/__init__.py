@@ -4,6 +4,8 @@ Go: package runtime/pprof.
 """
 
 from gopark._util import set_public_module
+from gopark.pprof._cpu import start_cpu_profile as start_cpu_profile
+from gopark.pprof._cpu import stop_cpu_profile as stop_cpu_profile
 from gopark.pprof._labels import LabelSet as LabelSet
 from gopark.pprof._labels import do as do
 from gopark.pprof._labels import for_labels as for_labels
@@ -27,6 +29,8 @@ __all__ = (
     "new_profile",
     "profiles",
     "set_goroutine_labels",
+    "start_cpu_profile",
+    "stop_cpu_profile",
     "with_labels",
 )
 

@@ -32,8 +32,11 @@ _CALLED: Final = {
     "sleep": "gopark.time.sleep",
     "sync.Cond.Wait": "gopark.sync.Cond.wait",
     "sync.Mutex.Lock": "gopark.sync.Mutex.lock",
+    "sync.Mutex.Unlock": "gopark.sync.Mutex.unlock",
     "sync.RWMutex.Lock": "gopark.sync.RWMutex.lock",
     "sync.RWMutex.RLock": "gopark.sync.RWMutex.rlock",
+    "sync.RWMutex.RUnlock": "gopark.sync.RWMutex.runlock",
+    "sync.RWMutex.Unlock": "gopark.sync.RWMutex.unlock",
     "sync.WaitGroup.Wait": "gopark.sync.WaitGroup.wait",
     "syscall": "gopark.cgo.call",
 }
@@ -134,7 +137,8 @@ class Profile:
         Go: runtime/pprof.Profile.WriteTo.
         """
         if debug <= 0:
-            writebytes(file, self._proto())
+            refusetext(file)
+            file.write(self._proto())
         elif debug >= 2 and self.name in ("goroutine", "goroutineleak"):
             if self.name == "goroutineleak":
                 self._records()  # the search, after which dumps say `(leaked)`
@@ -230,13 +234,13 @@ def lostframe() -> Frame:
 # --- writing -----------------------------------------------------------------------------
 
 
-def writebytes(file: IO[Any], data: bytes) -> None:
+def refusetext(file: IO[Any]) -> None:
+    """A profile in pprof's format needs a file that takes bytes."""
     if isinstance(file, io.TextIOBase):
         raise TypeError(
             f"pprof's format is bytes, and {file!r} takes text; open it with 'wb' "
             "(sys.stdout.buffer), or ask for text with debug=1"
         )
-    file.write(data)
 
 
 def writetext(file: IO[Any], text: str) -> None:

@@ -1,0 +1,363 @@
+"""The CPU profile: where the time of CPUs went, and for whom."""
+
+from __future__ import annotations
+
+import _thread
+import gc
+import hashlib
+import io
+import os
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+import gopark
+from gopark import Chan, pprof
+from gopark._runtime import cpuprof, newproc
+from gopark._runtime.stackdump import Names, Raw, available, parsed
+from gopark.context import background
+from gotool import pprof as gotool
+from harness import run_python
+from protoreader import read
+
+pytestmark = pytest.mark.skipif(not available(), reason="stacks of running threads")
+
+MS = 1_000_000
+
+
+def spin(seconds: float) -> int:
+    """Use so much time of this thread's CPU."""
+    end, n = time.thread_time() + seconds, 0
+    while time.thread_time() < end:
+        n += 1
+    return n
+
+
+@contextmanager
+def profiled(rate=100):
+    """A profile of the block; it is in the list afterwards."""
+    file, profile = io.BytesIO(), []
+    pprof.start_cpu_profile(file, rate)
+    try:
+        yield profile
+    finally:
+        pprof.stop_cpu_profile()
+        profile.append(read(file.getvalue()))
+
+
+async def finish(fns, *args):
+    """Run them as goroutines, to their end."""
+    done = Chan()
+
+    async def call(fn):
+        await fn(*args)
+        await done.send(None)
+
+    def plain(fn):
+        fn(*args)
+        gopark.block(done.send(None))
+
+    for fn in fns:
+        gopark.go(call if newproc.isasync(fn) else plain, fn)
+    for _ in fns:
+        await done.recv()
+
+
+async def first():
+    spin(0.2)
+
+
+async def second():
+    spin(0.1)
+
+
+def third():
+    spin(0.1)
+
+
+async def test_time_is_put_down_to_the_goroutines_that_used_it(procs):
+    with profiled() as profile:
+        await finish([first, second, third])
+    (p,) = profile
+    assert p.kinds == [("samples", "count"), ("cpu", "nanoseconds")]
+    assert (p.period_type, p.period) == (("cpu", "nanoseconds"), 10 * MS)
+    for name, least in (("first", 200), ("second", 100), ("third", 100)):
+        used = p.total(f"test_cpu.{name}")
+        assert least * 0.7 <= used / MS <= least * 1.3
+    for sample in p.samples:
+        assert sample.values[1] == sample.values[0] * 10 * MS
+    (stack,) = {s.stack for s in p.samples if any(f.endswith(".third") for f in s.stack)}
+    names = [name.rpartition("test_cpu.")[2] for name in stack]
+    assert names == ["spin", "third", "finish.plain"]
+
+
+async def test_what_sleeps_has_used_nothing():
+    def sleeps():
+        time.sleep(0.1)
+
+    async def waits():
+        await gopark.time.sleep(0.1)
+
+    with profiled() as profile:
+        await finish([sleeps, waits])
+    assert profile[0].total(".sleeps") <= 10 * MS
+    assert profile[0].total(".waits") <= 10 * MS
+
+
+async def test_samples_have_the_labels_of_the_goroutine(procs):
+    async def work(ctx):
+        await finish([first])  # in a goroutine that it starts
+        spin(0.1)
+
+    def plainly(ctx):
+        spin(0.1)
+
+    with profiled() as profile:
+        await pprof.do(background(), pprof.labels("job", "big", "a", "1"), work)
+        pprof.do(background(), pprof.labels("job", "plain"), plainly)
+        await finish([second])
+    (p,) = profile
+    used = {}
+    for s in p.samples:
+        if any(f.endswith("spin") for f in s.stack):
+            key = tuple(sorted(s.labels.items()))
+            used[key] = used.get(key, 0) + s.values[1]
+    assert used[("a", "1"), ("job", "big")] >= 200 * MS
+    assert used[(("job", "plain"),)] >= 50 * MS
+    assert used[()] >= 50 * MS
+
+
+async def test_labels_from_before_the_profile_count_too():
+    ch = Chan()
+
+    async def waits():
+        await ch.recv()
+        spin(0.1)
+        await ch.send(None)
+
+    async def start(_):
+        gopark.go(waits)
+
+    await pprof.do(background(), pprof.labels("old", "yes"), start)
+    await gopark.testing.wait_all_parked()
+    with profiled() as profile:
+        await ch.send(None)
+        await ch.recv()
+    assert {"old": "yes"} in [s.labels for s in profile[0].samples]
+
+
+async def test_gopark_itself_shows_as_what_was_called_and_as_the_scheduler():
+    a, b = Chan(), Chan()
+
+    async def pong():
+        async for n in a:
+            await b.send(n)
+
+    async def ping():
+        end = time.thread_time() + 0.25
+        while time.thread_time() < end:
+            for _ in range(20):
+                await a.send(1)
+                await b.recv()
+        a.close()
+
+    with profiled(1000) as profile:
+        gopark.go(pong)
+        await finish([ping])
+    tops = {s.stack[0] for s in profile[0].samples}
+    assert {"gopark.Chan.send", "gopark.schedule"} <= tops
+    assert not [name for name in tops if "_runtime" in name]
+
+
+async def test_a_call_of_c_shows_at_the_line_that_made_it():
+    data = bytes(1 << 22)
+
+    async def hashes():
+        for _ in range(60):
+            hashlib.sha512(data).digest()  # lets go of the GIL
+
+    with profiled() as profile:
+        await finish([hashes])
+    assert profile[0].total(".hashes") >= 100 * MS
+
+
+@pytest.mark.outside_help
+async def test_a_thread_of_pythons_is_in_it_too():
+    with profiled() as profile:
+        thread = threading.Thread(target=spin, args=(0.15,))
+        thread.start()
+        thread.join()
+    assert profile[0].total("test_cpu.spin") >= 100 * MS
+
+
+def test_it_spans_programs_and_what_runs_outside_of_them(run):
+    with profiled() as profile:
+        spin(0.1)
+        run(first)
+        run(second)
+    assert profile[0].total("test_cpu.spin") >= 300 * MS
+    assert profile[0].total("test_cpu.first") >= 150 * MS
+
+
+async def test_go_reads_it(tmp_path):
+    async def work(_):
+        await finish([second])
+
+    file = tmp_path / "cpu.pb.gz"
+    with file.open("wb") as out:
+        pprof.start_cpu_profile(out)
+        await pprof.do(background(), pprof.labels("job", "big"), work)
+        pprof.stop_cpu_profile()
+    top = gotool("-top", "-cum", file)
+    assert "Type: cpu\n" in top
+    assert "Duration: " in top
+    assert f"  {__name__}.spin\n" in top
+    assert " job: Total " in gotool("-tags", file)
+    assert gotool("-focus=spin", "-traces", file).count("spin") >= 1
+
+
+# --- on and off --------------------------------------------------------------------------
+
+
+def test_one_profile_at_a_time_and_stopping_none_is_nothing():
+    pprof.stop_cpu_profile()
+    with profiled() as profile, pytest.raises(RuntimeError, match="already in use"):
+        pprof.start_cpu_profile(io.BytesIO())
+    assert profile[0].duration > 0
+    pprof.stop_cpu_profile()
+
+
+def test_a_profile_of_nothing_is_one():
+    with profiled() as profile:
+        pass
+    assert profile[0].total() <= 20 * MS
+
+
+@pytest.mark.parametrize("rate", [0, -1, 1001])
+def test_the_rate_has_bounds(rate):
+    with pytest.raises(ValueError, match=f"rate is 1 to 1000 samples, got {rate}"):
+        pprof.start_cpu_profile(io.BytesIO(), rate)
+
+
+@pytest.mark.parametrize("rate", [1.5, None, True])
+def test_the_rate_is_an_integer(rate):
+    with pytest.raises(TypeError, match="needs an integer"):
+        pprof.start_cpu_profile(io.BytesIO(), rate)
+
+
+def test_a_file_for_text_is_refused_before_anything_begins():
+    with pytest.raises(TypeError, match="open it with 'wb'"):
+        pprof.start_cpu_profile(io.StringIO())
+    with profiled():
+        pass
+
+
+def test_the_error_of_the_file_comes_through_and_the_profile_has_ended():
+    class Full(io.RawIOBase):
+        def write(self, _):
+            raise OSError("full")
+
+    pprof.start_cpu_profile(Full())
+    with pytest.raises(OSError, match="full"):
+        pprof.stop_cpu_profile()
+    with profiled():
+        pass
+
+
+def test_nothing_is_left_behind():
+    before = _thread._count(), newproc.copy_context
+    with profiled():
+        pass
+    gc.collect()
+    deadline = time.monotonic() + 5
+    while _thread._count() > before[0] and time.monotonic() < deadline:
+        os.sched_yield()
+    assert (_thread._count(), newproc.copy_context) == before
+
+
+DEADLOCK = """
+import io, gopark
+gopark.pprof.start_cpu_profile(io.BytesIO())
+async def main():
+    await gopark.Chan().recv()
+gopark.run(main)
+"""
+
+
+def test_a_deadlock_is_found_while_a_profile_is_taken():
+    """The sampling thread is none that might help."""
+    ended = run_python(["-c", DEADLOCK])
+    assert ended.status == 2
+    assert "all goroutines are asleep - deadlock!" in ended.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:This process")
+def test_the_child_of_a_fork_has_no_profile():
+    with profiled():
+        pid = os.fork()
+        if not pid:
+            ok = False
+            try:
+                pprof.stop_cpu_profile()
+                with profiled() as profile:
+                    spin(0.05)
+                ok = profile[0].total("spin") > 0
+            finally:
+                os._exit(0 if ok else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+# --- stacks that the interpreter writes --------------------------------------------------
+
+DUMP = """\
+Thread 0x00007f44477fe6c0 [gopark-M2] (most recent call first):
+  File "/x/a b.py", line 6 in <lambda>
+  File "/x/\\xfc\\u20ac.py", line 70 in meth
+  ...
+
+Current thread 0x00000000000000ff (most recent call first):
+  <no Python frame>
+"""
+
+
+def test_a_dump_is_read():
+    assert parsed(DUMP) == {
+        0x7F44477FE6C0: [Raw("/x/a b.py", 6, "<lambda>"), Raw("/x/ü€.py", 70, "meth")],
+        0xFF: [],
+    }
+
+
+class Outer:
+    def method(self):
+        def inner():
+            return 1
+
+        return inner
+
+
+def test_names_are_found_by_file_line_and_bare_name():
+    names = Names()
+    line = Outer().method().__code__.co_firstlineno
+    name, file, found = names.frame(Raw(__file__, line + 1, "inner"))
+    assert name.endswith(".Outer.method.inner")
+    assert (file, found) == (os.path.abspath(__file__), line + 1)
+    assert names.frame(Raw("<string>", 1, "f"))[0].endswith(".f")
+    assert names.frame(Raw(__file__, 1_000_000, "inner"))[0].endswith(".inner")
+
+
+def test_a_stack_that_was_written_is_shown_as_one_that_was_read():
+    send = Chan.send.__code__
+    schedule = cpuprof.proc.schedule.__code__
+    raws = [
+        Raw(send.co_filename, send.co_firstlineno + 30, "send"),
+        Raw(__file__, spin.__code__.co_firstlineno, "spin"),
+        Raw(schedule.co_filename, schedule.co_firstlineno + 9, "schedule"),
+        Raw("threading.py", 1, "run"),
+    ]
+    stack = cpuprof.Dumped(raws).stack(Names())
+    assert [name.rpartition("test_cpu.")[2] for name, _, _ in stack] == ["gopark.Chan.send", "spin"]
+    assert [name for name, _, _ in cpuprof.Dumped(raws[2:]).stack(Names())] == ["gopark.schedule"]
+    assert [name for name, _, _ in cpuprof.Dumped(raws[:1]).stack(Names())] == ["gopark.Chan.send"]

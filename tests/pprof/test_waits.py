@@ -1,0 +1,278 @@
+"""The profiles `block` and `mutex`."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+
+import gopark
+from gopark import Chan, pprof
+from gopark._runtime import chan, mprof, runq, sema
+from gopark.runtime import set_block_profile_rate, set_mutex_profile_fraction
+from gopark.sync import Cond, Mutex, RWMutex, WaitGroup
+from gopark.testing import wait_all_parked
+from protoreader import read
+
+PLAIN = runq.ready, sema.Sema.dequeue, vars(mprof.G)["waitsince"]
+
+
+@pytest.fixture(autouse=True)
+def off():
+    """Whatever a test records is its own, and nothing is recorded after it."""
+    for buckets in (mprof._blocks, mprof._mutexes):
+        buckets.records()
+        buckets.sums.clear()
+    yield
+    set_block_profile_rate(0)
+    set_mutex_profile_fraction(0)
+
+
+def of(name):
+    file = io.BytesIO()
+    pprof.lookup(name).write_to(file)
+    return read(file.getvalue())
+
+
+def text(name):
+    file = io.StringIO()
+    pprof.lookup(name).write_to(file, 1)
+    return file.getvalue()
+
+
+async def ends_after(seconds, wake):
+    """Wake the others once they have waited for a while."""
+    await wait_all_parked()
+    time.sleep(seconds)  # what is measured is time
+    wake()
+
+
+async def test_each_kind_of_wait_shows_the_call_its_time_and_how_often(procs):
+    ch, mu, rw, wg = Chan(), Mutex(), RWMutex(), WaitGroup()
+    cond = Cond(Mutex())
+    full, closing = Chan(), Chan()
+    done = Chan(10)
+
+    async def receives():
+        await ch.recv()
+
+    async def sends():
+        await full.send(1)
+
+    async def selects():
+        await gopark.select(gopark.recv(closing), gopark.recv(Chan()))
+
+    async def locks():
+        async with mu:
+            pass
+
+    async def reads():
+        async with rw.reader():
+            pass
+
+    async def waits():
+        await wg.wait()
+
+    async def signalled():
+        async with cond.locker:
+            await cond.wait()
+
+    def plain():
+        with mu:
+            pass
+
+    kinds = [receives, sends, selects, locks, reads, waits, signalled, plain]
+    set_block_profile_rate(1)
+    wg.add(1)
+
+    async def runs(fn):
+        if fn is plain:
+            fn()
+        else:
+            await fn()
+        await done.send(None)
+
+    async with mu, rw:
+        for fn in kinds:
+            gopark.go(runs, fn)
+        await wait_all_parked()
+        time.sleep(0.02)
+        ch.try_send(1)
+        full.try_recv()
+        closing.close()
+        wg.done()
+        cond.signal()
+    for _ in kinds:
+        await done.recv()
+    profile = of("block")
+    assert profile.kinds == [("contentions", "count"), ("delay", "nanoseconds")]
+    tops = {s.stack[1].rpartition(".")[2]: s for s in profile.samples if "<" not in s.stack[0]}
+    called = {
+        "receives": "gopark.Chan.recv",
+        "sends": "gopark.Chan.send",
+        "selects": "gopark.select",
+        "locks": "gopark.sync.Mutex.lock",
+        "reads": "gopark.sync.RWMutex.rlock",
+        "waits": "gopark.sync.WaitGroup.wait",
+        "signalled": "gopark.sync.Cond.wait",
+        "plain": "gopark.sync.Mutex.lock",
+    }
+    for name, call in called.items():
+        sample = tops[name]
+        assert sample.stack[0] == call
+        assert sample.stack[2].endswith(".runs")
+        assert sample.values[0] >= 1
+        assert sample.values[1] >= 20_000_000, name
+
+
+async def test_waiting_begins_when_the_goroutine_parks_and_not_with_its_step():
+    """The loop's own clock is as old as its last look; it would count what came before."""
+    ch = Chan()
+
+    async def computes_and_waits():
+        time.sleep(0.05)
+        await ch.recv()
+
+    set_block_profile_rate(1)
+    gopark.go(computes_and_waits)
+    await wait_all_parked()
+    ch.try_send(1)
+    await gopark.gosched()
+    sample = next(s for s in of("block").samples if "computes" in s.stack[1])
+    assert sample.values[1] < 40_000_000
+
+
+async def test_a_sleep_is_no_wait_for_others():
+    set_block_profile_rate(1)
+    await gopark.time.sleep(0.002)
+    assert of("block").samples == []
+
+
+async def test_off_costs_nothing_and_keeps_what_was_recorded():
+    ch = Chan()
+    set_block_profile_rate(1)
+    set_mutex_profile_fraction(1)
+    assert chan.ready is not PLAIN[0]
+    gopark.go(ch.send, 1)
+    await ch.recv()
+    gopark.go(ch.send, 1)
+    await gopark.gosched()
+    await ch.recv()
+    before = of("block").samples
+    assert before
+    set_block_profile_rate(0)
+    set_mutex_profile_fraction(0)
+    now = runq.ready, sema.Sema.dequeue, vars(mprof.G)["waitsince"]
+    assert now == PLAIN
+    assert chan.ready is PLAIN[0]
+    gopark.go(ch.recv)
+    await gopark.gosched()
+    await ch.send(1)
+    assert of("block").samples == before
+
+
+async def test_short_waits_are_sampled_and_stand_for_the_others():
+    """A wait of d nanoseconds at rate r counts r/d times, in d/r of all cases. Go: Bias."""
+    ch = Chan()
+    rounds = 3000
+
+    async def sends():
+        for _ in range(rounds):
+            await ch.send(None)
+
+    async def receives():
+        for _ in range(rounds):
+            await ch.recv()
+
+    async def whole(rate):
+        mprof._blocks.sums.clear()
+        set_block_profile_rate(rate)
+        gopark.go(sends)
+        await receives()
+        set_block_profile_rate(0)
+        records = mprof._blocks.records()
+        return sum(r.times for r in records), sum(r.delay for r in records)
+
+    times, delay = await whole(1)
+    sampled_times, sampled_delay = await whole(round(delay / times * 1e9 * 10))
+    assert 0.5 * times < sampled_times < 2 * times
+    assert 0.5 * delay < sampled_delay < 2 * delay
+
+
+async def test_who_unlocks_is_charged_for_the_time_of_all_who_wait(procs):
+    mu, done = Mutex(), Chan(10)
+
+    async def locks():
+        async with mu:
+            pass
+        await done.send(None)
+
+    async def holds():
+        async with mu:
+            for _ in range(4):
+                gopark.go(locks)
+            await wait_all_parked()
+            time.sleep(0.03)
+        await done.send(None)
+
+    set_mutex_profile_fraction(1)
+    await holds()
+    for _ in range(5):
+        await done.recv()
+    profile = of("mutex")
+    (mine,) = (s for s in profile.samples if s.stack[1].endswith(".holds"))
+    others = [s for s in profile.samples if s.stack[1].endswith(".locks")]
+    assert mine.stack[0] == "gopark.sync.Mutex.unlock"
+    assert mine.values[0] == 1
+    assert mine.values[1] >= 4 * 30_000_000
+    assert sum(s.values[1] for s in others) < mine.values[1]
+    assert text("mutex").startswith("--- mutex:\ncycles/second=1000000000\nsampling period=1\n")
+
+
+async def test_readers_and_writers_are_told_apart():
+    rw, done = RWMutex(), Chan(4)
+
+    async def writes():
+        async with rw:
+            await done.send(None)
+
+    async def reads():
+        async with rw.reader():
+            await done.send(None)
+
+    set_mutex_profile_fraction(1)
+
+    async def lets_writer_in():
+        async with rw.reader():
+            gopark.go(writes)
+            await wait_all_parked()
+
+    async def lets_reader_in():
+        async with rw:
+            gopark.go(reads)
+            await wait_all_parked()
+
+    await lets_writer_in()
+    await done.recv()
+    await lets_reader_in()
+    await done.recv()
+    tops = {s.stack[1].rpartition(".")[2]: s.stack[0] for s in of("mutex").samples}
+    assert tops == {
+        "lets_writer_in": "gopark.sync.RWMutex.runlock",
+        "lets_reader_in": "gopark.sync.RWMutex.unlock",
+    }
+
+
+def test_rates_are_integers_and_the_fraction_can_be_asked_for():
+    with pytest.raises(TypeError, match=r"needs an integer, got 0\.5"):
+        set_block_profile_rate(0.5)
+    with pytest.raises(TypeError, match="needs an integer, got None"):
+        set_mutex_profile_fraction(None)
+    assert set_mutex_profile_fraction(7) == 0
+    assert set_mutex_profile_fraction(-1) == 7
+    assert set_mutex_profile_fraction(0) == 7
+
+
+def test_the_text_of_waits_begins_as_gos():
+    assert text("block") == "--- contention:\ncycles/second=1000000000\n"
