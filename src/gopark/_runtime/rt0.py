@@ -80,6 +80,7 @@ _STEPWAIT: Final = 0.1
 _LINGER: Final = 1000  # turns, as in Go
 _run_lock = threading.Lock()  # one `run` at a time
 _forks = 0
+_runs = 0
 
 
 @overload
@@ -130,12 +131,19 @@ def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
             _run_lock.release()
 
 
+def runs() -> int:
+    """How often `run` has begun a program in this process: for `gopark run`."""
+    return _runs
+
+
 def _program(
     main: Callable[..., Any],
     args: tuple[object, ...],
     kwargs: dict[str, object],
     coro: Coroutine[Any, Any, Any] | None,
 ) -> Any:
+    global _runs
+    _runs += 1
     sched = newsched()
     m = M(sched)
     m.m0 = True

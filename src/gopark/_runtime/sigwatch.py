@@ -135,7 +135,10 @@ def _loop(r: int) -> None:
                     _watch.marks.popleft().release()
             handler = handlers.get(signum)
             if handler is not None:
-                handler()
+                try:
+                    handler()
+                except Exception:
+                    pass  # what it could not do is not worth the thread
 
 
 def _forward(data: bytes) -> None:

@@ -1,0 +1,252 @@
+"""`gopark dump`: from a process in whatever state, which goes on; and why it may be impossible."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from dumps import goroutines
+from gopark._cmd import Failed, _ask
+from gopark._runtime import remote
+from gopark._runtime.runtime2 import FREETHREADED
+from harness import Ended, run_python, start_python
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what can be asked")
+
+
+def dump(pid, *args, **env):
+    return run_python(["-m", "gopark", "dump", *args, str(pid)], env=env)
+
+
+@pytest.mark.parametrize("name", ["StuckSpin", "StuckCall", "StuckNotify", "StuckBusy"])
+def test_every_goroutine_of_a_process_that_hangs_and_goes_on(hanging, name):
+    child = hanging(name)
+    for _ in range(2):
+        ended = dump(child.pid)
+        assert (ended.stderr, ended.status) == ("", 0)
+        first, *others = goroutines(ended.stdout)
+        assert first.goid == 1
+        assert [g.what for g in others if g.functions == ["waits"]] == ["chan receive"] * 2
+        if not FREETHREADED or name == "StuckCall":
+            assert first.functions[-1] == f"stuck_{name.removeprefix('Stuck').lower()}"
+    os.kill(child.pid, 0)
+
+
+def test_the_second_way_where_the_program_has_a_wake_up_descriptor_of_its_own(hanging):
+    ended = dump(hanging("StuckWakeup").pid)
+    assert ended.stdout.startswith("goroutine 1 [running]:\n"), ended
+
+
+PARKED = """
+import gopark
+async def main():
+    gopark.debug.strict_deadlock()  # who asks is no help from outside
+    gopark.go(says)
+    await gopark.time.sleep(1000)
+async def says():
+    await gopark.testing.wait_all_parked()
+    print("ready", flush=True)
+gopark.run(main)
+"""
+
+
+@pytest.fixture
+def parked():
+    child = start_python(["-c", PARKED])
+    child.expect("ready")
+    yield child
+    child.kill()
+    child.end()
+
+
+def test_many_ask_at_once(parked):
+    texts = []
+
+    def ask():
+        with _ask.connect(parked.pid, 20) as process:
+            texts.extend(process.ask("dump") for _ in range(3))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(texts) == 12
+    assert all(text.startswith("goroutine 1 [sleep]:\n") for text in texts)
+
+
+def test_nothing_is_left_in_the_folder_and_the_folder_is_the_users_own(tmp_path):
+    child = start_python(["-c", PARKED], env={"XDG_RUNTIME_DIR": str(tmp_path)})
+    child.expect("ready")
+    try:
+        folder = tmp_path / "gopark"
+        folder.mkdir(mode=0o700)
+        dead = folder / f"{child.pid}-dead.sock"
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind(str(dead))  # of one that was killed while it listened
+        with _ask.connect(child.pid, 20) as process:
+            assert process.ask("dump").startswith("goroutine 1 ")
+            assert process.ask("nonsense") == ""
+            assert folder.stat().st_mode & 0o777 == 0o700
+        deadline = 2000
+        while dead.exists() and deadline:
+            deadline -= 1
+            threading.Event().wait(0.005)
+        assert list(folder.iterdir()) == []
+    finally:
+        child.kill()
+        child.end()
+
+
+def test_a_folder_that_others_may_enter_is_not_used(tmp_path):
+    env = {"XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": str(tmp_path)}
+    folders = [tmp_path / "gopark", tmp_path / f"gopark-{os.geteuid()}"]
+    for folder in folders:
+        folder.mkdir(mode=0o755)
+    child = start_python(["-c", PARKED], env=env)
+    child.expect("ready")
+    try:
+        with _ask.connect(child.pid, 20) as process:  # in /tmp, then
+            assert process.ask("dump").startswith("goroutine 1 ")
+        assert not remote.private(str(folders[0]), os.geteuid())
+    finally:
+        child.kill()
+        child.end()
+
+
+def test_private_means_a_folder_of_mine_for_me_alone(tmp_path):
+    uid = os.geteuid()
+    mine = tmp_path / "mine"
+    mine.mkdir(mode=0o700)
+    link = tmp_path / "link"
+    link.symlink_to(mine)
+    assert remote.private(str(mine), uid)
+    assert not remote.private(str(mine), uid + 1)
+    assert not remote.private(str(link), uid)
+    assert not remote.private(str(tmp_path / "nowhere"), uid)
+
+
+def test_places_to_meet():
+    assert remote.meetingplaces({"XDG_RUNTIME_DIR": "/run/user/7"}, 7) == [
+        "/run/user/7/gopark",
+        "/tmp/gopark-7",
+    ]
+    assert remote.meetingplaces({"XDG_RUNTIME_DIR": "relative", "TMPDIR": "/var/t"}, 7) == [
+        "/var/t/gopark-7",
+        "/tmp/gopark-7",
+    ]
+
+
+# --- who cannot be asked ----------------------------------------------------------------------
+
+
+def says(text, pid, *args):
+    ended = dump(pid, *args)
+    assert (ended.stdout, ended.status) == ("", 1)
+    assert ended.stderr.startswith("gopark dump: ")
+    assert text in ended.stderr
+    assert ended.stderr.count("\n") == 1
+
+
+def test_no_such_process():
+    says("no process 4194305; `pgrep -fa python` lists those of Python", 4194305)
+    says("no process 99999999999999999999: there is no such number", 99999999999999999999)
+
+
+def test_no_number():
+    ended = dump("prog.py")
+    assert ended.status == 2
+    assert "'prog.py' is not the number of a process; `pgrep -f prog.py` finds" in ended.stderr
+
+
+def test_of_another_user(monkeypatch):
+    uid = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    with pytest.raises(Failed, match=r"belongs to user \S+, and only that user .*: sudo -u "):
+        _ask.connect(os.getpid(), 1)
+
+
+def test_no_program_of_gopark(hanging):
+    sleeper = subprocess.Popen(["sleep", "1000"])
+    try:
+        says("does not listen: it is no program of gopark's, or gopark.run is not", sleeper.pid)
+        sleeper.send_signal(signal.SIGSTOP)
+        while "T" not in pathlib.Path(f"/proc/{sleeper.pid}/stat").read_text().rpartition(")")[2]:
+            pass
+        says(f"is stopped; `kill -CONT {sleeper.pid}` lets it go on, and answer", sleeper.pid)
+        sleeper.send_signal(signal.SIGKILL)
+        while "Z" not in pathlib.Path(f"/proc/{sleeper.pid}/stat").read_text().rpartition(")")[2]:
+            pass
+        says("has ended, and its parent has not taken notice yet", sleeper.pid)
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+
+
+def test_one_whose_c_code_keeps_the_interpreter_to_itself(hanging):
+    child = hanging("HoldsGIL")
+    if FREETHREADED:  # there the watching thread needs nobody's leave
+        assert dump(child.pid).status == 0
+    else:
+        says("did not answer within 0.3 s: C code keeps", child.pid, "--timeout", "0.3")
+
+
+def test_nobody_else_is_answered(tmp_path, monkeypatch):
+    """Who listens under another user is hung up on, and who comes from another process."""
+    path = str(tmp_path / f"{os.getpid()}-x.sock")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        monkeypatch.setattr(remote, "sameuser", lambda sock, uid: (False, 0))
+        remote.answer(path)
+        sock, _ = listener.accept()
+        with sock:
+            assert sock.recv(1) == b""
+        with socket.socket(socket.AF_UNIX) as intruder:
+            intruder.connect(path)
+            assert _ask._accept(listener, os.getppid(), os.geteuid(), 0.2, False) is None
+
+
+# --- 3.14: nobody prepared it -----------------------------------------------------------------
+
+UNPREPARED = """
+import sys, threading, time
+{imports}
+print("ready", flush=True)
+while True:
+    time.sleep(0.01)
+"""
+ATTACH = hasattr(sys, "remote_exec") and os.access("/proc/self/mem", os.W_OK)
+
+
+@pytest.mark.skipif(not ATTACH, reason="sys.remote_exec is of CPython 3.14")
+@pytest.mark.parametrize(
+    ("imports", "answer"),
+    [
+        (
+            "import gopark; ch = gopark.Chan()\ndef waits(): gopark.block(ch.recv())\n"
+            "threading.Thread(target=waits, daemon=True).start()",
+            "goroutine ",
+        ),
+        ("", "is a Python program that has not imported gopark"),
+    ],
+)
+def test_a_process_without_run_is_reached_by_remote_exec(imports, answer):
+    child = start_python(["-c", UNPREPARED.format(imports=imports)])
+    child.expect("ready")
+    try:
+        ended = dump(child.pid)
+        if "is not allowed here" in ended.stderr:
+            pytest.skip("this system does not allow it")
+        assert answer in ended.stdout + ended.stderr, ended
+        assert isinstance(ended, Ended)
+    finally:
+        child.kill()
+        child.end()
