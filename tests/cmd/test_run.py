@@ -161,7 +161,7 @@ atexit.register(print, "at exit")
 async def main():
     try:
         print("ready", flush=True)
-        await gopark.select()
+        await gopark.time.sleep(1000)
     finally:
         print("finally")
 """
