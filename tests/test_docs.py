@@ -219,7 +219,8 @@ def test_errors_named_under_raises_exist(name: str):
     text = inspect.getdoc(PUBLIC[name]) or ""
     section = re.search(r"^Raises:\n((?: .*\n?)*)", text, re.M)
     for error in re.findall(r"^ {4}(\w+):", section[1] if section else "", re.M):
-        places = (builtins, gopark, gopark.context, gopark.testing.synctest)
+        testing = gopark.testing
+        places = (builtins, gopark, gopark.context, testing.leak, testing.synctest)
         known = next((vars(one)[error] for one in places if error in vars(one)), None)
         assert issubclass(known or ERRORS[error], BaseException)
 

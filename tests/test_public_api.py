@@ -163,7 +163,7 @@ def test_the_names_under_raises_exist(name, value):
     if section is None:
         return
     for error in re.findall(r"^    (\w+):", section[1], re.MULTILINE):
-        places = (gopark, gopark.context, builtins)
+        places = (gopark, gopark.context, gopark.testing.leak, builtins)
         cls = next((vars(one)[error] for one in places if error in vars(one)), None)
         if cls is None:
             cls = getattr(importlib.import_module("gopark._runtime.errors"), error)

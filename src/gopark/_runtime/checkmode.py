@@ -174,9 +174,12 @@ class _Context:
 
 
 class _Elsewhere:
-    """Stands in for lockedm._ELSEWHERE: a loop meets a G that sits on another thread."""
+    """Stands in for lockedm._Elsewhere: a loop meets a G that sits on another thread."""
 
-    __slots__ = ()
+    __slots__ = ("ctx",)
+
+    def __init__(self, ctx: Any) -> None:
+        self.ctx = ctx
 
     def run(self, *_: object) -> object:
         m = tls.m
@@ -299,7 +302,7 @@ def install() -> None:
         return
     setattr(G, "status", checkedstatus(G.__dict__["status"]))  # noqa: B010 - mypy knows a slot
     setattr(newproc, "copy_context", _Context)  # noqa: B010
-    setattr(lockedm, "_ELSEWHERE", _Elsewhere())  # noqa: B010
+    setattr(lockedm, "_Elsewhere", _Elsewhere)  # noqa: B010
     lockedm.dowait = _dowait
     hooks.checkdead = _checkdead
     transparent.add(_Context.run.__code__)  # Ctrl-C: what runs in it is the user's

@@ -1,7 +1,7 @@
 """Gs that sit on one thread: `block`, `lock_os_thread`, and the wait in a callback from C.
 
 `block` drives an awaitable from plain code. When it must wait, the G's frames are on this
-thread's stack, so the G is *pinned*: `g.lockedm` names the M and `g.ctx` is `_ELSEWHERE`,
+thread's stack, so the G is *pinned*: `g.lockedm` names the M and `g.ctx` is an `_Elsewhere`,
 which tells the loop that takes the G off a queue to hand its P to that M (startlockedm).
 `mpark` gives the P away and sleeps on the M's note; waking, it has the P that was handed
 over. A thread that gopark did not make (an extra M) holds no P while it runs; it gets one
@@ -171,13 +171,13 @@ def notparked(waiter: object, exc: BaseException) -> None:
 class _Elsewhere:
     """Stands in for the context of a pinned G: it runs on its own thread and nowhere else."""
 
-    __slots__ = ()
+    __slots__ = ("ctx",)
+
+    def __init__(self, ctx: Any) -> None:
+        self.ctx = ctx  # for those who look
 
     def run(self, *_: object) -> object:
         return LOCKED
-
-
-_ELSEWHERE: Any = _Elsewhere()
 
 
 def mpark(m: M, g: G) -> None:
@@ -187,7 +187,7 @@ def mpark(m: M, g: G) -> None:
         _undo(g, m)
         raise ProgramEnded
     saved = g.ctx, g.lockedm
-    g.ctx = _ELSEWHERE
+    g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
     g.lockedm = m
     g.waitsince = sched.now
     if FREETHREADED:
@@ -307,7 +307,7 @@ def mgosched(m: M, g: G) -> None:
 def requeue(sched: Sched, m: M, g: G) -> None:
     """Go to the back of the global queue and wait there, on this thread, for a P."""
     saved = g.ctx, g.lockedm
-    g.ctx = _ELSEWHERE
+    g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
     g.lockedm = m
     g.status = GRUNNABLE
     p = releasep(m)

@@ -20,14 +20,25 @@ import re
 import weakref
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gopark._runtime import lockedm, newproc
 from gopark._runtime.lockrank import debugvar
 from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, M, Sched, allgs, getg
 from gopark._runtime.traceback import doors
 
-__all__ = ("Labels", "getproflabel", "install", "labelsof", "noted", "notelabels", "setproflabel")
+__all__ = (
+    "Labels",
+    "contextvalue",
+    "getproflabel",
+    "install",
+    "labelsof",
+    "noted",
+    "notelabels",
+    "setproflabel",
+)
+
+T = TypeVar("T")
 
 Labels = tuple[tuple[str, str], ...]  # sorted by key, each key once
 
@@ -139,23 +150,30 @@ def labelsof(g: G) -> Labels:
     pinned = _pinned.get(g)
     if pinned is not None:
         return pinned
+    return contextvalue(g, _labels, ())
+
+
+def contextvalue(g: G, var: ContextVar[T], default: T) -> T:
+    """What a context variable has in a goroutine; `default` if that cannot be read now."""
     ctx = _contextof(g)
     if ctx is None:  # that of a thread of Python's, which only it can read
-        return _labels.get() if g is getg() else ()
+        return var.get(default) if g is getg() else default
     if not FREETHREADED or g is getg():
-        return ctx.get(_labels, ())
+        return ctx.get(var, default)
     waiting = g.waiting
     if g.status is not GWAITING or waiting is None:
-        return ()
-    return tuple(waiting.frozen(g, lambda _: [*ctx.get(_labels, ())]))
+        return default
+    found = waiting.frozen(g, lambda _: [ctx.get(var, default)])
+    return found[0] if found else default
 
 
 def _contextof(g: G) -> Context | None:
     ctx: Any = g.ctx
     if ctx is None and (m := g.m) is not None and m.g is g:
         ctx = m.ctx  # a callback from C runs in that of its thread
-    if not isinstance(ctx, Context):
-        ctx = getattr(ctx, "ctx", None)  # of checkmode.py
+    for _ in range(2):  # of lockedm.py, of checkmode.py
+        if not isinstance(ctx, Context):
+            ctx = getattr(ctx, "ctx", None)
     return ctx if isinstance(ctx, Context) else None
 
 

@@ -3,12 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gopark.testing import leak as leak
 from gopark.testing._parked import wait_all_parked as wait_all_parked
 
 if TYPE_CHECKING:
     from gopark.testing import synctest as synctest
 
-__all__ = ("synctest", "wait_all_parked")
+__all__ = ("leak", "synctest", "wait_all_parked")
 
 wait_all_parked.__module__ = __name__
 
