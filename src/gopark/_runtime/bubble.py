@@ -196,14 +196,8 @@ class Bubble(Waiter):
                 self.blocked.add(g)
         m = tls.m
         assert m is not None
-        unlockf = m.waitunlockf
-        assert unlockf is not None
-
-        def unlock(_: None) -> None:
-            unlockf(None)
-            self.deactivate()
-
-        m.waitunlockf = unlock
+        assert m.waitunlockf is not None
+        m.waitunlockf = _Unlock(self, m.waitunlockf)
 
     def wakes(self, g: G) -> None:
         """Somebody who owns its wake-up is about to make it runnable."""
@@ -288,11 +282,12 @@ class Bubble(Waiter):
         def unlock(_: None) -> None:
             with self.lock:
                 self.root = g
-            self.deactivate()
 
-        return unlock
+        return _Unlock(self, unlock)
 
     def parkwaiter(self, g: G) -> Callable[[None], None]:
+        """The unlock function; `parks` will put another one around it."""
+
         def unlock(_: None) -> None:
             with self.lock:
                 self.waiter = g
@@ -307,6 +302,20 @@ class Bubble(Waiter):
         threads = threadstates()
         stacks = "\n".join(text for g in gs if (text := gtraceback(g, threads=threads)))
         return BubbleDeadlockError(_LEFT if self.done else _ALL, stacks)
+
+
+class _Unlock:
+    """Steps 2 and 3 of parking. Once called it keeps nothing alive: an M does not clear it."""
+
+    __slots__ = ("_todo",)
+
+    def __init__(self, bubble: Bubble, unlockf: Callable[[None], object]) -> None:
+        self._todo = [(bubble, unlockf)]
+
+    def __call__(self, _: None) -> None:
+        bubble, unlockf = self._todo.pop()
+        unlockf(None)
+        bubble.deactivate()
 
 
 class _Nobody(Waiter):
