@@ -144,7 +144,7 @@ async def stuck_wakeup() -> None:
     ready()
     libc = ctypes.CDLL(None)
     while r:
-        libc.pause()
+        libc.usleep(1000)
 
 
 @register("WakeupForwarded", run=False)
