@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from dumps import goroutines
 from harness import run_python
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
@@ -126,4 +127,15 @@ def test_virtual_hour():
         "51 requests in an hour, 11 questions to the server\n"
         "the bubble's clock: 3634.0 seconds\n"
         "in less than a second: True\n"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what can be asked")
+def test_look_inside():
+    dump, rest = output("look_inside.py").split("\n\nit runs on: ")
+    shown = goroutines(dump.rstrip("\n") + "\n")
+    assert [(g.what, g.functions) for g in shown[1:]] == [("chan receive", ["worker"])] * 3
+    assert (shown[0].goid, shown[0].what) == (1, "running")
+    assert rest == (
+        "True\nafter SIGQUIT: SIGQUIT: quit\ngoroutines in its report: 4\nexit status: 2\n"
     )
