@@ -47,3 +47,34 @@ def test_a_keyboard_interrupt_that_nobody_catches_ends_python_as_always():
     assert ended.stdout == "ready\nfinally\n"
     assert ended.stderr.endswith("\nKeyboardInterrupt\n")
     assert ended.status == -signal.SIGINT
+
+
+def test_a_ctrl_c_just_before_all_goroutines_sleep_is_no_deadlock(child):
+    """Main, on a thread that is not run's, sends it and waits: the thread that is has to hear it."""
+    ended = child(
+        """
+import os, signal, threading
+import gopark
+
+async def moves_away(signals):
+    while threading.current_thread() is threading.main_thread():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        await signals.recv()
+
+async def main():
+    signals = gopark.Chan(1)
+    gopark.signal.notify(signals, signal.SIGUSR1)
+    await moves_away(signals)
+    gopark.signal.stop(signals)
+    os.kill(os.getpid(), signal.SIGINT)
+    await gopark.Chan().recv()
+
+for _ in range(20):
+    try:
+        gopark.run(main)
+    except KeyboardInterrupt:
+        print("interrupted")
+"""
+    )
+    assert (ended.stderr, ended.returncode) == ("", 0)
+    assert ended.stdout == "interrupted\n" * 20

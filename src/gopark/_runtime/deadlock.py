@@ -14,6 +14,10 @@ If only Python threads stand in the way, they may end without a word, so an idle
 again, at growing intervals of 0.05 to 5 seconds (`Sched.recheck`). The end of the last
 callback object asks at once (`recheck`).
 
+It is the thread that called `run` that says so in the end. A signal may have come that Python
+has not handled yet, a Ctrl-C for one; the handlers run on that thread, before any other line
+of it. So another M that finds the program dead wakes that one, to look for itself.
+
 Locks: `checkdead` is called with Sched.lock held.
 Source: Go 1.27 runtime/proc.go, checkdead. Tests: tests/runtime/test_deadlock.py
 """
@@ -36,6 +40,7 @@ from gopark._runtime.runtime2 import (
     Sched,
     allgs,
     currentframes,
+    tls,
 )
 from gopark._runtime.startm import current, hooks, ourthreads, sysmonwait, watchers
 from gopark._runtime.traceback import tracebackothers
@@ -118,6 +123,10 @@ def checkdead(sched: Sched) -> str | None:
         if _pythonthreads(sched):
             sched.recheck = 0.05 if last <= 0 else min(last * 2, 5.0)
             return None
+    m0 = sched.m0
+    if m0 is not None and m0 is not tls.m:
+        m0.park.wakeup()  # it is asleep, and asks again itself: see above
+        return None
     return _NONE if sched.main_goexited and not allgs else _ASLEEP
 
 
