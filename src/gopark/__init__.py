@@ -13,6 +13,7 @@ from gopark import signal as signal
 from gopark import sync as sync
 from gopark import testing as testing
 from gopark import time as time
+from gopark import trace as trace
 from gopark._runtime.chan import Chan as Chan
 from gopark._runtime.errors import ClosedChannelError as ClosedChannelError
 from gopark._runtime.errors import DeadlockError as DeadlockError
@@ -53,6 +54,7 @@ __all__ = (
     "sync",
     "testing",
     "time",
+    "trace",
 )
 
 __version__ = "0.1.0"

@@ -15,7 +15,9 @@ Where a thread is:
   free-threaded builds  frames must not be read while their thread runs them, so the interpreter
                         itself writes them, with all threads stopped: `faulthandler`. What it
                         knows of a function is file, line and bare name, which are looked up in
-                        the source once the profile is written (stackdump.py).
+                        the source once the profile is written (stackdump.py). Labels cannot be read
+                        from the context of another thread either: while a profile is being
+                        taken they are noted when they are set and when `go` hands them on.
 
 Time in gopark itself is put down to the user's frames with the function on top that was called
 (`gopark.Chan.send`), and to `gopark.schedule` between two goroutines.
@@ -40,7 +42,7 @@ from typing import IO, Any, Final, TypeVar
 
 from gopark._runtime import extram, panic, proc, runq, startm
 from gopark._runtime.mprof import MAXDEPTH, Record, Stack
-from gopark._runtime.proflabel import Labels, labelsof
+from gopark._runtime.proflabel import Labels, labelsof, noted, notelabels
 from gopark._runtime.runtime2 import FREETHREADED, G, M, Note, currentframes
 from gopark._runtime.stackdump import Dump, Names, Raw, available
 from gopark._runtime.startm import current, ourthreads, watchers
@@ -100,6 +102,8 @@ class Profiler:
         self._running = Note()
 
     def start(self) -> None:
+        if self._dump is not None:
+            notelabels(True)
         self._watch(first=True)
         _thread.start_new_thread(self._run, ())
         self._running.sleep()
@@ -109,6 +113,7 @@ class Profiler:
         self._ended.sleep()
         if self._dump is not None:
             self._dump.close()
+            notelabels(False)
         self.lasted = time.time_ns() - self.began
 
     def records(self) -> list[Record]:
@@ -178,22 +183,20 @@ class Profiler:
         for thread, (g, goid) in zip(busy, before, strict=True):
             if raws := stacks.get(thread.ident):
                 same = g is not None and running(thread.m) == (g, goid)
-                labels = labelsof(g) if same and g is not None else ()
+                labels = noted(g) if same and g is not None else ()
                 found.append((thread, (Dumped(raws), labels)))
         return found
 
     def _watch(self, first: bool = False) -> None:
         """See which threads there are. One that is new began at zero, if gopark started it."""
         sched = current()
-        ours = [] if sched is None else sched.allm[:]
-        # One that called `run` may have an extra M as well, from before: M0 counts.
-        for m in {m.nativeid: m for m in [*extram.inuse(), *ours] if m.ident}.values():
-            known = self._threads.get(m.nativeid)
-            if known is not None:
-                known.m, known.ident = m, m.ident  # numbers are used again
-            elif m.clock is not None:
-                fresh = not first and m.g is None and not m.m0
-                self._add(m.nativeid, m.ident, m.clock, m, fresh)
+        ms = [] if sched is None else sched.allm[:]
+        for m in [*ms, *extram.inuse()]:
+            if m.ident and m.clock is not None:
+                known = self._threads.get(m.nativeid)
+                if known is None or known.m is not m:
+                    fresh = not first and m.g is None and not m.m0 and known is None
+                    self._add(m.nativeid, m.ident, m.clock, m, fresh)
         if _linux:
             for thread in threading.enumerate():
                 ident, number = thread.ident, thread.native_id
@@ -203,8 +206,9 @@ class Profiler:
                     self._add(number, ident, threadclock(number), None, not first)
 
     def _add(self, number: int, ident: int, clock: int, m: M | None, fresh: bool) -> None:
+        known = self._threads.get(number)
         try:
-            spent = 0.0 if fresh else cputime(clock)
+            spent = known.spent if known is not None else 0.0 if fresh else cputime(clock)
         except OSError:
             return
         self._threads[number] = Watched(ident, clock, m, spent)
@@ -355,6 +359,8 @@ def _forget() -> None:
     _lock = threading.Lock()
     if _profiler is not None:
         _profiler = None
+        if FREETHREADED:
+            notelabels(False)
 
 
 if hasattr(os, "register_at_fork"):

@@ -82,6 +82,7 @@ class _Doors:
     """Set by signal_unix.py: bring the thread that called run back to it."""
 
     bringhome: Callable[[Sched], None]
+    died: Callable[[], None] | None = None  # trace: the report is printed; what else is to be kept?
 
 
 doors: Final = _Doors()
@@ -308,6 +309,8 @@ def die(sched: Sched, err: FatalError, report: str) -> None:
     """
     sched.fatal = err
     printreport(report)
+    if doors.died is not None:
+        doors.died()
     if sched.main is None:
         exitnow()
     endsched(sched)

@@ -205,6 +205,8 @@ def findrunnable(m: M) -> G | None:
         if p is None or sched.ended:
             if not stopm(m):
                 return None
+            if hooks.round is not None and m not in hooks.rounds:
+                return hooks.round(m)  # tracing began while it slept
             continue
         sched.now = p.began = now = monotonic()
         if now >= sched.timers.when:
@@ -231,6 +233,8 @@ def findrunnable(m: M) -> G | None:
             return g
         if not stopm(m):
             return None
+        if hooks.round is not None and m not in hooks.rounds:
+            return hooks.round(m)
 
 
 def _steal(m: M, sched: Sched, p: P) -> G | None:

@@ -303,6 +303,7 @@ class M:
         "pinned",  # extra M: the destructor that the thread's exit will call
         "sched",
         "spinning",  # woken to look for work, and none found yet; guarded by Sched.lock
+        "trace",  # what it has recorded of late, while the program is traced: see trace.py
         "waitunlockf",  # set by the G just before it yields PARK; called once it is waiting
     )
 
@@ -327,6 +328,7 @@ class M:
     pinned: object
     sched: Sched | None
     spinning: bool
+    trace: list[Any] | None
     waitunlockf: Callable[[None], object] | None
 
     def __init__(self, sched: Sched | None) -> None:
@@ -339,7 +341,7 @@ class M:
         self.clock = None
         self.exc = None
         self.frames = []
-        self.pinned = self.waitunlockf = None
+        self.pinned = self.waitunlockf = self.trace = None
 
     def __repr__(self) -> str:
         return f"<M {self.mid}>"

@@ -1,0 +1,198 @@
+"""The flight recorder: the last seconds, in memory, written when somebody asks.
+
+Locks: `_lock` guards `_now`; `FlightRecorder._writing` lets one write at a time; the ring is
+guarded by `tracing.lock`, which is held whenever `take` is called.
+Source: Go 1.27 runtime/trace/flightrecorder.go. Differs: seconds as float; `on_panic`; `max_bytes`
+counts memory, and the file is larger.
+Tests: tests/trace/test_flight.py
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from math import isfinite
+from typing import Final
+
+from gopark._runtime.trace import Goroutine, Items, clock, goroutines, running, tracing
+from gopark.trace._events import Recorded
+from gopark.trace._out import File, Out
+from gopark.trace._write import write
+
+__all__ = ("FlightRecorder", "atdeath")
+
+_ITEM: Final = 14  # bytes that an item takes, on average
+_lock = threading.Lock()
+_now: FlightRecorder | None = None
+
+
+class _Ring:
+    """The subscriber: it keeps what is young enough, and not too much."""
+
+    def __init__(self, min_age: float, max_bytes: float) -> None:
+        self.min_age = min_age
+        self.maxitems = max_bytes / _ITEM
+        self.lists: deque[tuple[float, int, Items]] = deque()  # until when, of which M, what
+        self.nitems = 0
+        self.before: list[Goroutine] = []
+        self.began = 0.0
+
+    def take(self, mid: int, items: Items) -> None:
+        now = clock()
+        lists = self.lists
+        lists.append((now, mid, items))
+        self.nitems += len(items)
+        while len(lists) > 1 and (self.nitems > self.maxitems or lists[0][0] < now - self.min_age):
+            self.nitems -= len(lists.popleft()[2])
+            self.before = []  # what they did then is known no more
+
+    def recorded(self) -> Recorded:
+        """All that it has at this moment."""
+        with tracing.lock:
+            tracing.cut()
+            ended = clock()
+            lists = [(mid, list(items)) for _, mid, items in self.lists]
+            before, after, runs = self.before, goroutines(), running()
+        began = self.began
+        if not before:
+            began = min((items[0][1] for mid, items in lists if mid), default=began)
+        return Recorded(lambda: iter(lists), began, ended, before, after, runs)
+
+
+class FlightRecorder:
+    """Keeps the latest part of a trace, so that it is there once something has gone wrong.
+
+    One may be on at a time, beside a trace of `start`.
+
+    Args:
+        min_age: Seconds: events that are younger are kept, if `max_bytes` allows it.
+        max_bytes: About how much memory it may take; this comes before `min_age`.
+        on_panic: A path to which it is written, too, when the program dies of a panic or a fatal
+            error.
+    Raises:
+        ValueError: `min_age` or `max_bytes` is not positive.
+        TypeError: one of them is no number.
+    Example:
+        >>> import io
+        >>> recorder = gopark.trace.FlightRecorder(min_age=5)
+        >>> recorder.start()
+        >>> gopark.run(gopark.time.sleep, 0.001)
+        >>> out = io.BytesIO()
+        >>> recorder.write_to(out) == len(out.getvalue())
+        True
+        >>> recorder.stop()
+
+    Go: runtime/trace.FlightRecorder.
+    """
+
+    def __init__(
+        self,
+        *,
+        min_age: float = 10.0,
+        max_bytes: int = 10 << 20,
+        on_panic: str | os.PathLike[str] | None = None,
+    ) -> None:
+        for name, value in (("min_age", min_age), ("max_bytes", max_bytes)):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise TypeError(f"FlightRecorder: {name} must be a number, got {value!r}")
+            if not isfinite(value) or value <= 0:
+                raise ValueError(f"FlightRecorder: {name} must be positive, got {value!r}")
+        self._limits = min_age, max_bytes
+        self._on_panic = on_panic
+        self._ring: _Ring | None = None  # while it records
+        self._writing = threading.Lock()
+
+    def start(self) -> None:
+        """Begin to record.
+
+        Raises:
+            RuntimeError: it records already, or another one does.
+        Example:
+            >>> recorder = gopark.trace.FlightRecorder()
+            >>> recorder.start()
+            >>> recorder.stop()
+
+        Go: FlightRecorder.Start.
+        """
+        global _now
+        with _lock:
+            if self._ring is not None:
+                raise RuntimeError("cannot enable a enabled flight recorder")
+            if _now is not None:
+                raise RuntimeError("flight recorder already enabled: stop the other one first")
+            ring = _Ring(*self._limits)
+            ring.began, ring.before = tracing.subscribe(ring)
+            _now, self._ring = self, ring
+
+    def stop(self) -> None:
+        """Stop, and forget what was recorded; it waits for a `write_to` that is under way.
+
+        Example:
+            >>> gopark.trace.FlightRecorder().stop()
+
+        Go: FlightRecorder.Stop.
+        """
+        global _now
+        with _lock:
+            ring, self._ring = self._ring, None
+            if ring is None:
+                return
+            _now = None
+            tracing.unsubscribe(ring)
+        with self._writing:
+            pass
+
+    def enabled(self) -> bool:
+        """Whether it records.
+
+        Example:
+            >>> gopark.trace.FlightRecorder().enabled()
+            False
+
+        Go: FlightRecorder.Enabled.
+        """
+        return self._ring is not None
+
+    def write_to(self, file: File) -> int:
+        """Write what it has. It goes on recording.
+
+        Args:
+            file: As for `gopark.trace.start`.
+        Returns:
+            How many bytes that was, before they were compressed.
+        Raises:
+            RuntimeError: it does not record, or another call is under way.
+            TypeError: `file` is neither a path nor a file.
+            OSError: it cannot be written.
+        Example:
+            >>> import io
+            >>> recorder = gopark.trace.FlightRecorder()
+            >>> recorder.start()
+            >>> recorder.write_to(io.StringIO()) > 0
+            True
+            >>> recorder.stop()
+
+        Go: FlightRecorder.WriteTo.
+        """
+        ring = self._ring
+        if ring is None:
+            raise RuntimeError("cannot snapshot a disabled flight recorder")
+        if not self._writing.acquire(False):
+            raise RuntimeError("call to WriteTo for trace.FlightRecorder already in progress")
+        try:
+            out = Out("write_to", file)
+            try:
+                write(ring.recorded(), out.put)
+            finally:
+                out.close()
+            return out.count
+        finally:
+            self._writing.release()
+
+
+def atdeath() -> None:
+    """The program dies: write what was asked for."""
+    recorder = _now
+    if recorder is not None and recorder._on_panic is not None:
+        recorder.write_to(recorder._on_panic)

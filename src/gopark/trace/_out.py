@@ -1,0 +1,40 @@
+"""Where a trace is written to: a path, a text file or a binary one.
+
+Locks: none. Source: none in Go, which has io.Writer. Tests: tests/trace/test_trace.py
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from typing import IO, Any
+
+__all__ = ("File", "Out")
+
+File = str | os.PathLike[str] | IO[bytes] | IO[str]
+
+
+class Out:
+    """Opened at once, so that a wrong path is an error where it was given; counts the bytes."""
+
+    def __init__(self, who: str, file: File) -> None:
+        self.ours = isinstance(file, str | os.PathLike)
+        self.count = 0
+        if isinstance(file, str | os.PathLike):
+            path = os.fspath(file)
+            self.file: Any = gzip.open(path, "wb") if path.endswith(".gz") else open(path, "wb")  # noqa: SIM115
+        elif not callable(getattr(file, "write", None)):
+            raise TypeError(f"{who}() needs a path or an open file, got {file!r}")
+        else:
+            self.file = file
+        self.text = isinstance(self.file, io.TextIOBase)
+
+    def put(self, text: str) -> None:
+        data = text.encode()
+        self.count += len(data)
+        self.file.write(text if self.text else data)
+
+    def close(self) -> None:
+        if self.ours:
+            self.file.close()
