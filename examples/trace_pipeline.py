@@ -1,6 +1,6 @@
 """A pipeline that is traced: three stages, one of them slow, and what the trace says of it.
 
-    python examples/trace_pipeline.py trace.json      and open trace.json in ui.perfetto.dev
+python examples/trace_pipeline.py trace.json      and open trace.json in ui.perfetto.dev
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ def summary(path: str) -> None:
     """What each goroutine waited for. Perfetto draws it; here it is counted."""
     with open(path, encoding="utf-8") as file:
         events = json.load(file)["traceEvents"]
-    names = {e["tid"]: e["args"]["name"] for e in events if e["name"] == "thread_name"}
+    names = {(e["pid"], e["tid"]): e["args"]["name"] for e in events if e["name"] == "thread_name"}
     waits: Counter[tuple[str, str]] = Counter()
     for e in events:
         if e.get("cat") == "wait":
-            waits[names[e["tid"]].split()[-1], e["name"]] += 1
+            waits[names[e["pid"], e["tid"]].split()[-1], e["name"]] += 1
     for (function, reason), count in sorted(waits.items()):
         print(f"{function} waited in {reason!r} {count} times")
 

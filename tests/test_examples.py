@@ -139,3 +139,12 @@ def test_look_inside():
     assert rest == (
         "True\nafter SIGQUIT: SIGQUIT: quit\ngoroutines in its report: 4\nexit status: 2\n"
     )
+
+
+def test_trace_pipeline():
+    assert output("trace_pipeline.py") == (
+        "the sum of the squares: 30\n"
+        "main waited in 'chan receive' 5 times\n"
+        "numbers waited in 'chan send' 5 times\n"
+        "slow waited in 'sleep' 5 times\n"
+    )

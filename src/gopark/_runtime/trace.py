@@ -139,12 +139,14 @@ class Tracing:
         self.subscribers: list[Subscriber] = []
         self.logs: dict[M, Items] = {}
         self.away: Items = []
+        self.inside: dict[M, G] = {}  # whom an M runs since before tracing began
 
     def subscribe(self, sub: Subscriber) -> tuple[float, list[Goroutine]]:
         """From now on `sub` gets all. When that is, and which goroutines there are."""
         with self.lock:
             if not self.on:
                 self.on = True
+                self.inside = {m: g for m in _ms() if (g := m.curg) is not None}
                 self.install()
                 gc.callbacks.append(_ongc)
             self.cut()
@@ -163,6 +165,7 @@ class Tracing:
                 self.on = False
                 gc.callbacks.remove(_ongc)
                 self.uninstall()
+                self.inside.clear()
                 for m in self.logs:
                     m.trace = None
                 self.logs.clear()
@@ -335,6 +338,7 @@ def _afterfork() -> None:
     for m in tracing.logs:
         m.trace = None
     tracing.logs.clear()
+    tracing.inside.clear()
     tracing.away = []
 
 

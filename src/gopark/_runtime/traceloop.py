@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
-from gopark._runtime import cgocall, extram, lockedm, proc, runq, sysmon
+from gopark._runtime import cgocall, extram, lockedm, mprof, proc, runq, sysmon
 from gopark._runtime.errors import Goexit
 from gopark._runtime.proc import badrunnable
 from gopark._runtime.runq import drainp, spread, strayed
@@ -79,7 +79,11 @@ def _round(m: M) -> G | None:
     log, p = _log(m), m.p
     if p is not None and p.runnext:
         displaced(log, p.runnext)  # readied in a step of the plain loop, which ends here
+    g = tracing.inside.pop(m, None)
+    if g is not None and g.status is GWAITING:
+        log.append((STOP, clock(), g.goid, g.waitreason))
     log.append((SLICE, clock(), -1 if p is None else p.pid))
+    del g
     try:
         _schedule(m)
         return _findrunnable(m)
@@ -141,6 +145,7 @@ def _schedule(m: M) -> None:
                     g.status = waiting
                     unlockf = m.waitunlockf
                     unlockf(None)  # type: ignore[misc]
+                    del unlockf
                 elif command is done and m.lockedg is None and g is not sched.main:
                     log.append(t)
                     log.append(g.goid)
@@ -431,9 +436,10 @@ def install() -> None:
     for module in [m for name, m in sys.modules.items() if name.startswith("gopark.")]:
         names = vars(module)
         if names.get("ready") is runq.ready and module is not runq:
-            _swap(module, "ready", _ready)
+            setattr(module, "ready", _ready)  # noqa: B010 - mypy sees what is imported
         if names.get("goids") is goids and module is not extram and "newg" in names:
             _swap(module, "goids", _goids)
+    _swap(mprof, "_plainready", _ready)  # or what stands for `ready` there goes round ours
     hooks.round = _round
     _swap(proc, "findrunnable", _round)
 
@@ -445,6 +451,9 @@ def uninstall() -> None:
         if where is sysmon.Sysmon or getattr(where, name) is ours:
             setattr(where, name, theirs)
     _swapped.clear()
+    for module in [m for name, m in sys.modules.items() if name.startswith("gopark.")]:
+        if vars(module).get("ready") is _ready:
+            setattr(module, "ready", runq.ready)  # noqa: B010
 
 
 tracing.install = install
