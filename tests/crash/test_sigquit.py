@@ -57,6 +57,16 @@ def test_main_holding_the_lock_of_a_stdout_that_takes_no_more():
     assert ended.stderr.startswith("SIGQUIT: quit\n\ngoroutine 1 [running]:\n")
 
 
+def test_a_report_that_hangs_is_ended_by_faulthandler_and_one_that_fails_says_so():
+    ended = quitted("StuckReport", REPORT="hangs")
+    assert ended.status == 1
+    assert ended.stderr.startswith("Timeout (0:00:00.2")
+    assert "in stuck_report" in ended.stderr
+    ended = quitted("StuckReport", REPORT="fails")
+    head = "SIGQUIT: quit\n\nno goroutine can be shown: OSError('no')\n"
+    assert ended == Ended("ready\n", head, 2)
+
+
 def test_a_wake_up_descriptor_of_the_programs_own_leaves_the_second_way():
     ended = quitted("StuckWakeup", ())
     assert ended.status == 2

@@ -148,7 +148,7 @@ async def _timed(benchmark: Benchmark, n: int) -> float:
 
 def _round(n: int) -> int:
     """Up to a number with two digits and zeros, as people read more easily."""
-    unit = 10 ** max(0, len(str(n)) - 2)
+    unit: int = 10 ** max(0, len(str(n)) - 2)
     return -(-n // unit) * unit
 
 

@@ -83,10 +83,14 @@ def _heard() -> None:
 def _report() -> None:
     if not _once.acquire(False):
         return
-    faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=2)
-    panic.panicking().acquire(timeout=_MOMENT)
-    panic.printreport(f"SIGQUIT: quit\n\n{tracebackothers()}", _write)
-    os._exit(2)
+    try:
+        faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=2)
+        panic.panicking().acquire(timeout=_MOMENT)
+        panic.printreport(f"SIGQUIT: quit\n\n{tracebackothers()}", _write)
+    except Exception as exc:
+        _write(f"SIGQUIT: quit\n\nno goroutine can be shown: {exc!r}\n")
+    finally:
+        os._exit(2)
 
 
 def _write(text: str) -> None:

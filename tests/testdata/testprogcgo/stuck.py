@@ -115,6 +115,23 @@ async def stuck_lock() -> None:
     library("stuck").sleep_on()
 
 
+@register("StuckReport")
+async def stuck_report() -> None:
+    """The report itself hangs, or fails."""
+    from gopark._runtime import sigquit
+
+    def hangs() -> str:
+        while True:
+            time.sleep(1000)
+
+    def fails() -> str:
+        raise OSError("no")
+
+    sigquit._PATIENCE = 0.2  # type: ignore[misc]
+    sigquit.tracebackothers = hangs if os.environ["REPORT"] == "hangs" else fails
+    library("stuck").sleep_on()
+
+
 @register("StuckFork", run=False)
 def stuck_fork() -> None:
     """The child of a fork gets a SIGQUIT; only the parent's goroutines are the parent's."""
