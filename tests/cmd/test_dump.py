@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from dumps import goroutines
-from gopark._cmd import Failed, _ask
+from gopark._cmd import Failed, _ask, main
 from gopark._runtime import remote
 from gopark._runtime.runtime2 import FREETHREADED
 from harness import Ended, run_python, start_python
@@ -29,9 +29,8 @@ def dump(pid, *args, **env):
 def test_every_goroutine_of_a_process_that_hangs_and_goes_on(hanging, name):
     child = hanging(name)
     for _ in range(2):
-        ended = dump(child.pid)
-        assert (ended.stderr, ended.status) == ("", 0)
-        first, *others = goroutines(ended.stdout)
+        with _ask.connect(child.pid, 20) as process:
+            first, *others = goroutines(process.ask("dump"))
         assert first.goid == 1
         assert [g.what for g in others if g.functions == ["waits"]] == ["chan receive"] * 2
         if not FREETHREADED or name == "StuckCall":
@@ -39,9 +38,16 @@ def test_every_goroutine_of_a_process_that_hangs_and_goes_on(hanging, name):
     os.kill(child.pid, 0)
 
 
+def test_the_command_prints_it(parked):
+    ended = dump(parked.pid)
+    assert (ended.stderr, ended.status) == ("", 0)
+    (g,) = goroutines(ended.stdout)
+    assert (g.goid, g.what, g.functions) == (1, "sleep", ["main"])
+
+
 def test_the_second_way_where_the_program_has_a_wake_up_descriptor_of_its_own(hanging):
-    ended = dump(hanging("StuckWakeup").pid)
-    assert ended.stdout.startswith("goroutine 1 [running]:\n"), ended
+    with _ask.connect(hanging("StuckWakeup").pid, 20) as process:
+        assert process.ask("dump").startswith("goroutine 1 [running]:\n")
 
 
 PARKED = """
@@ -147,23 +153,31 @@ def test_places_to_meet():
 # --- who cannot be asked ----------------------------------------------------------------------
 
 
-def says(text, pid, *args):
-    ended = dump(pid, *args)
-    assert (ended.stdout, ended.status) == ("", 1)
-    assert ended.stderr.startswith("gopark dump: ")
-    assert text in ended.stderr
-    assert ended.stderr.count("\n") == 1
+@pytest.fixture
+def says(capsys):
+    """`says(text, pid)`: the command fails with one line that has this in it."""
+
+    def says(text, *args):
+        assert main(["dump", *map(str, args)]) == 1
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert err.startswith("gopark dump: ")
+        assert text in err
+        assert err.count("\n") == 1
+
+    return says
 
 
-def test_no_such_process():
+def test_no_such_process(says):
     says("no process 4194305; `pgrep -fa python` lists those of Python", 4194305)
     says("no process 99999999999999999999: there is no such number", 99999999999999999999)
 
 
-def test_no_number():
-    ended = dump("prog.py")
-    assert ended.status == 2
-    assert "'prog.py' is not the number of a process; `pgrep -f prog.py` finds" in ended.stderr
+def test_no_number(capsys):
+    with pytest.raises(SystemExit):
+        main(["dump", "prog.py"])
+    err = capsys.readouterr().err
+    assert "'prog.py' is not the number of a process; `pgrep -f prog.py` finds" in err
 
 
 def test_of_another_user(monkeypatch):
@@ -173,7 +187,7 @@ def test_of_another_user(monkeypatch):
         _ask.connect(os.getpid(), 1)
 
 
-def test_no_program_of_gopark(hanging):
+def test_no_program_of_gopark(says):
     sleeper = subprocess.Popen(["sleep", "1000"])
     try:
         says("does not listen: it is no program of gopark's, or gopark.run is not", sleeper.pid)
@@ -190,10 +204,10 @@ def test_no_program_of_gopark(hanging):
         sleeper.wait()
 
 
-def test_one_whose_c_code_keeps_the_interpreter_to_itself(hanging):
+def test_one_whose_c_code_keeps_the_interpreter_to_itself(hanging, says):
     child = hanging("HoldsGIL")
     if FREETHREADED:  # there the watching thread needs nobody's leave
-        assert dump(child.pid).status == 0
+        assert main(["dump", str(child.pid)]) == 0
     else:
         says("did not answer within 0.3 s: C code keeps", child.pid, "--timeout", "0.3")
 

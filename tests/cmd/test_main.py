@@ -56,13 +56,13 @@ def test_a_wrong_command_line_is_status_2(args, says, capsys):
     assert says in capsys.readouterr().err
 
 
-def test_version():
-    ended = run_python(["-m", "gopark", "version"], env={"GOMAXPROCS": "3"})
-    first, second, third, fourth = ended.stdout.splitlines()
+def test_version(capsys):
+    assert main(["version"]) == 0
+    first, second, third, fourth = capsys.readouterr().out.splitlines()
     assert first.startswith(f"gopark {gopark.__version__} {sys.platform}/")
     assert second.startswith(f"CPython {platform.python_version()}, ")
     assert third == platform.platform()
-    assert re.fullmatch(r"GOMAXPROCS 3, \d+ CPUs?", fourth)
+    assert re.fullmatch(r"GOMAXPROCS \d+, \d+ CPUs?", fourth)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="no SIGPIPE here")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 
 import pytest
 
+from gopark._cmd import main
 from harness import Ended, run_python, start_python
 
 
@@ -213,7 +215,9 @@ def test_a_file_that_is_no_program(program, text, says):
         (["-m", "sys"], 1, "module sys is not a file of Python: built-in\n"),
     ],
 )
-def test_what_is_not_there(args, status, says):
-    ended = gopark("run", *args)
-    assert (ended.stdout, ended.status) == ("", status)
-    assert ended.stderr.startswith(f"gopark run: {says}"), ended.stderr
+def test_what_is_not_there(args, status, says, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert main(["run", *args]) == status
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"gopark run: {says}"), err
