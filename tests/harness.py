@@ -179,6 +179,13 @@ class Child:
         ended = self.end()
         raise AssertionError(f"{self._name} ended before it printed {line!r}: {ended}")
 
+    def line(self) -> str:
+        """The next line that it prints."""
+        assert self._process.stdout is not None
+        got = self._process.stdout.readline()
+        self._seen.append(got)
+        return got.rstrip("\n")
+
     def interrupt(self) -> None:
         """Ctrl-C."""
         self._process.send_signal(signal.SIGINT)

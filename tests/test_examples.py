@@ -148,3 +148,12 @@ def test_trace_pipeline():
         "numbers waited in 'chan send' 5 times\n"
         "slow waited in 'sleep' 5 times\n"
     )
+
+
+def test_live_page():
+    """A deadlock of two, while the others go on."""
+    assert output("live_page.py") == (
+        "goroutines: 15\n"
+        "main.transfer waits (sync.Mutex.Lock), and nobody awake has it\n"
+        "main.transfer waits (sync.Mutex.Lock), and nobody awake has it\n"
+    )

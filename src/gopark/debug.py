@@ -1,5 +1,7 @@
 """Finding what is wrong with a program. Go: package runtime/debug."""
 
+from gopark._debug._serve import Server as Server
+from gopark._debug._serve import serve as serve
 from gopark._runtime.deadlock import strict_deadlock as strict_deadlock
 from gopark._runtime.debug import print_stack as print_stack
 from gopark._runtime.debug import stack as stack
@@ -11,8 +13,10 @@ from gopark._util import set_public_module
 
 __all__ = (
     "Leak",
+    "Server",
     "leaks",
     "print_stack",
+    "serve",
     "set_crash_output",
     "set_traceback",
     "stack",

@@ -494,7 +494,7 @@ def publicname(code: CodeType) -> str:
     show the line of the user alone.
     """
     first, *rest = code.co_qualname.split(".")
-    for name, module in list(sys.modules.items()):
+    for name, module in sys.modules.copy().items():  # others may import meanwhile
         if name.startswith("gopark.") and "._" not in name:
             for public in getattr(module, "__all__", ()):
                 value = getattr(module, public)
