@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -27,7 +28,8 @@ def test_after_close_nobody_answers_and_no_thread_is_left():
     with socket.create_connection((host, int(port)), timeout=10) as idle:
         server.close()
         server.close()
-        assert idle.recv(1) == b""  # a connection that said nothing was cut
+        with contextlib.suppress(ConnectionResetError):  # or it was not even accepted
+            assert idle.recv(1) == b""  # a connection that said nothing was cut
     assert not [t for t in threading.enumerate() if t.name.startswith("gopark-page")]
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((host, int(port)), timeout=10)
