@@ -69,9 +69,8 @@ def rows() -> list[Row]:
 
 
 def covered(row: Row) -> bool:
-    """This row is to be accounted for. Programs that leak goroutines need a leak finder."""
-    leaks = "leak" in (row.package + row.test).lower()
-    return row.area in AREAS and not (row.area == "deadlock" and leaks)
+    """This row is to be accounted for."""
+    return row.area in AREAS
 
 
 def reasons() -> dict[tuple[str, str], str]:
