@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from dumps import goroutines
+from gotool import pprof
 from harness import run_python
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
@@ -157,3 +158,17 @@ def test_live_page():
         "main.transfer waits (sync.Mutex.Lock), and nobody awake has it\n"
         "main.transfer waits (sync.Mutex.Lock), and nobody awake has it\n"
     )
+
+
+def test_profile_it(tmp_path):
+    """The profiles are there, and what it says to type shows what it promises."""
+    ended = run_python([str(EXAMPLES / "profile_it.py"), str(tmp_path)])
+    assert (ended.stderr, ended.status) == ("", 0)
+    assert re.search(r"^#\t0x\w+\tgopark\.sync\.Mutex\.lock\+", ended.stdout, re.M)
+    assert ended.stdout.count('# labels: {"path":') == 2
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"cpu.pb.gz", "goroutine.pb.gz", "mutex.pb.gz"}
+    commands = re.findall(r"^  go tool pprof (.*)$", ended.stdout, re.M)
+    tags, mutex = (pprof(*command.split()) for command in commands)
+    assert re.search(r"path: Total .*\n +\S+ \(.*%\): /search\n +\S+ \(.*%\): /\n", tags)
+    assert "gopark.sync.Mutex.unlock" in mutex
