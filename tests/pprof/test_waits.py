@@ -48,7 +48,10 @@ async def ends_after(seconds, wake):
     wake()
 
 
-async def test_each_kind_of_wait_shows_the_call_its_time_and_how_often(procs):
+@pytest.mark.go("runtime/pprof", "TestBlockProfile")
+@pytest.mark.usefixtures("procs")
+async def test_block_profile():
+    """Each kind of wait shows the call, its time and how often."""
     ch, mu, rw, wg = Chan(), Mutex(), RWMutex(), WaitGroup()
     cond = Cond(Mutex())
     full, closing = Chan(), Chan()
@@ -172,35 +175,27 @@ async def test_off_costs_nothing_and_keeps_what_was_recorded():
     assert of("block").samples == before
 
 
-async def test_short_waits_are_sampled_and_stand_for_the_others():
-    """A wait of d nanoseconds at rate r counts r/d times, in d/r of all cases. Go: Bias."""
-    ch = Chan()
-    rounds = 3000
+@pytest.mark.go("runtime/pprof", "TestBlockProfileBias")
+def test_block_profile_bias():
+    """Many short waits and few long ones of the same total come out the same."""
+    rate, total = 0.001, 20.0
 
-    async def sends():
-        for _ in range(rounds):
-            await ch.send(None)
+    def recorded(delay):
+        samples = [mprof.sample(delay, rate) for _ in range(round(total / delay))]
+        kept = [s for s in samples if s is not None]
+        return sum(s[0] for s in kept), sum(s[1] for s in kept), len(kept)
 
-    async def receives():
-        for _ in range(rounds):
-            await ch.recv()
-
-    async def whole(rate):
-        mprof._blocks.sums.clear()
-        set_block_profile_rate(rate)
-        gopark.go(sends)
-        await receives()
-        set_block_profile_rate(0)
-        records = mprof._blocks.records()
-        return sum(r.times for r in records), sum(r.delay for r in records)
-
-    times, delay = await whole(1)
-    sampled_times, sampled_delay = await whole(round(delay / times * 1e9 * 10))
-    assert 0.5 * times < sampled_times < 2 * times
-    assert 0.5 * delay < sampled_delay < 2 * delay
+    short, long = recorded(0.0001), recorded(0.01)
+    assert short[2] < 0.2 * total / 0.0001  # the profile is a sample of them
+    assert abs(short[1] - total) < 0.1 * total
+    assert abs(short[0] - total / 0.0001) < 0.1 * total / 0.0001
+    assert long == pytest.approx((2000, total, 2000))
 
 
-async def test_who_unlocks_is_charged_for_the_time_of_all_who_wait(procs):
+@pytest.mark.go("runtime/pprof", "TestMutexProfile")
+@pytest.mark.usefixtures("procs")
+async def test_mutex_profile():
+    """Who unlocks is charged for the time of all who wait."""
     mu, done = Mutex(), Chan(10)
 
     async def locks():
@@ -228,6 +223,140 @@ async def test_who_unlocks_is_charged_for_the_time_of_all_who_wait(procs):
     assert mine.values[1] >= 4 * 30_000_000
     assert sum(s.values[1] for s in others) < mine.values[1]
     assert text("mutex").startswith("--- mutex:\ncycles/second=1000000000\nsampling period=1\n")
+
+
+@pytest.mark.go("runtime/pprof", "TestMutexProfileRateAdjust")
+async def test_mutex_profile_rate_adjust():
+    """Turned off, the profile keeps what it has, and nothing is added."""
+    mu, done = Mutex(), Chan()
+
+    async def locks():
+        async with mu:
+            pass
+        await done.send(None)
+
+    async def contend():
+        async with mu:
+            gopark.go(locks)
+            await wait_all_parked()
+        await done.recv()
+
+    set_mutex_profile_fraction(1)
+    await contend()
+    before = of("mutex").samples
+    assert before
+    set_mutex_profile_fraction(0)
+    await contend()
+    assert of("mutex").samples == before
+
+
+@pytest.mark.go("runtime/pprof", "TestMutexBlockFullAggregation")
+async def test_mutex_block_full_aggregation():
+    """However often, each stack is in a profile once."""
+    mu, wg = Mutex(), WaitGroup()
+    set_mutex_profile_fraction(1)
+    set_block_profile_rate(1)
+
+    async def locks(n):
+        for _ in range(n):
+            async with mu:
+                await gopark.gosched()
+        wg.done()
+
+    wg.add(5)
+    for _ in range(5):
+        gopark.go(locks, 40)
+    await wg.wait()
+    for name in ("block", "mutex"):
+        heads = [line for line in text(name).splitlines() if " @ " in line]
+        stacks = [line.partition(" @")[2] for line in heads]
+        assert stacks
+        assert len(set(stacks)) == len(stacks)
+    assert sum(s.values[0] for s in of("mutex").samples) >= 100
+
+
+async def lock_a(mu):
+    await lock_b(mu)
+
+
+async def lock_b(mu):
+    await lock_c(mu)
+
+
+async def lock_c(mu):
+    await mu.lock()
+
+
+def unlock_d(mu):
+    unlock_e(mu)
+
+
+def unlock_e(mu):
+    unlock_f(mu)
+
+
+def unlock_f(mu):
+    mu.unlock()
+
+
+@pytest.mark.go("runtime/pprof", "TestBlockMutexProfileInlineExpansion")
+async def test_block_mutex_profile_inline_expansion():
+    """All callers are in the stack, of the lock and of the unlock."""
+    mu, done = Mutex(), Chan()
+    set_mutex_profile_fraction(1)
+    set_block_profile_rate(1)
+
+    async def locks():
+        await lock_a(mu)
+        await done.send(None)
+
+    await mu.lock()
+    gopark.go(locks)
+    await wait_all_parked()
+    unlock_d(mu)
+    await done.recv()
+    mu.unlock()
+    stacks = {name: [s.stack for s in of(name).samples] for name in ("block", "mutex")}
+    called = ["lock_c", "lock_b", "lock_a"], ["unlock_f", "unlock_e", "unlock_d"]
+    tops = "gopark.sync.Mutex.lock", "gopark.sync.Mutex.unlock"
+    for name, top, functions in zip(("block", "mutex"), tops, called, strict=True):
+        wanted = (top, *(f"{__name__}.{function}" for function in functions))
+        assert wanted in [stack[:4] for stack in stacks[name]]
+
+
+@pytest.mark.go("runtime/pprof", "TestProfilerStackDepth")
+async def test_profiler_stack_depth():
+    """Profiles keep the 128 innermost frames."""
+    mu, done = Mutex(), Chan()
+    set_mutex_profile_fraction(1)
+    set_block_profile_rate(1)
+
+    async def deep(n, fn):
+        await (deep(n - 1, fn) if n else fn())
+
+    async def unlocks():
+        await done.recv()
+        mu.unlock()
+
+    async def locks():
+        await mu.lock()
+        await done.send(None)
+
+    await mu.lock()
+    gopark.go(deep, 150, unlocks)
+    gopark.go(deep, 150, locks)
+    await wait_all_parked()
+    for name, tops in (
+        ("goroutine", {"unlocks", "locks"}),
+        ("mutex", {"unlocks"}),
+        ("block", {"unlocks", "locks"}),
+    ):
+        if name == "mutex":
+            await done.send(None)
+            await done.recv()
+        deeps = [s.stack for s in of(name).samples if s.stack[-1].endswith(".deep")]
+        assert {stack[1].rpartition(".")[2] for stack in deeps} == tops
+        assert {len(stack) for stack in deeps} == {129}  # the call on top is ours
 
 
 async def test_readers_and_writers_are_told_apart():

@@ -15,9 +15,7 @@ Where a thread is:
   free-threaded builds  frames must not be read while their thread runs them, so the interpreter
                         itself writes them, with all threads stopped: `faulthandler`. What it
                         knows of a function is file, line and bare name, which are looked up in
-                        the source once the profile is written (stackdump.py). Labels cannot be read
-                        from the context of another thread either: while a profile is being
-                        taken they are noted when they are set and when `go` hands them on.
+                        the source once the profile is written (stackdump.py).
 
 Time in gopark itself is put down to the user's frames with the function on top that was called
 (`gopark.Chan.send`), and to `gopark.schedule` between two goroutines.
@@ -42,7 +40,7 @@ from typing import IO, Any, Final, TypeVar
 
 from gopark._runtime import extram, panic, proc, runq, startm
 from gopark._runtime.mprof import MAXDEPTH, Record, Stack
-from gopark._runtime.proflabel import Labels, labelsof, noted, notelabels
+from gopark._runtime.proflabel import Labels, labelsof
 from gopark._runtime.runtime2 import FREETHREADED, G, M, Note, currentframes
 from gopark._runtime.stackdump import Dump, Names, Raw, available
 from gopark._runtime.startm import current, ourthreads, watchers
@@ -102,8 +100,6 @@ class Profiler:
         self._running = Note()
 
     def start(self) -> None:
-        if self._dump is not None:
-            notelabels(True)
         self._watch(first=True)
         _thread.start_new_thread(self._run, ())
         self._running.sleep()
@@ -113,7 +109,6 @@ class Profiler:
         self._ended.sleep()
         if self._dump is not None:
             self._dump.close()
-            notelabels(False)
         self.lasted = time.time_ns() - self.began
 
     def records(self) -> list[Record]:
@@ -183,7 +178,7 @@ class Profiler:
         for thread, (g, goid) in zip(busy, before, strict=True):
             if raws := stacks.get(thread.ident):
                 same = g is not None and running(thread.m) == (g, goid)
-                labels = noted(g) if same and g is not None else ()
+                labels = labelsof(g) if same and g is not None else ()
                 found.append((thread, (Dumped(raws), labels)))
         return found
 
@@ -359,8 +354,6 @@ def _forget() -> None:
     _lock = threading.Lock()
     if _profiler is not None:
         _profiler = None
-        if FREETHREADED:
-            notelabels(False)
 
 
 if hasattr(os, "register_at_fork"):

@@ -35,7 +35,6 @@ from gopark._runtime.rt0 import run
 from gopark._runtime.runtime2 import (
     FREETHREADED,
     GDEAD,
-    GRUNNING,
     GSYSCALL,
     GWAITING,
     G,
@@ -138,8 +137,8 @@ def stackof(g: G, threads: Stacks) -> Record | None:
     labels = labelsof(g)
     if g.goid != goid:
         return None  # it has ended, and its G is another's
-    if not frames and status is GRUNNING:
-        reason = "running"
+    if not frames:
+        reason = ""  # it runs, or has been woken just now
     return Record(tuple(frames[:MAXDEPTH]), reason, labels)
 
 
@@ -325,14 +324,23 @@ _exactsince: Final = property(_plainsince.__get__, lambda g, _: _plainsince.__se
 
 def _ready(g: G) -> None:
     """In the place of `ready`: the caller owns `g`, which is parked, so its stack can be read."""
-    rate, reason = _waits.rate, g.waitreason
+    reason, rate = g.waitreason, _waits.rate
     if rate and g.status is GWAITING and reason.startswith(("chan ", "select", "sync.")):
         delay = monotonic() - g.waitsince
-        if g.waitsince >= _waits.began and (delay >= rate or _random() * rate < delay):
-            # One that was not sure to be recorded stands for others of its kind.
-            times = max(1.0, rate / delay) if delay > 0 else 1.0
-            _blocks.add(_parkedstack(g), reason, times, max(delay, rate if times > 1 else 0.0))
+        if g.waitsince >= _waits.began and (sampled := sample(delay, rate)) is not None:
+            _blocks.add(_parkedstack(g), reason, *sampled)
     _plainready(g)
+
+
+def sample(delay: float, rate: float) -> tuple[float, float] | None:
+    """Whether a wait is recorded, and then how often and with what time.
+
+    One that is shorter than `rate` is recorded with a chance of `delay / rate`, and stands for
+    as many as were not, on average.
+    """
+    if delay >= rate:
+        return 1.0, delay
+    return (rate / delay, rate) if _random() * rate < delay else None
 
 
 def _parkedstack(g: G) -> Stack:

@@ -4,9 +4,11 @@ They are one context variable, so that `go` hands them on with the context it co
 Dumps show them if `GOPARKDEBUG=tracebacklabels=1` says so, sorted, in braces behind the status;
 without it a header holds what every reader of Go's dumps knows.
 
-A goroutine that waits on a thread keeps its context there, out of the sight of others, so for
-dumps it leaves its labels in `_pinned` meanwhile. On a free-threaded build the context of a
-goroutine that another thread runs cannot be read; its labels do not show, as its stack does not.
+A goroutine that waits on a thread keeps its context there, out of the sight of others, so it
+leaves its labels in `_pinned` meanwhile. On a free-threaded build a context must not be read
+while another thread may be writing to it, so labels are noted in a place of their own as well,
+by the context that has them, when they are set and when `go` hands them on. Both begin with the
+first label that is set: a program without any pays for neither.
 
 Relies on: storing, reading and popping an item of a dict being atomic on both builds.
 
@@ -17,27 +19,21 @@ Tests: tests/conformance/traceback/test_labels.py
 from __future__ import annotations
 
 import re
+import sys
+import threading
 import weakref
 from collections.abc import Callable
 from contextvars import Context, ContextVar
-from typing import Any, Final, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 
-from gopark._runtime import lockedm, newproc
+from gopark._runtime import lockedm
 from gopark._runtime.lockrank import debugvar
-from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, M, Sched, allgs, getg
+from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, getg
 from gopark._runtime.traceback import doors
 
-__all__ = (
-    "Labels",
-    "contextvalue",
-    "getproflabel",
-    "install",
-    "labelsof",
-    "noted",
-    "notelabels",
-    "setproflabel",
-)
+__all__ = ("Labels", "contextvalue", "getproflabel", "install", "labelsof", "setproflabel")
 
+A = ParamSpec("A")
 T = TypeVar("T")
 
 Labels = tuple[tuple[str, str], ...]  # sorted by key, each key once
@@ -49,9 +45,11 @@ _ESCAPES: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\", '"': '\\
 
 def setproflabel(labels: Labels) -> None:
     """Label the calling goroutine, and those that it starts from now on."""
+    if labels and not _used:
+        _use()
     _labels.set(labels)
-    if (notes := _notes.get("on")) is not None and (g := getg()) is not None:
-        _note(notes, g.ctx, labels)
+    if FREETHREADED and _used and (g := getg()) is not None:
+        _note(_contextof(g), labels)
 
 
 def getproflabel() -> Labels:
@@ -61,83 +59,68 @@ def getproflabel() -> Labels:
 
 def install() -> None:
     """Have headers show labels, if GOPARKDEBUG asks for it."""
-    if debugvar("tracebacklabels") != "1":
-        return
-    doors.labels = _text
-    mpark, requeue = lockedm.mpark, lockedm.requeue
-
-    def pinnedmpark(m: M, g: G) -> None:
-        with _Pinned(g):
-            mpark(m, g)
-
-    def pinnedrequeue(sched: Sched, m: M, g: G) -> None:
-        with _Pinned(g):
-            requeue(sched, m, g)
-
-    lockedm.mpark, lockedm.requeue = pinnedmpark, pinnedrequeue
+    if debugvar("tracebacklabels") == "1":
+        doors.labels = _text
 
 
-# --- for the CPU profile on free-threaded builds, while it is on ----------------------------
-
-# Labels by the identity of the context that has them, with what forgets them when that dies.
-_Notes = dict[int, tuple[Labels, Any]]
-_notes: Final[dict[str, _Notes]] = {}  # empty, or what has been noted under "on"
+_used: Final[list[None]] = []  # an item once there are labels
 
 
-def notelabels(on: bool) -> None:
-    """Note what labels goroutines are given, and hand on, for `noted`. On, then off."""
-    if not on:
-        _notes.clear()
-        setattr(newproc, "copy_context", _plaincopy[0])  # noqa: B010 - it is imported there
-        return
-    notes: _Notes = {}
-    _notes["on"] = notes
-    _plaincopy[:] = [newproc.__dict__["copy_context"]]
-    setattr(newproc, "copy_context", _notingcopy)  # noqa: B010
-    for g in allgs.copy():
-        if labels := labelsof(g):
-            _note(notes, g.ctx, labels)
+def _use() -> None:
+    """The first label: from now on see to it that those of any goroutine can be read."""
+    with _uselock:
+        if _used:
+            return
+        lockedm.mpark, lockedm.requeue = _pinning(lockedm.mpark), _pinning(lockedm.requeue)
+        if FREETHREADED:
+            for name, module in list(sys.modules.items()):
+                copy = getattr(module, "copy_context", None)
+                if name.startswith("gopark.") and copy is not None:
+                    setattr(module, "copy_context", _noting(copy))  # noqa: B010
+        _used.append(None)
 
 
-_plaincopy: Final[list[Callable[[], Context]]] = []
+_uselock: Final = threading.RLock()
 
 
-def _notingcopy() -> Context:
-    """In the place of `copy_context` in `go`."""
-    ctx = _plaincopy[0]()
-    if (labels := _labels.get()) and (notes := _notes.get("on")) is not None:
-        _note(notes, ctx, labels)
-    return ctx
+def _pinning(wait: Callable[A, None]) -> Callable[A, None]:
+    """Around a wait on the thread: the last argument is the goroutine."""
+
+    def pinned(*args: A.args, **kwargs: A.kwargs) -> None:
+        g: Any = args[-1]
+        _pinned[g] = labelsof(g)
+        try:
+            wait(*args, **kwargs)
+        finally:
+            _pinned.pop(g, None)
+
+    return pinned
 
 
-def _note(notes: _Notes, ctx: object, labels: Labels) -> None:
-    key = id(ctx)
-    try:
-        notes[key] = labels, weakref.ref(ctx, lambda _: notes.pop(key, None))
-    except TypeError:
-        notes[key] = labels, ctx  # it cannot be told when it dies: kept until the profile ends
+# Free-threaded: labels by the identity of the context that has them, with a weak reference
+# that forgets them when that dies.
+_notes: Final[dict[int, tuple[Labels, object]]] = {}
 
 
-def noted(g: G) -> Labels:
-    """The labels of a goroutine that another thread runs."""
-    found = _notes.get("on", {}).get(id(g.ctx))
-    return () if found is None else found[0]
+def _noting(copy: Callable[[], Any]) -> Callable[[], Any]:
+    """In the place of `copy_context`."""
+
+    def noting() -> Any:
+        made = copy()
+        if labels := _labels.get():
+            _note(made if isinstance(made, Context) else made.ctx, labels)  # of checkmode.py
+        return made
+
+    return noting
+
+
+def _note(ctx: Context | None, labels: Labels) -> None:
+    if ctx is not None:
+        key = id(ctx)
+        _notes[key] = labels, weakref.ref(ctx, lambda _: _notes.pop(key, None))
 
 
 _pinned: Final[dict[G, Labels]] = {}
-
-
-class _Pinned:
-    """While a goroutine waits on its thread, its labels lie where all can read them."""
-
-    def __init__(self, g: G) -> None:
-        self.g = g
-
-    def __enter__(self) -> None:
-        _pinned[self.g] = labelsof(self.g)
-
-    def __exit__(self, *_: object) -> None:
-        _pinned.pop(self.g, None)
 
 
 def _text(g: G) -> str:
@@ -150,6 +133,9 @@ def labelsof(g: G) -> Labels:
     pinned = _pinned.get(g)
     if pinned is not None:
         return pinned
+    if FREETHREADED and g is not getg():
+        found = _notes.get(id(_contextof(g)))
+        return () if found is None else found[0]
     return contextvalue(g, _labels, ())
 
 

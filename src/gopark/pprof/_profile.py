@@ -3,14 +3,18 @@
 What the runtime counts itself comes from `_runtime.mprof.sources`, by name; a profile that
 `new_profile` makes holds the stacks that its user adds.
 
-Locks: none. Relies on: setdefault and pop of a dict being atomic, and a copy of one as well.
+Locks: `_lock`, while the runtime is asked: frames that one profile looks at would count as in
+use to the search for leaked goroutines of another.
+Relies on: setdefault and pop of a dict being atomic, and a copy of one as well.
 Source: Go 1.27 runtime/pprof/pprof.go. Tests: tests/pprof/test_profiles.py
 """
 
 from __future__ import annotations
 
 import io
+import os
 import sys
+import threading
 from collections.abc import Hashable
 from typing import IO, Any, Final
 
@@ -23,6 +27,8 @@ from gopark.pprof._proto import Builder
 __all__ = ("Profile", "lookup", "new_profile", "profiles")
 
 Stack = tuple[Frame, ...]
+
+_lock = threading.RLock()
 
 # What a goroutine that waits has called, by its wait reason: the innermost frame of its stack.
 _CALLED: Final = {
@@ -148,7 +154,8 @@ class Profile:
 
     def _records(self) -> list[Record]:
         if self._source is not None:
-            return self._source.records()
+            with _lock:
+                return self._source.records()
         return [Record(stack) for stack in self._stacks.copy().values()]
 
     def _proto(self) -> bytes:
@@ -303,3 +310,13 @@ def new_profile(name: str) -> Profile:
     if name in sources or _profiles.setdefault(name, made) is not made:
         raise ValueError(f"pprof: new_profile name already in use: {name}")
     return made
+
+
+def _forget() -> None:
+    """In the child of a fork: whoever held the lock is not here."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
