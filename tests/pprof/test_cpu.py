@@ -77,7 +77,11 @@ def third():
     spin(0.1)
 
 
-async def test_time_is_put_down_to_the_goroutines_that_used_it(procs):
+@pytest.mark.go("runtime/pprof", "TestCPUProfile")
+@pytest.mark.go("runtime/pprof", "TestCPUProfileMultithreaded")
+@pytest.mark.usefixtures("procs")
+async def test_cpu_profile():
+    """Time is put down to the goroutines that used it, on however many threads."""
     with profiled() as profile:
         await finish([first, second, third])
     (p,) = profile
@@ -106,7 +110,11 @@ async def test_what_sleeps_has_used_nothing():
     assert profile[0].total(".waits") <= 10 * MS
 
 
-async def test_samples_have_the_labels_of_the_goroutine(procs):
+@pytest.mark.go("runtime/pprof", "TestCPUProfileLabel")
+@pytest.mark.usefixtures("procs")
+async def test_cpu_profile_label():
+    """Samples have the labels of the goroutine."""
+
     async def work(ctx):
         await finish([first])  # in a goroutine that it starts
         spin(0.1)
@@ -221,8 +229,16 @@ async def test_go_reads_it(tmp_path):
 # --- on and off --------------------------------------------------------------------------
 
 
-def test_one_profile_at_a_time_and_stopping_none_is_nothing():
+@pytest.mark.go("runtime", "TestStopCPUProfilingWithProfilerOff")
+def test_stop_cpu_profiling_with_profiler_off():
+    """Stopping none is nothing."""
     pprof.stop_cpu_profile()
+    pprof.stop_cpu_profile()
+    with profiled():
+        pass
+
+
+def test_one_profile_at_a_time():
     with profiled() as profile, pytest.raises(RuntimeError, match="already in use"):
         pprof.start_cpu_profile(io.BytesIO())
     assert profile[0].duration > 0

@@ -12,6 +12,15 @@ from gopark.context import background
 pytestmark = pytest.mark.usefixtures("procs")
 
 
+@pytest.mark.go("runtime/pprof", "TestLabelMapStringer")
+def test_label_map_stringer():
+    """A set prints sorted by key, as in Go."""
+    assert str(pprof.labels()) == "{}"
+    assert str(pprof.labels("foo", "bar")) == '{"foo":"bar"}'
+    several = pprof.labels("foo", "bar", "key1", "value1", "key3", 'a"\n', "key2", "ä")
+    assert str(several) == '{"foo":"bar", "key1":"value1", "key2":"ä", "key3":"a\\"\\n"}'
+
+
 def test_of_one_key_the_last_value_counts_and_keys_are_sorted():
     """Go: pprof.Labels: keys are sorted and deduplicated."""
     assert repr(pprof.labels("b", "1", "a", "2", "b", "3")) == "LabelSet(a='2', b='3')"
@@ -27,7 +36,12 @@ def test_labels_are_strings():
         pprof.labels("a", 7)
 
 
-def test_a_context_inherits_labels_and_replaces_those_of_the_same_key():
+@pytest.mark.go("runtime/pprof", "TestContextLabels")
+def test_context_labels():
+    """A context inherits labels, and replaces those of the same key."""
+    assert pprof.label(background(), "key") == ("", False)
+    twice = pprof.with_labels(background(), pprof.labels("key", "1", "key", "2"))
+    assert pprof.label(twice, "key") == ("2", True)
     parent = pprof.with_labels(background(), pprof.labels("a", "1", "b", "2"))
     child = pprof.with_labels(parent, pprof.labels("c", "3", "a", "4"))
     assert list(pprof.for_labels(child)) == [("a", "4"), ("b", "2"), ("c", "3")]
@@ -48,7 +62,9 @@ def test_what_is_no_context_is_refused():
         pprof.with_labels(None, pprof.labels())
 
 
-async def test_a_goroutine_hands_its_labels_on_and_keeps_its_own():
+@pytest.mark.go("runtime/pprof", "TestSetGoroutineLabels")
+async def test_set_goroutine_labels():
+    """A goroutine hands its labels on, and keeps its own."""
     ctx = pprof.with_labels(background(), pprof.labels("who", "parent"))
     seen = Chan(2)
 
@@ -71,7 +87,9 @@ async def test_a_goroutine_hands_its_labels_on_and_keeps_its_own():
     assert getproflabel() == ()
 
 
-async def test_do_labels_the_call_and_what_it_starts_and_then_takes_the_labels_back():
+@pytest.mark.go("runtime/pprof", "TestDo")
+async def test_do():
+    """It labels the call and what that starts, and then takes the labels back."""
     outer = pprof.with_labels(background(), pprof.labels("outer", "1"))
     pprof.set_goroutine_labels(outer)
     seen = Chan(3)

@@ -190,6 +190,16 @@ def test_a_profile_of_ones_own_keeps_the_stack_of_who_adds(own, tmp_path):
     assert own.count() == 0
 
 
+@pytest.mark.go("runtime/pprof", "TestEmptyCallStack")
+def test_empty_call_stack(own):
+    """A stack of which all was skipped shows as an event that was lost."""
+    own.add("foo", 47674)
+    own.remove("fake")
+    profile = text(own.name)
+    assert profile.startswith(f"{own.name} profile: total 1\n")
+    assert "lostProfileEvent" in profile
+
+
 def test_a_value_has_one_stack(own):
     own.add("a")
     with pytest.raises(ValueError, match=r"Profile\.add of duplicate value 'a'"):
@@ -231,8 +241,11 @@ def test_text_goes_to_either_kind_of_file_bytes_to_one():
         pprof.lookup("goroutine").write_to(file)
 
 
+@pytest.mark.go("runtime/pprof", "TestWriteToErr")
 @pytest.mark.parametrize("debug", [0, 1, 2])
-def test_the_error_of_a_file_comes_through(debug):
+def test_write_to_err(debug):
+    """The error of a file comes through."""
+
     class Full(io.RawIOBase):
         def write(self, _):
             raise OSError("full")

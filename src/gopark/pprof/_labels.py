@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar, overload
 from gopark._runtime.newproc import isasync
 from gopark._runtime.proflabel import Labels, setproflabel
 from gopark.context import Context, with_value
+from gopark.pprof._text import labeltext
 
 __all__ = (
     "LabelSet",
@@ -55,6 +56,9 @@ class LabelSet:
 
     def __init__(self, pairs: Labels) -> None:
         self._pairs = pairs
+
+    def __str__(self) -> str:
+        return labeltext(self._pairs)
 
     def __repr__(self) -> str:
         return f"LabelSet({', '.join(f'{key}={value!r}' for key, value in self._pairs)})"

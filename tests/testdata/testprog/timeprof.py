@@ -1,0 +1,22 @@
+"""A program that writes a CPU profile and says where. Go: testprog/timeprof.go."""
+
+import tempfile
+import time
+
+import gopark
+from registry import register
+
+
+def readclock() -> None:
+    end = time.monotonic() + 0.1
+    while time.monotonic() < end:
+        pass
+
+
+@register("TimeProf")
+async def time_prof() -> None:
+    with tempfile.NamedTemporaryFile(prefix="timeprof", delete=False) as file:
+        gopark.pprof.start_cpu_profile(file)
+        readclock()
+        gopark.pprof.stop_cpu_profile()
+    print(file.name)
