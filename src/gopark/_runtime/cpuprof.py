@@ -185,13 +185,15 @@ class Profiler:
     def _watch(self, first: bool = False) -> None:
         """See which threads there are. One that is new began at zero, if gopark started it."""
         sched = current()
-        ms = [] if sched is None else sched.allm[:]
-        for m in [*ms, *extram.inuse()]:
-            if m.ident and m.clock is not None:
-                known = self._threads.get(m.nativeid)
-                if known is None or known.m is not m:
-                    fresh = not first and m.g is None and not m.m0 and known is None
-                    self._add(m.nativeid, m.ident, m.clock, m, fresh)
+        ours = [] if sched is None else sched.allm[:]
+        # One that called `run` may have an extra M as well, from before: M0 counts.
+        for m in {m.nativeid: m for m in [*extram.inuse(), *ours] if m.ident}.values():
+            known = self._threads.get(m.nativeid)
+            if known is not None:
+                known.m, known.ident = m, m.ident  # numbers are used again
+            elif m.clock is not None:
+                fresh = not first and m.g is None and not m.m0
+                self._add(m.nativeid, m.ident, m.clock, m, fresh)
         if _linux:
             for thread in threading.enumerate():
                 ident, number = thread.ident, thread.native_id
@@ -201,9 +203,8 @@ class Profiler:
                     self._add(number, ident, threadclock(number), None, not first)
 
     def _add(self, number: int, ident: int, clock: int, m: M | None, fresh: bool) -> None:
-        known = self._threads.get(number)
         try:
-            spent = known.spent if known is not None else 0.0 if fresh else cputime(clock)
+            spent = 0.0 if fresh else cputime(clock)
         except OSError:
             return
         self._threads[number] = Watched(ident, clock, m, spent)
