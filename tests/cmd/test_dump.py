@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import signal
@@ -86,6 +87,55 @@ def test_many_ask_at_once(parked):
         thread.join()
     assert len(texts) == 12
     assert all(text.startswith("goroutine 1 [sleep]:\n") for text in texts)
+
+
+BUSY = """
+import gopark
+async def echo(there, back):
+    async for value in there:
+        await back.send(value)
+async def pings():
+    there, back = gopark.Chan(), gopark.Chan()
+    gopark.go(echo, there, back)
+    while True:
+        await there.send(1)
+        await back.recv()
+def plain():
+    while True:
+        sum(range(1000))
+        gopark.block(gopark.time.sleep(0.0005))
+async def ends():
+    await gopark.gosched()
+async def starts():
+    while True:
+        gopark.go(ends)
+        await gopark.time.sleep(0.0005)
+async def main():
+    gopark.runtime.gomaxprocs(4)
+    for fn in (pings, pings, pings, plain, plain, starts):
+        gopark.go(fn)
+    print("ready", flush=True)
+    await gopark.time.sleep(1000)
+gopark.run(main)
+"""
+
+
+def test_of_a_busy_program_again_and_again():
+    """Frames are read while others run, stacks move on, goroutines come and go."""
+    child = start_python(["-c", BUSY])
+    child.expect("ready")
+    try:
+        with _ask.connect(child.pid, 20) as process:
+            for _ in range(20):
+                first, *others = goroutines(process.ask("dump"))
+                assert first.goid == 1
+                assert len(others) >= 6
+                seen = json.loads(process.ask("top"))
+                assert sum(group[0] for group in seen["groups"]) >= 7
+        os.kill(child.pid, 0)
+    finally:
+        child.kill()
+        child.end()
 
 
 def test_nothing_is_left_in_the_folder_and_the_folder_is_the_users_own(tmp_path):
