@@ -138,6 +138,34 @@ def test_of_a_busy_program_again_and_again():
         child.end()
 
 
+DIES = """
+import signal
+import gopark
+async def main():
+    ch = gopark.Chan(1)
+    gopark.signal.notify(ch, signal.SIGUSR1)
+    print("ready", flush=True)
+    await ch.recv()
+    gopark.signal.stop(ch)
+    await gopark.Chan().recv()
+gopark.run(main)
+"""
+
+
+def test_who_asks_is_no_help_from_outside():
+    """A deadlock is found while somebody is connected, and he is told that the process ended."""
+    child = start_python(["-c", DIES])
+    child.expect("ready")
+    with _ask.connect(child.pid, 20) as process:
+        assert process.ask("dump").startswith("goroutine 1 [")
+        os.kill(child.pid, signal.SIGUSR1)
+        ended = child.end()
+        assert ended.stderr.startswith("fatal error: all goroutines are asleep - deadlock!\n")
+        assert ended.status == 2
+        with pytest.raises(Failed, match=f"process {child.pid} has ended, or was ended, while"):
+            process.ask("dump")
+
+
 def test_nothing_is_left_in_the_folder_and_the_folder_is_the_users_own(tmp_path):
     child = start_python(["-c", PARKED], env={"XDG_RUNTIME_DIR": str(tmp_path)})
     child.expect("ready")
