@@ -45,10 +45,13 @@ from gopark._runtime.runtime2 import (
 from gopark._runtime.startm import current, hooks, ourthreads, sysmonwait, watchers
 from gopark._runtime.traceback import tracebackothers
 
-__all__ = ("outside", "strict_deadlock")
+__all__ = ("bystanders", "outside", "strict_deadlock")
 
 _ASLEEP: Final = "all goroutines are asleep - deadlock!"
 _NONE: Final = "no goroutines (main called runtime.Goexit) - deadlock!"
+
+# Identifiers of threads that look on, and will wake nobody: the watch of a test's time limit.
+bystanders: Final[set[int]] = set()
 
 _strict = False
 
@@ -133,8 +136,8 @@ def checkdead(sched: Sched) -> str | None:
 def _pythonthreads(sched: Sched) -> bool:
     """There is a thread that runs Python and is not ours."""
     if FREETHREADED:
-        return _thread._count() > len(ourthreads)
-    ours = {m.ident for m in sched.allm}
+        return _thread._count() > len(ourthreads) + len(bystanders)
+    ours = bystanders | {m.ident for m in sched.allm}
     ours.add(sysmonwait.ident)
     ours |= watchers
     return any(ident not in ours for ident in currentframes())

@@ -62,6 +62,7 @@ from gopark._runtime.traceback import (
 __all__ = (
     "die",
     "endsched",
+    "endwith",
     "exitnow",
     "fatal",
     "fatalerror",
@@ -315,6 +316,15 @@ def die(sched: Sched, err: FatalError, report: str) -> None:
         exitnow()
     endsched(sched)
     doors.bringhome(sched)
+
+
+def endwith(sched: Sched, exc: BaseException) -> None:
+    """End the program as if main had raised `exc`, whatever main does. From any thread."""
+    with _panlk:
+        if not sched.ended:
+            sched.exc = exc
+            endsched(sched)
+            doors.bringhome(sched)
 
 
 def printreport(report: str, write: Callable[[str], None] | None = None) -> None:

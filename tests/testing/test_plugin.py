@@ -1,0 +1,340 @@
+"""The pytest plugin, in runs of pytest of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+Run = Callable[..., pytest.RunResult]
+
+AUTO = ("-o", "gopark_mode=auto")
+
+
+@pytest.fixture
+def pytest_run(pytester: pytest.Pytester) -> Run:
+    """Run these tests with the plugin, which an environment with gopark installed has anyway."""
+
+    def run(tests: str, *args: str, alone: bool = False) -> pytest.RunResult:
+        pytester.makepyfile("import pytest\nimport gopark\n\n" + tests)
+        # What else this environment has must not matter.
+        options = ("-p", "gopark.testing.plugin", "-p", "no:cacheprovider", "-p", "no:timeout")
+        if alone:
+            return pytester.runpytest_subprocess(*options, *args)
+        return pytester.runpytest_inprocess(*options, *args)
+
+    return run
+
+
+HELLO = """
+async def hello():
+    ch = gopark.Chan()
+    gopark.go(ch.send, "hello")
+    return await ch.recv()
+"""
+
+
+def test_a_marked_test_is_the_main_goroutine(pytest_run: Run) -> None:
+    result = pytest_run(f"""
+{HELLO}
+@pytest.mark.gopark
+async def test_hello():
+    assert await hello() == "hello"
+    assert gopark.runtime.stack().startswith("goroutine 1 ")
+""")
+    result.assert_outcomes(passed=1)
+
+
+def test_nothing_is_done_unless_asked_for(pytest_run: Run) -> None:
+    """As without the plugin, down to what pytest says of it."""
+    tests = "async def test_one():\n    pass\n"
+    result = pytest_run(tests)
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*async def functions are not natively supported*"])
+
+
+def test_in_auto_mode_no_marker_is_needed(pytest_run: Run) -> None:
+    result = pytest_run(
+        f"""
+{HELLO}
+async def test_hello():
+    assert await hello() == "hello"
+
+def test_plain():
+    assert gopark.runtime.num_goroutine() == 0
+
+class TestMethods:
+    async def test_method(self):
+        assert await hello() == "hello"
+""",
+        *AUTO,
+    )
+    result.assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("marker", ["asyncio", "anyio", "trio"])
+def test_what_another_plugin_claims_is_left_to_it(pytest_run: Run, marker: str) -> None:
+    result = pytest_run(
+        f"@pytest.mark.{marker}\nasync def test_one():\n    pass\n",
+        *AUTO,
+        "-o",
+        f"markers={marker}: of another plugin",
+    )
+    result.stdout.fnmatch_lines(["*async def functions are not natively supported*"])
+
+
+def test_fixtures_and_parameters_reach_the_test(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+@pytest.fixture
+def three():
+    yield 3
+
+@pytest.mark.parametrize("n", [1, 2])
+async def test_sum(three, n):
+    await gopark.gosched()
+    assert three + n in (4, 5)
+""",
+        *AUTO,
+    )
+    result.assert_outcomes(passed=2)
+
+
+def test_a_failure_shows_the_test_and_not_the_runtime(pytest_run: Run) -> None:
+    result = pytest_run("async def test_wrong():\n    assert 1 == 2\n", *AUTO)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([">       assert 1 == 2", "E       assert 1 == 2"])
+    result.stdout.no_fnmatch_line("*/gopark/*")
+
+
+def test_skip_and_xfail_work_inside(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+async def test_skipped():
+    pytest.skip("not today")
+
+@pytest.mark.xfail
+async def test_wrong():
+    assert False
+""",
+        *AUTO,
+    )
+    result.assert_outcomes(skipped=1, xfailed=1)
+
+
+def test_a_panic_of_another_goroutine_fails_the_test(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+async def test_panics():
+    async def bad():
+        raise ValueError("bad")
+    gopark.go(bad)
+    await gopark.Chan().recv()
+
+async def test_next():
+    pass
+""",
+        *AUTO,
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(["*FatalError: panic: ValueError: bad*"])
+
+
+# --- leaks -----------------------------------------------------------------------------------
+
+
+def test_a_test_that_leaks_fails_with_the_stacks(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+async def worker(jobs):
+    await jobs.recv()
+
+async def test_leaks():
+    gopark.go(worker, gopark.Chan())
+
+async def test_next():
+    assert gopark.runtime.num_goroutine() == 1
+""",
+        *AUTO,
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "the test left goroutines behind:",
+            "goroutine * [[]chan receive (leaked)[]]:",
+            "*.worker(...)",
+            "created by *.test_leaks in goroutine 1",
+        ]
+    )
+
+
+def test_who_has_failed_is_not_asked_for_leaks(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+async def test_wrong():
+    gopark.go(gopark.Chan().recv)
+    assert False
+""",
+        *AUTO,
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*left goroutines behind*")
+
+
+@pytest.mark.parametrize(
+    ("marker", "args"),
+    [("@pytest.mark.gopark(leaks=False)", ()), ("", ("-o", "gopark_leaks=false"))],
+)
+def test_leaks_may_be_allowed(pytest_run: Run, marker: str, args: tuple[str, ...]) -> None:
+    result = pytest_run(
+        f"{marker}\nasync def test_leaks():\n    gopark.go(gopark.Chan().recv)\n", *AUTO, *args
+    )
+    result.assert_outcomes(passed=1)
+
+
+def test_the_goroutines_of_others_are_no_leak_of_the_test(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+import threading
+
+async def test_beside_another_thread():
+    ch = gopark.Chan()
+    thread = threading.Thread(target=gopark.go, args=(ch.recv,))
+    thread.start()
+    gopark.cgo.call(thread.join)
+    async with gopark.sync.WaitGroup() as wg:
+        wg.go(gopark.gosched)
+""",
+        *AUTO,
+    )
+    result.assert_outcomes(passed=1)
+
+
+# --- time limit --------------------------------------------------------------------------------
+
+HANGS = {
+    "a coroutine that waits": "await gopark.Chan().recv()",
+    "main's thread in a sleep": "import time; time.sleep(600)",
+    "main's thread in a loop": "while True: pass",
+    "plain code that waits": "gopark.block(gopark.Chan().recv())",
+    "an except that takes all": """
+    while True:
+        try:
+            await gopark.time.sleep(600)
+        except Exception:
+            pass""",
+}
+
+
+@pytest.mark.parametrize("how", HANGS)
+def test_a_test_that_hangs_fails_with_a_dump_and_the_next_one_runs(
+    pytest_run: Run, how: str
+) -> None:
+    result = pytest_run(
+        f"""
+async def other(ch):
+    await ch.recv()
+
+async def test_hangs():
+    keep = gopark.Chan()
+    gopark.go(other, keep)
+    gopark.go(gopark.time.sleep, 600)
+    {HANGS[how]}
+
+async def test_next():
+    ch = gopark.Chan()
+    gopark.go(ch.send, 1)
+    assert await ch.recv() == 1
+""",
+        *AUTO,
+        "-o",
+        "gopark_timeout=0.3",
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "the test did not end within 0.3 seconds; all goroutines:",
+            "goroutine 1 [[]*]:",
+            "goroutine * [[]chan receive[]]:",
+            "*.other(...)",
+        ]
+    )
+
+
+def test_a_deadlock_is_found_though_the_watch_is_a_thread(pytest_run: Run) -> None:
+    result = pytest_run(
+        "@pytest.mark.gopark(timeout=30, strict_deadlock=False)\n"
+        "async def test_hangs():\n    await gopark.Chan().recv()\n",
+        alone=True,  # without the thread of this test's own time limit
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*DeadlockError: fatal error: all goroutines are asleep*"])
+
+
+# --- arguments -----------------------------------------------------------------------------------
+
+
+def test_a_test_may_run_with_several_numbers_of_ps(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+before = gopark.runtime.gomaxprocs(0)
+seen = []
+
+@pytest.mark.gopark(procs=[1, 3])
+async def test_procs(gopark_procs):
+    assert gopark.runtime.gomaxprocs(0) == gopark_procs
+    seen.append(gopark_procs)
+
+@pytest.mark.gopark(procs=[2])
+async def test_without_the_fixture():
+    seen.append(gopark.runtime.gomaxprocs(0))
+
+def test_after():
+    assert seen == [1, 3, 2]
+    assert gopark.runtime.gomaxprocs(0) == before
+""",
+        "-v",
+    )
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["*test_procs[[]procs1[]]*", "*test_procs[[]procs3[]]*"])
+
+
+def test_hypothesis_runs_each_example_as_a_program(pytest_run: Run) -> None:
+    pytest.importorskip("hypothesis")
+    result = pytest_run(
+        """
+from hypothesis import given, settings, strategies as st
+
+@pytest.mark.gopark
+@settings(max_examples=5, database=None)
+@given(st.integers())
+async def test_echo(n):
+    ch = gopark.Chan()
+    gopark.go(ch.send, n)
+    assert await ch.recv() == n
+
+@pytest.mark.gopark
+@settings(max_examples=5, database=None)
+@given(st.integers())
+async def test_wrong(n):
+    assert n == object()
+"""
+    )
+    result.assert_outcomes(passed=1, failed=1)
+
+
+@pytest.mark.parametrize(
+    ("tests", "args", "says"),
+    [
+        ("@pytest.mark.gopark\ndef test_one(): pass", (), "is for an `async def`"),
+        ("@pytest.mark.gopark(5)\nasync def test_one(): pass", (), "takes timeout, leaks"),
+        ("@pytest.mark.gopark(time=5)\nasync def test_one(): pass", (), "not time"),
+        ("@pytest.mark.gopark(timeout='x')\nasync def test_one(): pass", (), "number of seconds"),
+        ("", ("-o", "gopark_mode=always"), "gopark_mode is strict or auto, not 'always'"),
+        ("", ("-o", "gopark_timeout=-1"), "gopark_timeout is a number of seconds"),
+    ],
+)
+def test_mistakes_are_told(pytest_run: Run, tests: str, args: tuple[str, ...], says: str) -> None:
+    result = pytest_run(tests + "\n", *args)
+    assert result.ret != 0
+    assert says in result.stdout.str() + result.stderr.str()
