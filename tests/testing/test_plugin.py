@@ -34,17 +34,6 @@ async def hello():
 """
 
 
-def test_a_marked_test_is_the_main_goroutine(pytest_run: Run) -> None:
-    result = pytest_run(f"""
-{HELLO}
-@pytest.mark.gopark
-async def test_hello():
-    assert await hello() == "hello"
-    assert gopark.runtime.stack().startswith("goroutine 1 ")
-""")
-    result.assert_outcomes(passed=1)
-
-
 def test_nothing_is_done_unless_asked_for(pytest_run: Run) -> None:
     """As without the plugin, down to what pytest says of it."""
     tests = "async def test_one():\n    pass\n"
@@ -53,51 +42,53 @@ def test_nothing_is_done_unless_asked_for(pytest_run: Run) -> None:
     result.stdout.fnmatch_lines(["*async def functions are not natively supported*"])
 
 
-def test_in_auto_mode_no_marker_is_needed(pytest_run: Run) -> None:
-    result = pytest_run(
-        f"""
+def test_a_marked_test_is_the_main_goroutine_in_auto_mode_each(pytest_run: Run) -> None:
+    tests = f"""
 {HELLO}
+@pytest.mark.gopark
 async def test_hello():
     assert await hello() == "hello"
+    assert gopark.runtime.stack().startswith("goroutine 1 ")
 
 def test_plain():
     assert gopark.runtime.num_goroutine() == 0
 
 class TestMethods:
+    @pytest.mark.gopark
     async def test_method(self):
         assert await hello() == "hello"
-""",
-        *AUTO,
-    )
-    result.assert_outcomes(passed=3)
 
-
-@pytest.mark.parametrize("marker", ["asyncio", "anyio", "trio"])
-def test_what_another_plugin_claims_is_left_to_it(pytest_run: Run, marker: str) -> None:
-    result = pytest_run(
-        f"@pytest.mark.{marker}\nasync def test_one():\n    pass\n",
-        *AUTO,
-        "-o",
-        f"markers={marker}: of another plugin",
-    )
-    result.stdout.fnmatch_lines(["*async def functions are not natively supported*"])
-
-
-def test_fixtures_and_parameters_reach_the_test(pytest_run: Run) -> None:
-    result = pytest_run(
-        """
 @pytest.fixture
 def three():
     yield 3
 
+@pytest.mark.gopark
 @pytest.mark.parametrize("n", [1, 2])
 async def test_sum(three, n):
     await gopark.gosched()
     assert three + n in (4, 5)
-""",
-        *AUTO,
-    )
-    result.assert_outcomes(passed=2)
+
+@pytest.mark.gopark
+async def test_skipped():
+    pytest.skip("not today")
+
+@pytest.mark.gopark
+@pytest.mark.xfail
+async def test_wrong():
+    assert False
+"""
+    pytest_run(tests).assert_outcomes(passed=5, skipped=1, xfailed=1)
+    tests = tests.replace("@pytest.mark.gopark", "")
+    pytest_run(tests, *AUTO).assert_outcomes(passed=5, skipped=1, xfailed=1)
+
+
+def test_what_another_plugin_claims_is_left_to_it(pytest_run: Run) -> None:
+    markers = ("asyncio", "anyio", "trio")
+    tests = [f"@pytest.mark.{m}\nasync def test_{m}():\n    pass\n" for m in markers]
+    ini = "\n".join(("markers=", *(f" {m}: of another plugin" for m in markers)))
+    result = pytest_run("\n".join(tests), *AUTO, "-o", ini)
+    result.stdout.fnmatch_lines(["*async def functions are not natively supported*"])
+    result.assert_outcomes(failed=3)
 
 
 def test_a_failure_shows_the_test_and_not_the_runtime(pytest_run: Run) -> None:
@@ -105,21 +96,6 @@ def test_a_failure_shows_the_test_and_not_the_runtime(pytest_run: Run) -> None:
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([">       assert 1 == 2", "E       assert 1 == 2"])
     result.stdout.no_fnmatch_line("*/gopark/*")
-
-
-def test_skip_and_xfail_work_inside(pytest_run: Run) -> None:
-    result = pytest_run(
-        """
-async def test_skipped():
-    pytest.skip("not today")
-
-@pytest.mark.xfail
-async def test_wrong():
-    assert False
-""",
-        *AUTO,
-    )
-    result.assert_outcomes(skipped=1, xfailed=1)
 
 
 def test_a_panic_of_another_goroutine_fails_the_test(pytest_run: Run) -> None:
@@ -168,28 +144,26 @@ async def test_next():
     )
 
 
-def test_who_has_failed_is_not_asked_for_leaks(pytest_run: Run) -> None:
+def test_who_has_failed_is_not_asked_for_leaks_nor_who_says_so(pytest_run: Run) -> None:
     result = pytest_run(
         """
 async def test_wrong():
     gopark.go(gopark.Chan().recv)
     assert False
+
+@pytest.mark.gopark(leaks=False)
+async def test_allowed():
+    gopark.go(gopark.Chan().recv)
 """,
         *AUTO,
     )
-    result.assert_outcomes(failed=1)
+    result.assert_outcomes(failed=1, passed=1)
     result.stdout.no_fnmatch_line("*left goroutines behind*")
 
 
-@pytest.mark.parametrize(
-    ("marker", "args"),
-    [("@pytest.mark.gopark(leaks=False)", ()), ("", ("-o", "gopark_leaks=false"))],
-)
-def test_leaks_may_be_allowed(pytest_run: Run, marker: str, args: tuple[str, ...]) -> None:
-    result = pytest_run(
-        f"{marker}\nasync def test_leaks():\n    gopark.go(gopark.Chan().recv)\n", *AUTO, *args
-    )
-    result.assert_outcomes(passed=1)
+def test_leaks_may_be_allowed_for_all(pytest_run: Run) -> None:
+    tests = "async def test_leaks():\n    gopark.go(gopark.Chan().recv)\n"
+    pytest_run(tests, *AUTO, "-o", "gopark_leaks=false").assert_outcomes(passed=1)
 
 
 def test_the_goroutines_of_others_are_no_leak_of_the_test(pytest_run: Run) -> None:
@@ -226,39 +200,33 @@ HANGS = {
 }
 
 
-@pytest.mark.parametrize("how", HANGS)
-def test_a_test_that_hangs_fails_with_a_dump_and_the_next_one_runs(
-    pytest_run: Run, how: str
-) -> None:
-    result = pytest_run(
-        f"""
-async def other(ch):
-    await ch.recv()
-
-async def test_hangs():
+def test_a_test_that_hangs_fails_with_a_dump_and_the_next_one_runs(pytest_run: Run) -> None:
+    tests = "async def other(ch):\n    await ch.recv()\n"
+    for n, how in enumerate(HANGS.values()):
+        tests += f"""
+async def test_hangs{n}():
     keep = gopark.Chan()
     gopark.go(other, keep)
     gopark.go(gopark.time.sleep, 600)
-    {HANGS[how]}
-
+    {how}
+"""
+    tests += """
 async def test_next():
     ch = gopark.Chan()
     gopark.go(ch.send, 1)
     assert await ch.recv() == 1
-""",
-        *AUTO,
-        "-o",
-        "gopark_timeout=0.3",
-    )
-    result.assert_outcomes(failed=1, passed=1)
-    result.stdout.fnmatch_lines(
-        [
-            "the test did not end within 0.3 seconds; all goroutines:",
-            "goroutine 1 [[]*]:",
-            "goroutine * [[]chan receive[]]:",
-            "*.other(...)",
-        ]
-    )
+"""
+    result = pytest_run(tests, *AUTO, "-o", "gopark_timeout=0.3")
+    result.assert_outcomes(failed=len(HANGS), passed=1)
+    for n in range(len(HANGS)):
+        result.stdout.fnmatch_lines(
+            [
+                f"* test_hangs{n} *",
+                "the test did not end within 0.3 seconds; all goroutines:",
+                "goroutine 1 [[]*]:",
+                "*.other(...)",
+            ]
+        )
 
 
 def test_a_deadlock_is_found_though_the_watch_is_a_thread(pytest_run: Run) -> None:
@@ -323,18 +291,41 @@ async def test_wrong(n):
     result.assert_outcomes(passed=1, failed=1)
 
 
+def test_mistakes_in_a_marker_fail_the_test(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+@pytest.mark.gopark
+def test_plain(): pass
+
+@pytest.mark.gopark(5)
+async def test_unnamed(): pass
+
+@pytest.mark.gopark(time=5)
+async def test_unknown(): pass
+
+@pytest.mark.gopark(timeout="x")
+async def test_no_number(): pass
+"""
+    )
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines(
+        [
+            "the marker gopark is for an `async def`",
+            "the marker gopark takes timeout, *, not an argument without a name",
+            "the marker gopark takes timeout, *, not time",
+            "timeout is a number of seconds, 0 for no limit, not 'x'",
+        ]
+    )
+
+
 @pytest.mark.parametrize(
-    ("tests", "args", "says"),
+    ("option", "says"),
     [
-        ("@pytest.mark.gopark\ndef test_one(): pass", (), "is for an `async def`"),
-        ("@pytest.mark.gopark(5)\nasync def test_one(): pass", (), "takes timeout, leaks"),
-        ("@pytest.mark.gopark(time=5)\nasync def test_one(): pass", (), "not time"),
-        ("@pytest.mark.gopark(timeout='x')\nasync def test_one(): pass", (), "number of seconds"),
-        ("", ("-o", "gopark_mode=always"), "gopark_mode is strict or auto, not 'always'"),
-        ("", ("-o", "gopark_timeout=-1"), "gopark_timeout is a number of seconds"),
+        ("gopark_mode=always", "gopark_mode is strict or auto, not 'always'"),
+        ("gopark_timeout=-1", "gopark_timeout is a number of seconds"),
     ],
 )
-def test_mistakes_are_told(pytest_run: Run, tests: str, args: tuple[str, ...], says: str) -> None:
-    result = pytest_run(tests + "\n", *args)
-    assert result.ret != 0
-    assert says in result.stdout.str() + result.stderr.str()
+def test_mistakes_in_an_option_end_the_run(pytest_run: Run, option: str, says: str) -> None:
+    result = pytest_run("", "-o", option)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert says in result.stderr.str()

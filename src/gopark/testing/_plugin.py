@@ -21,7 +21,7 @@ import functools
 import inspect
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -48,6 +48,7 @@ class _Settings(NamedTuple):
     timeout: float  # seconds; 0: none
     leaks: bool
     strict_deadlock: bool
+    procs: int  # 0: as it is
 
 
 # --- hooks -----------------------------------------------------------------------------------
@@ -94,11 +95,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(name=_PROCS)
-def _procs(request: pytest.FixtureRequest) -> Iterator[int]:
+def _procs(request: pytest.FixtureRequest) -> int:
     """The number of Ps that the test runs with, one of those that its marker lists."""
-    before = gomaxprocs(getattr(request, "param", 0))
-    yield gomaxprocs(0)
-    gomaxprocs(before)
+    return getattr(request, "param", 0) or gomaxprocs(0)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -133,7 +132,7 @@ def _settings(item: pytest.Function) -> _Settings | None:
             _wrong("the marker gopark is for an `async def`")
         return None
     given = dict(mark.kwargs) if mark is not None else {}
-    unknown = given.keys() - {*_Settings._fields, "procs"}
+    unknown = given.keys() - {*_Settings._fields}
     if unknown or (mark is not None and mark.args):
         other = ", ".join(sorted(unknown)) or "an argument without a name"
         _wrong(f"the marker gopark takes timeout, leaks, strict_deadlock and procs, not {other}")
@@ -142,6 +141,7 @@ def _settings(item: pytest.Function) -> _Settings | None:
         _seconds("timeout", given.get("timeout", ini("gopark_timeout"))),
         bool(given.get("leaks", ini("gopark_leaks"))),
         bool(given.get("strict_deadlock", ini("gopark_strict_deadlock"))),
+        getattr(getattr(item, "callspec", None), "params", {}).get(_PROCS, 0),
     )
 
 
@@ -194,6 +194,7 @@ def _runtest(
         strict_deadlock()
     watch = _Watch(item, settings.timeout)
     left: list[str] = []
+    before = gomaxprocs(settings.procs)
     watch.begin()
     try:
         run(_main, settings.leaks, test, left)
@@ -203,6 +204,7 @@ def _runtest(
             raise
     finally:
         watch.end()
+        gomaxprocs(before)
         if settings.strict_deadlock:
             strict_deadlock(False)
     if watch.report or left:
