@@ -311,7 +311,8 @@ def _swap() -> None:
     setattr(G, "waitsince", _exactsince if timed else _plainsince)  # noqa: B010 - mypy knows a slot
     old, new = (_plainready, _ready) if _waits.rate else (_ready, _plainready)
     for name, module in list(sys.modules.items()):
-        if name.startswith("gopark.") and getattr(module, "ready", None) is old:
+        # Not its own: there is always a way to the plain one, for those who stand for others too.
+        if module is not runq and name.startswith("gopark.") and vars(module).get("ready") is old:
             setattr(module, "ready", new)  # noqa: B010 - nor what a module has
     setattr(Sema, "dequeue", _dequeue if _waits.fraction else _plaindequeue)  # noqa: B010
     if not _waits.fraction:
