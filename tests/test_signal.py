@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
@@ -20,10 +21,18 @@ pytestmark = pytest.mark.usefixtures("handlers_as_before")
 
 @pytest.fixture
 def handlers_as_before():
-    """Whatever a test does, after it each signal does what it did before."""
+    """Whatever a test does, after it each signal does what it did before.
+
+    Where C has a handler, faulthandler's for SIGABRT, Python's table says None, and the default
+    once it has been written: what counts is the kernel's.
+    """
 
     def look():
-        return {n: signal.getsignal(n) for n in signal.valid_signals()}
+        table = {n: signal.getsignal(n) or signal.SIG_DFL for n in signal.valid_signals()}
+        return {n: (handler, getsig(n)) for n, handler in table.items()}
+
+    getsig = ctypes.pythonapi.PyOS_getsig
+    getsig.argtypes, getsig.restype = (ctypes.c_int,), ctypes.c_void_p
 
     before = look()
     yield
