@@ -189,6 +189,13 @@ def test_the_cost_of_the_ways_to_lock_is_printed() -> None:
     assert "deque" in done.stdout
 
 
+def test_the_cost_of_a_search_for_leaks_is_printed() -> None:
+    done = _run("-m", "benchmarks.micro_leaks", "1000")
+    assert done.returncode == 0, done.stderr
+    assert "1,000 goroutines wait, 100 more have leaked" in done.stdout
+    assert "longest moment" in done.stdout
+
+
 def test_each_requirement_of_the_extras_is_installed_by_itself() -> None:
     found = install.requirements()
     assert {name for _, name in PEERS.values() if name} <= {

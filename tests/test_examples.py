@@ -42,6 +42,13 @@ def test_c_threads():
     assert len(re.findall(r" (?:plain ctypes|gopark) +[\d,]+ ns", cost)) == 2
 
 
+def test_find_a_leak():
+    lines = output("find_a_leak.py").splitlines()
+    assert lines[2] == "4 goroutines wait for ever, of 5:"
+    assert lines[3:7] == ["  chan send in main.ask(...), started by main.search"] * 4
+    assert lines[-1] == "with room for every answer 0 more"
+
+
 def test_worker_pool():
     digests = [hashlib.sha256(bytes([n]) * (1 << 20)).hexdigest()[:12] for n in range(8)]
     assert output("worker_pool.py") == "".join(
