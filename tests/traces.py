@@ -9,6 +9,7 @@ promises.
 
 from __future__ import annotations
 
+import bisect
 import json
 from collections import defaultdict
 from typing import Any
@@ -112,11 +113,12 @@ class Trace:
 
     def _within(self, e: dict[str, Any]) -> None:
         t = ns(e["ts"])
-        spans = self.slices[e["pid"], e["tid"]]
-        cats = self.cats[e["pid"], e["tid"]]
-        assert any(
-            b <= t < end and cat == "run" for (b, end, _), cat in zip(spans, cats, strict=True)
-        ), e
+        lane = e["pid"], e["tid"]
+        at = bisect.bisect_right(self.slices[lane], (t, 1 << 62, "")) - 1
+        assert at >= 0, e
+        begin, end, _ = self.slices[lane][at]
+        assert begin <= t < end, e
+        assert self.cats[lane][at] == "run", e
 
     # --- questions -----------------------------------------------------------------------
 

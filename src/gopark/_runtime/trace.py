@@ -71,6 +71,7 @@ __all__ = (
     "YIELD",
     "Goroutine",
     "Items",
+    "Snapshot",
     "Subscriber",
     "Tracing",
     "clock",
@@ -121,6 +122,15 @@ class Goroutine(NamedTuple):
     waits: str  # why; empty if it does not
 
 
+class Snapshot(NamedTuple):
+    """The moment at which somebody stops to listen."""
+
+    when: float
+    lists: list[tuple[int, Items]]  # by M
+    goroutines: list[Goroutine]
+    running: dict[int, int]  # by M, its goroutine
+
+
 class Subscriber(Protocol):
     """Who wants the lists. `take` must be quick and must not raise; it may come from any thread."""
 
@@ -142,24 +152,25 @@ class Tracing:
         self.inside: dict[M, G] = {}  # whom an M runs since before tracing began
 
     def subscribe(self, sub: Subscriber) -> tuple[float, list[Goroutine]]:
-        """From now on `sub` gets all. When that is, and which goroutines there are."""
+        """From now on `sub` gets all, and may get what is older. When now is, and who there is."""
         with self.lock:
             if not self.on:
                 self.on = True
-                self.inside = {m: g for m in _ms() if (g := m.curg) is not None}
+                self.away = []
+                for m in _ms():
+                    m.trace = self.logs[m] = _newitems(m)
+                    if (g := m.curg) is not None:
+                        self.inside[m] = g
                 self.install()
                 gc.callbacks.append(_ongc)
-            self.cut()
+                _endrounds()
             self.subscribers.append(sub)
-            began = clock()
-        _endrounds()
-        return began, goroutines()
+            return clock(), goroutines()
 
-    def unsubscribe(self, sub: Subscriber) -> tuple[float, list[Goroutine], dict[int, int]]:
-        """`sub` has all that was recorded until now. When that is, who there is, what Ms run."""
+    def unsubscribe(self, sub: Subscriber) -> Snapshot:
+        """The last that `sub` is to know."""
         with self.lock:
-            self.cut()
-            ended, runs = clock(), running()
+            last = self.snapshot()
             self.subscribers.remove(sub)
             if not self.subscribers:
                 self.on = False
@@ -169,27 +180,14 @@ class Tracing:
                 for m in self.logs:
                     m.trace = None
                 self.logs.clear()
-        return ended, goroutines(), runs
+        return last
 
-    def cut(self) -> None:
-        """Hand over all lists as they are. Who is appending to one may finish that event."""
+    def snapshot(self) -> Snapshot:
+        """What was not handed over yet, and how things are."""
         with self.lock:
-            for m, items in list(self.logs.items()):
-                if m.ident:
-                    m.trace = self.logs[m] = _newitems(m)
-                else:
-                    del self.logs[m]
-                if len(items) > 1:
-                    self.give(m.mid, items)
-            for m in _ms():
-                if m not in self.logs:
-                    m.trace = self.logs[m] = _newitems(m)
-            self.cutaway()
-
-    def cutaway(self) -> None:
-        away, self.away = self.away, []
-        if away:
-            self.give(0, away)
+            lists = [(m.mid, list(items)) for m, items in list(self.logs.items())]
+            lists.append((0, list(self.away)))
+            return Snapshot(clock(), lists, goroutines(), running())
 
     def give(self, mid: int, items: Items) -> None:
         for sub in self.subscribers:
@@ -230,7 +228,8 @@ def rotate(m: M) -> Items:
                 m.trace = tracing.logs[m] = _newitems(m)
                 tracing.give(m.mid, log)
             if len(tracing.away) > _CHUNK:
-                tracing.cutaway()
+                away, tracing.away = tracing.away, []
+                tracing.give(0, away)
     return m.trace or newlog(m)
 
 

@@ -133,6 +133,7 @@ def _schedule(m: M) -> None:
                 hooks.goexit0(m, g, exc)
                 m.curg = None
                 t = time()
+                log = _log(m)
             else:
                 t = time()
                 if command is park and m.lockedg is None:
@@ -147,6 +148,7 @@ def _schedule(m: M) -> None:
                     unlockf(None)  # type: ignore[misc]
                     del unlockf
                 elif command is done and m.lockedg is None and g is not sched.main:
+                    log = _log(m)  # what was on its thread for long may have begun another
                     log.append(t)
                     log.append(g.goid)
                     log.append((g.parentid, funcname(g)))
@@ -168,6 +170,7 @@ def _schedule(m: M) -> None:
                         log.append(g.goid)
                         log.append(MOVED)
                     proc._unusual(m, g, command)
+                    log = _log(m)
             if m.p is not p or (armed and t >= timers.when):
                 if runnext:
                     log.append((READY, t, LAST, displaced([], runnext)))
@@ -272,7 +275,7 @@ def _stop(m: M, g: G, how: object) -> None:
 
 def _run(m: M, g: G, name: str = "") -> None:
     p = m.p
-    emit((RUN, clock(), -1 if p is None else p.pid, g.goid, name))
+    rotate(m).append((RUN, clock(), -1 if p is None else p.pid, g.goid, name))
 
 
 def _mpark(m: M, g: G) -> None:

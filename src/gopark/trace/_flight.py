@@ -15,7 +15,7 @@ from collections import deque
 from math import isfinite
 from typing import Final
 
-from gopark._runtime.trace import Goroutine, Items, clock, goroutines, running, tracing
+from gopark._runtime.trace import Goroutine, Items, clock, tracing
 from gopark.trace._events import Recorded
 from gopark.trace._out import File, Out
 from gopark.trace._write import write
@@ -39,25 +39,29 @@ class _Ring:
         self.began = 0.0
 
     def take(self, mid: int, items: Items) -> None:
-        now = clock()
-        lists = self.lists
-        lists.append((now, mid, items))
+        self.lists.append((clock(), mid, items))
         self.nitems += len(items)
-        while len(lists) > 1 and (self.nitems > self.maxitems or lists[0][0] < now - self.min_age):
+        self.prune()
+
+    def prune(self) -> None:
+        oldest = clock() - self.min_age
+        lists = self.lists
+        while lists and (self.nitems > self.maxitems or lists[0][0] < oldest):
             self.nitems -= len(lists.popleft()[2])
             self.before = []  # what they did then is known no more
 
     def recorded(self) -> Recorded:
         """All that it has at this moment."""
         with tracing.lock:
-            tracing.cut()
-            ended = clock()
-            lists = [(mid, list(items)) for _, mid, items in self.lists]
-            before, after, runs = self.before, goroutines(), running()
+            self.prune()
+            now = tracing.snapshot()
+            lists = [(mid, items) for _, mid, items in self.lists] + now.lists
+            before = self.before
         began = self.began
-        if not before:
-            began = min((items[0][1] for mid, items in lists if mid), default=began)
-        return Recorded(lambda: iter(lists), began, ended, before, after, runs)
+        if not before:  # as far back as it goes
+            firsts = (items[0][1] for mid, items in lists if mid and items)
+            began = max(began, min(firsts, default=began))
+        return Recorded(lambda: iter(lists), began, now.when, before, now.goroutines, now.running)
 
 
 class FlightRecorder:

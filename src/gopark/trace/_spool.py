@@ -1,7 +1,6 @@
 """Where the lists of a trace wait until it is written: in memory, and then in a temporary file.
 
-Locks: `tracing.lock` is held whenever `take` is called. The latest lists stay in memory,
-for their Ms may be about to append to them.
+Locks: `tracing.lock` is held whenever `take` is called.
 Source: none in Go. Tests: tests/trace/test_spool.py
 """
 
@@ -33,7 +32,7 @@ class Spool:
     def take(self, mid: int, items: Items) -> None:
         self.kept.append((mid, items))
         self.nkept += len(items)
-        while self.nkept > self.inmemory and len(self.kept) > 1:
+        while self.nkept > self.inmemory:
             self.spill(*self.kept.popleft())
 
     def spill(self, mid: int, items: Items) -> None:

@@ -15,10 +15,11 @@ import atexit
 import os
 import sys
 import threading
+from collections.abc import Iterator
 
 from gopark._runtime import panic
 from gopark._runtime import traceloop as traceloop  # it has to be there
-from gopark._runtime.trace import tracing
+from gopark._runtime.trace import Items, tracing
 from gopark.trace import _flight
 from gopark.trace._events import Recorded
 from gopark.trace._out import File, Out
@@ -37,9 +38,16 @@ class _Trace:
         self.began, self.before = tracing.subscribe(self.spool)
 
     def end(self) -> None:
-        ended, after, running = tracing.unsubscribe(self.spool)
+        last = tracing.unsubscribe(self.spool)
         spool, out = self.spool, self.out
-        recorded = Recorded(spool.lists, self.began, ended, self.before, after, running)
+
+        def lists() -> Iterator[tuple[int, Items]]:
+            yield from spool.lists()
+            yield from last.lists
+
+        recorded = Recorded(
+            lists, self.began, last.when, self.before, last.goroutines, last.running
+        )
         try:
             write(recorded, out.put)
         finally:

@@ -123,7 +123,8 @@ class _Writer:
                 self.proc(event)
             else:
                 kind, t, *rest = event
-                handle[str(kind)](self.ns(float(t)), *rest)
+                if t >= self.recorded.began:
+                    handle[str(kind)](self.ns(t), *rest)
         self.finish(self.ns(self.recorded.ended))
         self.flush()
         self.put('\n],"otherData":{"producer":"gopark"}}\n')
