@@ -45,6 +45,7 @@ from gopark._runtime.runtime2 import (
     M,
     P,
     allgs,
+    codeof,
     extragoids,
     getg,
     tls,
@@ -317,7 +318,7 @@ def funcname(g: G) -> str:
         return shortname(getattr(coro, "cr_code", None)) or shortname(coro) or "goroutine"
     if g.goid in extragoids:
         return "callback"
-    return shortname(getattr(g.step, "fn", None)) or "goroutine"
+    return shortname(codeof(g)) or "goroutine"
 
 
 def shortname(fn: object) -> str:

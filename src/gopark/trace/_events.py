@@ -224,6 +224,8 @@ class Reader:
                 by, since, until = self.before
                 yield until, self.mid, Wake(since, until, by, item[3], False)
         elif kind == STOP:
+            if self.stopped:
+                self.begin = t  # it came back from C, and finds no P
             yield from self.end(t, item[2], item[3])
             self.stopped = type(item[3]) is not tuple
         elif kind == RUN:
