@@ -32,8 +32,7 @@ PAGE = TESTS.parent / "docs" / "conformance.md"
 
 AREAS = (
     "scheduler", "chan", "select", "cgo", "traceback", "deadlock", "panic", "goexit",
-    "lockosthread", "timers", "sync", "context", "signal", "synctest", "pprof",
-    "trace",
+    "lockosthread", "timers", "sync", "context", "signal", "synctest", "pprof", "trace", "metrics",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@
 from gopark import cgo as cgo
 from gopark import context as context
 from gopark import debug as debug
+from gopark import metrics as metrics
 from gopark import pprof as pprof
 from gopark import runtime as runtime
 from gopark import signal as signal
@@ -44,6 +45,7 @@ __all__ = (
     "go",
     "goexit",
     "gosched",
+    "metrics",
     "pprof",
     "recv",
     "run",

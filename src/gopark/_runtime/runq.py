@@ -23,6 +23,7 @@ Source: Go 1.27 runtime/proc.go. Tests: tests/runtime/test_proc.py
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from math import gcd
 from typing import Final
 
@@ -40,6 +41,7 @@ __all__ = (
     "runqput",
     "runqsteal",
     "spread",
+    "standins",
     "stealorder",
     "strayed",
 )
@@ -207,5 +209,8 @@ def _pop(runnext: deque[G]) -> G | None:
     except IndexError:
         return None
 
+
+# What may stand in the place of `ready` while wake-ups are measured, beside it: a trace takes both.
+standins: Final[set[Callable[[G], None]]] = {ready}
 
 hooks.drainp = drainp

@@ -438,7 +438,7 @@ def install() -> None:
     _swap(cgocall, "_closing", _closing)
     for module in [m for name, m in sys.modules.items() if name.startswith("gopark.")]:
         names = vars(module)
-        if names.get("ready") is runq.ready and module is not runq:
+        if names.get("ready") in runq.standins and module is not runq:
             setattr(module, "ready", _ready)  # noqa: B010 - mypy sees what is imported
         if names.get("goids") is goids and module is not extram and "newg" in names:
             _swap(module, "goids", _goids)
