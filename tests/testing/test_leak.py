@@ -124,7 +124,7 @@ async def test_cleanup_is_called_leak_or_no_leak() -> None:
 async def test_the_number_of_looks_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = []
     unexpected = _leak.unexpected
-    monkeypatch.setattr(_leak, "unexpected", lambda o: looks.append(1) or unexpected(o))
+    monkeypatch.setattr(_leak, "unexpected", lambda *o, **k: looks.append(1) or unexpected(*o, **k))
     gopark.go(wait, Chan())
     await leak.find(leak.max_retry(5))
     assert len(looks) == 5 + 1  # once more for the text
@@ -157,10 +157,13 @@ async def test_a_scope_is_what_was_started_from_there(procs: int) -> None:
 
 @pytest.mark.outside_help
 async def test_what_another_thread_starts_is_in_no_scope() -> None:
-    mark = _leak.scope()
     ch: Chan[int] = Chan()
-    thread = threading.Thread(target=gopark.go, args=(wait, ch))
+    begin = threading.Event()
+    # Begun before the scope: without the GIL a thread inherits the context of who starts it.
+    thread = threading.Thread(target=lambda: begin.wait() and gopark.go(wait, ch))
     thread.start()
+    mark = _leak.scope()
+    begin.set()
     gopark.cgo.call(thread.join)
     await wait_all_parked()
     assert len(await stacks()) == 1

@@ -171,10 +171,17 @@ def test_the_goroutines_of_others_are_no_leak_of_the_test(pytest_run: Run) -> No
         """
 import threading
 
-async def test_beside_another_thread():
+@pytest.fixture
+def other():
+    begin = threading.Event()
     ch = gopark.Chan()
-    thread = threading.Thread(target=gopark.go, args=(ch.recv,))
+    thread = threading.Thread(target=lambda: begin.wait() and gopark.go(ch.recv))
     thread.start()
+    yield begin, thread
+
+async def test_beside_another_thread(other):
+    begin, thread = other
+    begin.set()
     gopark.cgo.call(thread.join)
     async with gopark.sync.WaitGroup() as wg:
         wg.go(gopark.gosched)

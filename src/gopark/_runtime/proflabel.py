@@ -139,8 +139,13 @@ def labelsof(g: G) -> Labels:
     return contextvalue(g, _labels, ())
 
 
-def contextvalue(g: G, var: ContextVar[T], default: T) -> T:
-    """What a context variable has in a goroutine; `default` if that cannot be read now."""
+def contextvalue(g: G, var: ContextVar[T], default: T, unknown: T | None = None) -> T:
+    """What a context variable has in a goroutine.
+
+    `unknown` (`default` unless given) if it is on its way, so that it cannot be read now.
+    """
+    if unknown is None:
+        unknown = default
     ctx = _contextof(g)
     if ctx is None:  # that of a thread of Python's, which only it can read
         return var.get(default) if g is getg() else default
@@ -148,9 +153,9 @@ def contextvalue(g: G, var: ContextVar[T], default: T) -> T:
         return ctx.get(var, default)
     waiting = g.waiting
     if g.status is not GWAITING or waiting is None:
-        return default
+        return unknown
     found = waiting.frozen(g, lambda _: [ctx.get(var, default)])
-    return found[0] if found else default
+    return found[0] if found else unknown
 
 
 def _contextof(g: G) -> Context | None:

@@ -75,6 +75,7 @@ class _Seen(NamedTuple):
     functions: tuple[str, ...]  # innermost first
     creator: str
     g: G
+    last: bool  # the look that decides
 
 
 class Option:
@@ -235,8 +236,21 @@ def scope() -> object:
 
 
 def scoped(mark: object) -> Option:
-    """Look at the goroutines of one scope only."""
-    return Option("scoped(...)", lambda seen: contextvalue(seen.g, _scope, _scope) is not mark)
+    """Look at the goroutines of one scope only.
+
+    On a free-threaded build one that runs does not show its own: it may be of this scope until
+    the last look, and then counts as one that is not.
+    """
+
+    def ignores(seen: _Seen) -> bool:
+        found = contextvalue(seen.g, _scope, _NONE, _UNKNOWN)
+        return found is not mark and (seen.last or found is not _UNKNOWN)
+
+    return Option("scoped(...)", ignores)
+
+
+_NONE: Final = object()
+_UNKNOWN: Final = object()
 
 
 # --- looking -------------------------------------------------------------------------------------
@@ -320,11 +334,12 @@ async def _find(options: tuple[Option, ...]) -> LeakError | None:
         return None
     leakedgs()
     threads = threadstates()
-    stacks = tuple(text for g in unexpected(options) if (text := gtraceback(g, threads=threads)))
+    left = unexpected(options, last=True)
+    stacks = tuple(text for g in left if (text := gtraceback(g, threads=threads)))
     return LeakError(stacks) if stacks else None
 
 
-def unexpected(options: tuple[Option, ...]) -> list[G]:
+def unexpected(options: tuple[Option, ...], last: bool = False) -> list[G]:
     """Who is there and not expected, by number."""
     me = getg()
     others = [g for g in allgs.copy() if g is not me and g.status is not GDEAD]
@@ -334,7 +349,8 @@ def unexpected(options: tuple[Option, ...]) -> list[G]:
     for g in sorted(others, key=lambda g: g.goid):
         frames = gframes(g, g.status, threads=threads)
         creator = createdby(g).partition("created by ")[2].split(" in goroutine", 1)[0]
-        seen = _Seen(g.goid, tuple(frame[0] for frame in frames), creator.split("\n", 1)[0], g)
+        functions = tuple(frame[0] for frame in frames)
+        seen = _Seen(g.goid, functions, creator.split("\n", 1)[0], g, last)
         if not creator.startswith("gopark.signal.") and not any(judge(seen) for judge in judges):
             left.append(g)
     return left
