@@ -88,8 +88,9 @@ async def test_cpu_profile():
     assert p.kinds == [("samples", "count"), ("cpu", "nanoseconds")]
     assert (p.period_type, p.period) == (("cpu", "nanoseconds"), 10 * MS)
     for name, least in (("first", 200), ("second", 100), ("third", 100)):
-        used = p.total(f"test_cpu.{name}")
-        assert least * 0.7 <= used / MS <= least * 1.3
+        # Where one look comes late, the next goroutine on the thread has the time instead.
+        assert least * 0.4 <= p.total(f"test_cpu.{name}") / MS <= least * 2
+    assert 350 <= p.total("spin") / MS <= 430  # of each thread less than a period is left
     for sample in p.samples:
         assert sample.values[1] == sample.values[0] * 10 * MS
     (stack,) = {s.stack for s in p.samples if any(f.endswith(".third") for f in s.stack)}
@@ -340,7 +341,8 @@ Current thread 0x00000000000000ff (most recent call first):
 
 
 def test_a_dump_is_read():
-    assert parsed(DUMP) == {
+    assert parsed(DUMP, {0xFF}) == {0xFF: []}
+    assert parsed(DUMP, {0x7F44477FE6C0, 0xFF}) == {
         0x7F44477FE6C0: [Raw("/x/a b.py", 6, "<lambda>"), Raw("/x/ü€.py", 70, "meth")],
         0xFF: [],
     }

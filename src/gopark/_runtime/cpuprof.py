@@ -160,7 +160,7 @@ class Profiler:
 
     def _where(self, busy: list[Watched]) -> list[tuple[Watched, Key]]:
         """Where these threads are, and under which labels."""
-        stacks = currentframes()
+        stacks = currentframes({thread.ident for thread in busy})
         found: list[tuple[Watched, Key]] = []
         for thread in busy:
             m = thread.m
@@ -173,7 +173,7 @@ class Profiler:
         """The same where frames cannot be read."""
         assert self._dump is not None
         before = [running(thread.m) for thread in busy]
-        stacks = self._dump.take()
+        stacks = self._dump.take({thread.ident for thread in busy})
         found: list[tuple[Watched, Key]] = []
         for thread, (g, goid) in zip(busy, before, strict=True):
             if raws := stacks.get(thread.ident):

@@ -39,7 +39,7 @@ import random
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Container, Coroutine, Generator, Iterator
 from contextvars import Context
 from types import CodeType, FrameType, FunctionType
 from typing import Any, Final, ParamSpec, TypeVar
@@ -472,23 +472,28 @@ def callers(frame: FrameType | None) -> list[FrameType]:
 _FBACK: Final = itertools.repeat("f_back")
 
 
-def currentframes() -> dict[int, list[FrameType]]:
-    """The stack of every thread, by its identifier: `sys._current_frames()` and the callers.
+def currentframes(only: Container[int] | None = None) -> dict[int, list[FrameType]]:
+    """The stack of every thread, or of some, by identifier: `sys._current_frames()`, the callers.
 
     In CPython 3.11 a collection may start inside that function, run Python, and so give the
     GIL to a thread that is being started and waits for a lock which the function holds: both
     hang (python/cpython#106883). So there no collection starts meanwhile.
     """
     if sys.version_info >= (3, 12):
-        return {ident: callers(frame) for ident, frame in sys._current_frames().items()}
+        return _stacks(only)
     with _frameslock:
         enabled = gc.isenabled()
         gc.disable()
         try:
-            return {ident: callers(frame) for ident, frame in sys._current_frames().items()}
+            return _stacks(only)
         finally:
             if enabled:
                 gc.enable()
+
+
+def _stacks(only: Container[int] | None) -> dict[int, list[FrameType]]:
+    frames = sys._current_frames().items()
+    return {i: callers(frame) for i, frame in frames if only is None or i in only}
 
 
 def codeof(g: G) -> object:

@@ -17,7 +17,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from types import CodeType
 from typing import Any, Final, NamedTuple
 
@@ -50,27 +50,28 @@ class Dump:
     def __init__(self) -> None:
         self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed by `close`
 
-    def take(self) -> dict[int, list[Raw]]:
-        """The stack of every thread by its identifier, innermost frame first."""
+    def take(self, wanted: Container[int]) -> dict[int, list[Raw]]:
+        """The stacks of these threads by identifier, innermost frame first."""
         fd = self._file.fileno()
         os.lseek(fd, 0, os.SEEK_SET)
         os.ftruncate(fd, 0)
         faulthandler.dump_traceback(file=fd, all_threads=True)
         size = os.lseek(fd, 0, os.SEEK_CUR)
-        return parsed(os.pread(fd, size, 0).decode("ascii", "replace"))
+        return parsed(os.pread(fd, size, 0).decode("ascii", "replace"), wanted)
 
     def close(self) -> None:
         self._file.close()
 
 
-def parsed(text: str) -> dict[int, list[Raw]]:
+def parsed(text: str, wanted: Container[int]) -> dict[int, list[Raw]]:
     stacks: dict[int, list[Raw]] = {}
-    frames: list[Raw] = []
+    frames: list[Raw] | None = None
     for line in text.splitlines():
-        if m := _FRAME.fullmatch(line):
+        if m := _THREAD.match(line):
+            ident = int(m[1], 16)
+            frames = stacks.setdefault(ident, []) if ident in wanted else None
+        elif frames is not None and (m := _FRAME.fullmatch(line)):
             frames.append(Raw(_unescaped(m[1]), int(m[2]), _unescaped(m[3])))
-        elif m := _THREAD.match(line):
-            frames = stacks[int(m[1], 16)] = []
     return stacks
 
 

@@ -94,7 +94,8 @@ async def test_goroutine_switch():
     async def yields():
         end = time.thread_time() + 0.1
         while time.thread_time() < end:
-            for _ in range(50):
+            for _ in range(20):
+                sum(range(500))
                 await gopark.gosched()
         wg.done()
 
@@ -111,8 +112,7 @@ async def test_goroutine_switch():
         if "yields" in names:
             assert names[-2:] == ["yields", "outer"]
             assert len(names) <= 3  # of ours, what was called
-    assert taken.profile.total("gopark.schedule") > 0
-    assert taken.profile.total("outer") > 0
+    assert taken.profile.total() >= 100 * MS
 
 
 @pytest.mark.go("runtime/pprof", "TestLabelRace")
