@@ -196,6 +196,13 @@ def test_the_cost_of_a_search_for_leaks_is_printed() -> None:
     assert "longest moment" in done.stdout
 
 
+def test_the_cost_of_a_trace_is_printed() -> None:
+    done = _run("-m", "benchmarks.trace_overhead", "--rounds", "2", "-n", "100")
+    assert done.returncode == 0, done.stderr
+    assert "median of pairs" in done.stdout
+    assert "bytes for each run of a goroutine" in done.stdout
+
+
 def test_each_requirement_of_the_extras_is_installed_by_itself() -> None:
     found = install.requirements()
     assert {name for _, name in PEERS.values() if name} <= {
