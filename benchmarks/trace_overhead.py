@@ -80,7 +80,8 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=20_000, help="round trips in one measurement")
     parser.add_argument("--pending", action="store_true", help="with a timer pending")
     options = parser.parse_args()
-    off, on = [], []
+    off: list[float] = []
+    on: list[float] = []
     for i in range(options.rounds):
         for traced in (False, True) if i % 2 else (True, False):
             (on if traced else off).append(measure(options.n, traced, options.pending))
