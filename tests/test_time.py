@@ -346,7 +346,14 @@ def double(a, b):
         (Device().plainly, (), "missing a required argument: 'n'"),
         (Device().later, (1, 2), "too many positional"),
         (partial(double, 1), (), "missing a required argument: 'b'"),
-        ((i for i in ()).__next__, (1,), "takes no arguments|too many|expected 0"),
+        pytest.param(
+            "".upper,
+            (1,),
+            "too many positional",
+            marks=pytest.mark.skipif(
+                not "".upper.__text_signature__, reason="a Python built without docstrings"
+            ),
+        ),
     ],
 )
 async def test_a_call_that_cannot_be_made_is_refused_at_once(fn, args, match):

@@ -205,7 +205,7 @@ class Both:
             assert calls == (["called"] if node.ended is not None else [])
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(operations=st.lists(operation, max_size=40))
 def test_trees_end_as_the_model_says(operations):
     async def main():

@@ -151,7 +151,7 @@ async def test_one_that_comes_while_the_helper_of_another_is_ending_is_not_lost(
         if left:
             left.pop()
             os.kill(os.getpid(), signal.SIGINT)
-            assert wait_until(lambda: signal_unix._state.pending or len(caught) == 2)
+            assert wait_until(lambda: signal_unix._state.owed or len(caught) == 2)
 
     async def first():
         await gopark.testing.wait_all_parked()

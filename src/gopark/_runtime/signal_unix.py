@@ -5,9 +5,11 @@ too, where a lock may be held. So it raises only where the innermost code is the
 (`_interruptible`); else it leaves the work to a helper thread that lives until it is done:
   main is parked          take it off its wait queue and wake it with KeyboardInterrupt
   main runs on M0         send SIGURG (see below) until that meets user code
-  main runs elsewhere     an asynchronous exception for that thread, if user code is innermost
+  main runs elsewhere     an asynchronous exception for that thread, if user code is innermost;
+                          without a GIL the thread looks itself, at each line: see linewatch.py
   main is about to run    look again in a moment
-One Ctrl-C is one KeyboardInterrupt in main.
+One Ctrl-C is one KeyboardInterrupt in main: who raises it has taken the entry of `_state.owed`.
+Relies on: append and pop of a deque are atomic.
 
 When a program ends while M0 is in user code (a fatal error, main done on another thread),
 the same means bring M0 home. If that fails for GRACE seconds after a fatal error, M0 is in
@@ -43,6 +45,7 @@ from typing import Any, Final
 from gopark._runtime import cgocall, lockedm
 from gopark._runtime.deadlock import outside
 from gopark._runtime.errors import ProgramEnded
+from gopark._runtime.linewatch import LineWatch, needed
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.panic import doors, endsched
 from gopark._runtime.runq import ready
@@ -81,7 +84,7 @@ class _State:
 
     def __init__(self) -> None:
         self.lock = mklock(Rank.SIGNAL)
-        self.pending = False  # a KeyboardInterrupt is owed to main; cleared by who raises it
+        self.owed: deque[None] = deque(maxlen=1)  # to main, a KeyboardInterrupt
         self.helper: deque[None] = deque((None,))  # taken while a helper is at it
         self.sent = self.seen = 0  # the last SIGURG of ours, and the last that was met
         self.busy = False  # errands are being run; main thread only
@@ -105,7 +108,7 @@ atfork: Final[list[Callable[[], Callable[[], None]]]] = []  # the second half is
 
 def initsig(sched: Sched) -> Callable[[], None]:
     """Install the handlers, on the main thread; returns what undoes it."""
-    _state.pending = False
+    _state.owed.clear()
     if threading.current_thread() is not threading.main_thread():
         return _nothing
     before = []
@@ -293,7 +296,8 @@ def _sigurg(signum: int, frame: FrameType | None) -> None:
 
 def _sigint(signum: int, frame: FrameType | None) -> None:
     """On the main thread, between any two lines: take no lock of ours."""
-    _state.pending = current() is not None
+    if current() is not None:
+        _state.owed.append(None)
     _attend(frame)
 
 
@@ -303,14 +307,37 @@ def _attend(frame: FrameType | None) -> None:
     if sched is None:
         _athome(frame)
         return
-    if not _state.pending:
+    if not _state.owed:
         return
     m0 = sched.m0
     g = None if m0 is None else m0.curg
-    if g is not None and g is sched.main and _interruptible(frame, g):
-        _state.pending = False
+    if g is not None and g is sched.main and _interruptible(frame, g) and _take():
         raise KeyboardInterrupt
     _help()
+
+
+def _take() -> bool:
+    """Main is owed an exception, and now it is for the caller to raise."""
+    try:
+        _state.owed.pop()
+    except IndexError:
+        return False
+    return True
+
+
+def _atline(frame: FrameType) -> None:
+    """The calling thread is about to run a line: as `_attend`, on any thread and for that one."""
+    m = tls.m
+    if m is None or m.sched is None or (g := m.curg) is None or g.status is not GRUNNING:
+        return
+    if m.sched.ended:
+        if m is m.sched.m0:
+            _athome(frame)
+    elif g is m.sched.main and _state.owed and _interruptible(frame, g) and _take():
+        raise KeyboardInterrupt
+
+
+_lines: Final = LineWatch(_atline)
 
 
 def _athome(frame: FrameType | None) -> None:
@@ -344,8 +371,8 @@ def _help() -> None:
 
     A Ctrl-C that finds a helper there leaves the work to that one, which may just have ended it:
       the handler                         the helper
-      1. sets `pending`                   1. gives `helper` back
-      2. takes `helper`, or it is gone    2. looks at `pending`, and takes `helper` again
+      1. appends to `owed`                1. gives `helper` back
+      2. takes `helper`, or it is gone    2. looks at `owed`, and takes `helper` again
     Relies on: pop and append of a deque are atomic.
     """
     state = _state
@@ -368,7 +395,7 @@ def _helper(state: _State) -> None:
         finally:
             state.helper.append(None)
         sched = current()
-        if not state.pending or sched is None or sched.ended:
+        if not state.owed or sched is None or sched.ended:
             return
         try:
             state.helper.pop()
@@ -378,24 +405,27 @@ def _helper(state: _State) -> None:
 
 def _interrupt(sched: Sched) -> None:
     """Get a KeyboardInterrupt into main."""
-    while _state.pending and not sched.ended:
-        g = sched.main
-        if g is None or sched.main_goexited:
-            sched.exc = KeyboardInterrupt()
-            endsched(sched)
-        elif g.status is GWAITING:
-            _wakewith(g, KeyboardInterrupt())
-        elif g.status in (GRUNNING, GSYSCALL) and g.m is not None:
-            _poke(g.m, sched, KeyboardInterrupt)
-        time.sleep(_PAUSE)
+    with _Poker(sched, KeyboardInterrupt) as poker:
+        while _state.owed and not sched.ended:
+            g = sched.main
+            if g is None or sched.main_goexited:
+                sched.exc = KeyboardInterrupt()
+                endsched(sched)
+            elif g.status is GWAITING:
+                _wakewith(g, KeyboardInterrupt())
+            elif g.status in (GRUNNING, GSYSCALL) and g.m is not None:
+                poker.poke(g.m)
+            time.sleep(_PAUSE)
 
 
 def _wakewith(g: G, exc: BaseException) -> None:
     """Wake a parked G with an exception instead of what it waits for."""
     waiting = g.waiting
-    if waiting is None or not waiting.unwait(g):
+    if waiting is None or not _take():
         return
-    _state.pending = False
+    if not waiting.unwait(g):
+        _state.owed.append(None)
+        return
     if g.lockedm is not None:
         g.lockedm.exc = exc
     else:
@@ -422,22 +452,52 @@ class _Throw:
         return coro.throw(self.exc)
 
 
-def _poke(m: M, sched: Sched, exc: type[BaseException]) -> None:
-    """Interrupt user code that runs on `m`."""
-    with _state.lock:
-        signum = _ours()
-        if m is sched.m0 and _state.installed and signum:
-            # A real signal also ends a system call, so that time.sleep wakes up.
-            main = threading.main_thread().ident
-            if main is not None:
-                _state.sent = next(_sends)
-                signal.pthread_kill(main, signum)
+class _Poker:
+    """Interrupts user code on another thread than the caller's, which has looked that some runs.
+
+    Args:
+        sched: The program.
+        exc: What is to be raised.
+    """
+
+    def __init__(self, sched: Sched, exc: type[BaseException]) -> None:
+        self.sched = sched
+        self.exc = exc
+        self.watching = False
+
+    def __enter__(self) -> _Poker:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.watching:
+            _lines.off()
+
+    def poke(self, m: M) -> None:
+        """Once more, on `m`; it may be for nothing."""
+        with _state.lock:
+            signum = _ours()
+            if m is self.sched.m0 and _state.installed and signum:
+                # A real signal also ends a system call, so that time.sleep wakes up.
+                main = threading.main_thread().ident
+                if main is not None:
+                    _state.sent = next(_sends)
+                    signal.pthread_kill(main, signum)
+                return
+        if not needed():
+            self._send(m)
+        elif self.watching:
+            _lines.retry()
+        else:
+            self.watching = True
+            _lines.on()
+
+    def _send(self, m: M) -> None:
+        stack = currentframes().get(m.ident)
+        g = m.curg
+        if g is None or not stack or g.status is not GRUNNING or not _interruptible(stack[0], g):
             return
-    stack = currentframes().get(m.ident)
-    g = m.curg
-    if g is not None and stack and g.status is GRUNNING and _interruptible(stack[0], g):
-        _state.pending = False
-        _setasyncexc(m.ident, exc)
+        if self.exc is not KeyboardInterrupt or _take():
+            _setasyncexc(m.ident, self.exc)
 
 
 def _ours() -> int:
@@ -458,13 +518,14 @@ def bringhome(sched: Sched) -> None:
 
 def _home(sched: Sched) -> None:
     began = time.monotonic()
-    while (m0 := sched.m0) is not None and (g := m0.curg) is not None:
-        waited = time.monotonic() - began
-        if waited > _PATIENCE and g.status is not GWAITING:
-            _poke(m0, sched, ProgramEnded)
-        if waited > GRACE and sched.fatal is not None:
-            os._exit(2)
-        time.sleep(_PAUSE * 5)
+    with _Poker(sched, ProgramEnded) as poker:
+        while (m0 := sched.m0) is not None and (g := m0.curg) is not None:
+            waited = time.monotonic() - began
+            if waited > _PATIENCE and g.status is not GWAITING:
+                poker.poke(m0)
+            if waited > GRACE and sched.fatal is not None:
+                os._exit(2)
+            time.sleep(_PAUSE * 5)
 
 
 def forget() -> None:
@@ -472,6 +533,8 @@ def forget() -> None:
     global _state
     putback = _state.putback
     _state = _State()
+    _lines.lock = mklock(Rank.SIGNAL)
+    _lines.end()
     _errands.clear()
     finish = [clean() for clean in atfork]
     putback()

@@ -60,12 +60,13 @@ def gosched() -> Generator[Command, None, None]:
 
     Example:
         >>> async def main():
-        ...     gopark.go(print, "first")
-        ...     await gopark.gosched()
-        ...     print("second")
+        ...     ready = []
+        ...     gopark.go(ready.append, "now")
+        ...     while not ready:
+        ...         await gopark.gosched()
+        ...     print(ready)
         >>> gopark.run(main)
-        first
-        second
+        ['now']
 
     Go: runtime.Gosched.
     """

@@ -42,15 +42,13 @@ class WaitGroup:
 
     Example:
         >>> async def main():
+        ...     fetched = []
         ...     async with gopark.sync.WaitGroup() as wg:
         ...         for n in range(3):
-        ...             wg.go(print, "fetched", n)
-        ...     print("all done")
+        ...             wg.go(fetched.append, n)
+        ...     print("all done:", sorted(fetched))
         >>> gopark.run(main)
-        fetched 2
-        fetched 0
-        fetched 1
-        all done
+        all done: [0, 1, 2]
 
     Go: sync.WaitGroup.
     """

@@ -131,6 +131,7 @@ def test_cgo_external_thread_sigprof(run, samples, cthread, libc):
 def test_sigprof(lib, samples):
     """Started and stopped around C that is busy for longer than a few ticks."""
     threading.Thread(target=lib.burn, args=(30,)).start()
+    samples.clear()  # of what starting it took
     lib.burn(30)
     assert samples
     assert samples[0][0] == "test_sigprof"

@@ -243,7 +243,7 @@ def test_panic_defer_fatal():
     """A fatal error strikes in a `finally` block that an exception has led to."""
     fatal(
         "panicDeferFatal",
-        "panic: ZeroDivisionError: integer division or modulo by zero\n"
+        "panic: ZeroDivisionError: nothing to divide by\n"
         "\tfatal error: sync: unlock of unlocked mutex",
     )
 
@@ -252,7 +252,7 @@ def test_panic_defer_fatal():
 def test_panic_doublie_defer_fatal():
     fatal(
         "panicDoublieDeferFatal",
-        "panic: ZeroDivisionError: integer division or modulo by zero [recovered, repanicked]\n"
+        "panic: ZeroDivisionError: nothing to divide by [recovered, repanicked]\n"
         "\tfatal error: sync: unlock of unlocked mutex",
     )
 

@@ -6,6 +6,7 @@ Go: testprog/deadlock.go, crash.go, panicrace.go.
 """
 
 import gc
+import itertools
 from collections.abc import Callable
 
 import gopark
@@ -346,7 +347,7 @@ async def go_nil_in_goroutine() -> None:
 async def panic_defer_fatal() -> None:
     mu = gopark.sync.Mutex()
     try:
-        _ = 1 // 0
+        raise ZeroDivisionError("nothing to divide by")
     finally:
         mu.unlock()
 
@@ -356,7 +357,7 @@ async def panic_doublie_defer_fatal() -> None:
     mu = gopark.sync.Mutex()
     try:
         try:
-            _ = 1 // 0
+            raise ZeroDivisionError("nothing to divide by")
         except ZeroDivisionError as error:
             raise error
     finally:
@@ -391,7 +392,7 @@ async def concurrent_map_iterate_write() -> None:
     numbers = {0: 0}
 
     async def writes() -> None:
-        for n in range(1, 100):
+        for n in itertools.count(1):  # the other may not have begun
             numbers[n] = n
             await gopark.gosched()
 
