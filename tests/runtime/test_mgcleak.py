@@ -312,6 +312,23 @@ async def test_a_listener_for_signals_is_no_leak() -> None:
     assert await reasons() == []
 
 
+async def test_a_select_that_is_over_keeps_nothing(procs: int) -> None:
+    """An M keeps the unlock function of the last wait it saw, and that one the channels."""
+
+    async def choose(stop: Chan[None], ch: Chan[int]) -> None:
+        await select(recv(stop), recv(ch))
+
+    stop: Chan[None] = Chan()
+    ch: Chan[int] = Chan()
+    gopark.go(ch.recv)
+    await wait_all_parked()
+    gopark.go(choose, stop, ch)
+    del ch
+    assert await reasons() == []
+    stop.close()
+    assert await reasons() == ["chan receive"]
+
+
 async def test_a_weak_reference_counts_as_one() -> None:
     """Who has it may make a strong one of it at any time."""
     ch: Chan[int] = Chan()

@@ -49,7 +49,7 @@ import sys
 import threading
 import time
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +59,6 @@ from types import (
     BuiltinFunctionType,
     CodeType,
     FunctionType,
-    MethodType,
     ModuleType,
 )
 from typing import Any, Final
@@ -125,13 +124,16 @@ def _wakers(waiter: Waiter | None) -> list[Any] | None:
     return None if waiter is None else waiter.wakers()
 
 
-def _closure(gs: list[G]) -> Objects:
-    """All that can be reached from these goroutines, up to what every module can reach."""
+def _closure(gs: list[G], ms: list[M]) -> Objects:
+    """All that can be reached from these goroutines, up to what every module can reach.
+
+    And from the unlock functions of Ms: that of a select which is long over has its channels.
+    """
     # By identity: the namespaces of modules are kept by somebody as long as this takes.
     outside = {id(vars(m)) for m in list(sys.modules.values()) if isinstance(m, ModuleType)}
     outside.update(id(getattr(g, "goglobals", None)) for g in gs)
     found: Objects = {}
-    front = _fresh(gc.get_referents(*gs), found, outside)
+    front = _fresh(gc.get_referents(*gs) + [m.waitunlockf for m in ms], found, outside)
     while front:
         front = _fresh(gc.get_referents(*front), found, outside)
     return found
@@ -220,13 +222,8 @@ def _asleep(waiter: Waiter | None, objects: Objects) -> bool:
 
 
 def _unused(unlockfs: list[Any], objects: Objects) -> dict[int, int]:
-    """References from the unlock functions that Ms have called, and keep till their next."""
-    spare: dict[int, int] = {}
-    for f in {id(f): f for f in unlockfs if type(f) is MethodType}.values():
-        i = id(f.__self__)
-        if i in objects and id(f) not in objects:
-            spare[i] = spare.get(i, 0) + 1
-    return spare
+    """References to the unlock functions that Ms have called, and keep till their next."""
+    return Counter(id(f) for f in unlockfs if id(f) in objects)
 
 
 def _weakly(objects: Objects) -> dict[int, int]:
@@ -279,10 +276,10 @@ def _collected() -> Iterator[None]:
 
 def _search() -> tuple[list[G], Objects]:
     """The goroutines that have leaked, and all objects that nobody but them can reach."""
-    gs = _suspects()
-    objects = _closure(gs)
     sched = current()
     ms = inuse() if sched is None else [*sched.allm, *inuse()]
+    gs = _suspects()
+    objects = _closure(gs, ms)
     exempt = {id(obj) for obj in _ofmain(sched)}
     passes = _PASSES if FREETHREADED else 1
     while passes and gs:
