@@ -176,10 +176,10 @@ class MultiRaft:
                 await self.send_event()
 
     async def send_event(self) -> None:
-        cases = [send(self.events, self.stopper.close), recv(self.stopper)]
-        if self.fixed:
-            cases.append(recv(self.callbacks))
-        index, callback, _ = await select(*cases)
+        callbacks = self.callbacks if self.fixed else None
+        index, callback, _ = await select(
+            send(self.events, self.stopper.close), recv(self.stopper), recv(callbacks)
+        )
         if index == 2:
             callback()
 

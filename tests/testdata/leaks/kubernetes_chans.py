@@ -210,13 +210,14 @@ def poller(interval: float, timeout: Chan[None], ended: Chan[None]) -> WaitFunc:
 @leaves("kubernetes70277.node [chan receive]")
 async def kubernetes70277(fixed: bool) -> None:
     async def node(poll: WaitFunc, ticked: Chan[None]) -> None:
+        stop: Chan[None] = Chan()
+        waited_with = stop
+
         def remember(done: Chan[None]) -> Chan[None]:
             nonlocal waited_with
             waited_with = done
             return poll(done)
 
-        stop: Chan[None] = Chan()
-        waited_with: Chan[None] = stop
         await wait_for(remember, stop, fixed)
         ticked.close()
         await waited_with.recv()

@@ -21,11 +21,11 @@ Program = Callable[[bool], Awaitable[None]]
 _leaves: dict[Program, list[str]] = {}
 
 
-def leaves(*leaks: str) -> Callable[[Program], Program]:
+def leaves(*names: str) -> Callable[[Program], Program]:
     """Decorator: the program leaves these goroutines: `Type.function [wait reason]`."""
 
     def decorate(program: Program) -> Program:
-        _leaves[program] = sorted(leaks)
+        _leaves[program] = sorted(names)
         return program
 
     return decorate
