@@ -399,6 +399,40 @@ async def test_many_searches_at_once() -> None:
     assert [await counts.recv() for _ in range(4)] == [1] * 4
 
 
+async def test_no_false_alarm_while_references_move(procs: int) -> None:
+    """The only way to some goroutines is a channel that is always on its way to somebody else."""
+    results: list[list[Leak]] = []
+    over: list[bool] = []
+
+    async def juggle(ring: Chan[Any]) -> None:
+        while not over:
+            ball = await ring.recv()
+            inner = ball.pop()  # now on this stack alone
+            await gopark.gosched()
+            await ring.send([inner])
+            del ball, inner
+
+    async def catch(ring: Chan[Any]) -> None:
+        ch: Chan[int] = Chan()
+        await ring.send([ch])
+        await ch.recv()
+
+    def search() -> None:
+        results.extend(leaks() for _ in range(10))
+        over.append(True)
+
+    ring: Chan[Any] = Chan(20)
+    for _ in range(10):
+        gopark.go(catch, ring)
+    async with WaitGroup() as wg:
+        wg.go(search)
+        for _ in range(4):
+            wg.go(juggle, ring)
+    assert results == [[]] * 10
+    while len(ring):
+        (await ring.recv()).pop().close()
+
+
 async def test_no_search_leaves_collection_off() -> None:
     assert gc.isenabled()
     leaks()
