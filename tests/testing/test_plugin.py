@@ -301,8 +301,19 @@ async def test_wrong(n):
 def test_mistakes_in_a_marker_fail_the_test(pytest_run: Run) -> None:
     result = pytest_run(
         """
+import functools
+
+def plain(fn):
+    @functools.wraps(fn)
+    def wrapped(): ...
+    return wrapped
+
 @pytest.mark.gopark
 def test_plain(): pass
+
+@pytest.mark.gopark
+@plain
+async def test_taken(): pass
 
 @pytest.mark.gopark(5)
 async def test_unnamed(): pass
@@ -314,10 +325,11 @@ async def test_unknown(): pass
 async def test_no_number(): pass
 """
     )
-    result.assert_outcomes(failed=4)
+    result.assert_outcomes(failed=5)
     result.stdout.fnmatch_lines(
         [
             "the marker gopark is for an `async def`",
+            "the marker gopark is for an `async def`, and something has made a plain *",
             "the marker gopark takes timeout, *, not an argument without a name",
             "the marker gopark takes timeout, *, not time",
             "timeout is a number of seconds, 0 for no limit, not 'x'",

@@ -38,6 +38,10 @@ from gopark.testing import _leak
 
 _MODES: Final = ("strict", "auto")
 _OTHERS: Final = ("anyio", "asyncio", "tornado", "trio", "twisted")  # markers of other plugins
+_TAKEN: Final = (
+    ", and something has made a plain function of this one; if it is pytest-asyncio in its auto "
+    "mode, say asyncio_mode = strict"
+)
 _LATE: Final = 5.0  # seconds that a program has to end in after its time was up
 _PROCS: Final = "gopark_procs"
 
@@ -129,7 +133,8 @@ def _settings(item: pytest.Function) -> _Settings | None:
         return None
     if not _isasync(item.obj):
         if mark is not None and mark in item.own_markers:
-            _wrong("the marker gopark is for an `async def`")
+            taken = inspect.iscoroutinefunction(inspect.unwrap(item.obj))
+            _wrong(f"the marker gopark is for an `async def`{_TAKEN if taken else ''}")
         return None
     given = dict(mark.kwargs) if mark is not None else {}
     unknown = given.keys() - {*_Settings._fields}
