@@ -8,7 +8,7 @@ import pytest
 
 import gopark
 import traces
-from gopark.trace import FlightRecorder
+from gopark.trace import FlightRecorder, _flight
 from harness import run_python
 
 
@@ -76,6 +76,35 @@ gopark.run(main)
     assert ended.status == 2
     assert ended.stderr.startswith("panic: ")
     assert "gopark: the trace could not be written: " in ended.stderr
+
+
+def test_what_is_too_old_is_not_written(run, monkeypatch):
+    """Also if the list that it is in has not been dropped. What is known from it still counts."""
+    monkeypatch.setattr(_flight, "_SLACK", 0.0)
+    out = io.BytesIO()
+
+    async def waiter(ch):
+        await ch.recv()
+
+    async def main():
+        recorder = FlightRecorder(min_age=0.05)
+        recorder.start()
+        gopark.trace.log(gopark.context.background(), "when", "early")
+        ch = gopark.Chan()
+        gopark.go(waiter, ch)
+        await gopark.time.sleep(0.06)
+        gopark.trace.log(gopark.context.background(), "when", "late")
+        recorder.write_to(out)
+        recorder.stop()
+        ch.close()
+        await gopark.testing.wait_all_parked()
+
+    run(main)
+    found = traces.read(out.getvalue())
+    assert found.logs() == [("when", "late")]
+    goid = found.goid("test_what_is_too_old_is_not_written.waiter")
+    assert found.waits(goid) == ["chan receive"]
+    assert not found.runs(goid)
 
 
 def test_what_was_there_before_it_began(run):

@@ -23,6 +23,7 @@ from gopark.trace._write import write
 __all__ = ("FlightRecorder", "atdeath")
 
 _ITEM: Final = 14  # bytes that an item takes, on average
+_SLACK: Final = 1.0  # seconds: what is older than that, beyond min_age, is not written
 _lock = threading.Lock()
 _now: FlightRecorder | None = None
 
@@ -61,6 +62,8 @@ class _Ring:
         if not before:  # as far back as it goes
             firsts = (items[0][1] for mid, items in lists if mid and items)
             began = max(began, min(firsts, default=began))
+        # A thread that has been idle for long may have a list from before that.
+        began = max(began, now.when - self.min_age - _SLACK)
         return Recorded(lambda: iter(lists), began, now.when, before, now.goroutines, now.running)
 
 
