@@ -105,6 +105,15 @@ def test_search_and_states_narrow_the_list(browser, url):
     assert browser.run("document.querySelector('[data-state=\"chan receive\"]').ariaPressed")
 
 
+def test_leaks_are_found_and_shown(browser, url):
+    browser.open(url)
+    browser.wait("document.querySelectorAll('.group').length >= 3")
+    browser.click("#leaks")
+    browser.wait("document.querySelector('#summary').textContent.startsWith('2 of 43 goroutines')")
+    browser.wait("document.querySelectorAll('.group').length === 1")
+    assert "sync.Mutex.Lock (leaked)" in browser.text(".group summary")
+
+
 def test_the_scheduler_is_drawn(browser, url):
     browser.open(url)
     browser.click("#tab-scheduler")

@@ -58,8 +58,7 @@ from gopark._runtime.runtime2 import (
     Waiter,
     allgs,
 )
-from gopark._runtime.selectgo import _Forever, _Selecting
-from gopark._runtime.sigqueue import _Signal
+from gopark._runtime.selectgo import _Selecting
 from gopark._runtime.timer import Timer, Timers
 
 __all__ = ("graph", "waitson")
@@ -77,10 +76,6 @@ _IGNORED: Final = frozenset(
         *(CodeType, type, ModuleType, Command, G, M, P, Sched, Status, Timer, Timers),
     }
 )
-
-
-# Who waits on these waits for the time, for a signal, or for nothing at all.
-_ALONE: Final = (Timer, _Forever, _Signal)
 
 
 class _Thing:
@@ -173,7 +168,9 @@ def _waiters(g: G) -> list[Waiter]:
     waiting = g.waiting if g.status is GWAITING else None
     if isinstance(waiting, _Selecting):
         return list(waiting.chans)
-    return [] if waiting is None or isinstance(waiting, _ALONE) else [waiting]
+    if isinstance(waiting, Chan):
+        return [waiting]  # that of a timer, too
+    return [] if waiting is None else waiting.wakers() or []
 
 
 def waitson(g: G) -> list[str]:

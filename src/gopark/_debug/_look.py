@@ -24,6 +24,7 @@ from types import CoroutineType, GeneratorType
 from typing import Any, Final, NamedTuple
 
 from gopark._debug._pacing import paced
+from gopark._runtime.mgcleak import count as leaks
 from gopark._runtime.runtime2 import FREETHREADED, GDEAD, GWAITING, G, allgs
 from gopark._runtime.snapshot import allms, mstate, pstate
 from gopark._runtime.startm import current
@@ -31,6 +32,7 @@ from gopark._runtime.traceback import (
     Frame,
     Stacks,
     coroframes,
+    doors,
     frameof,
     gframes,
     lineat,
@@ -168,7 +170,10 @@ class Look(NamedTuple):
 
 def what(g: G) -> str:
     """What a goroutine does, as dumps say it in brackets."""
-    return g.waitreason if g.status is GWAITING else g.status.name
+    if g.status is not GWAITING:
+        return g.status.name
+    leaked = doors.leaked is not None and leaks() and doors.leaked(g)
+    return f"{g.waitreason} (leaked)" if leaked else g.waitreason
 
 
 def look() -> Look:

@@ -317,6 +317,19 @@ function idButton(id, waited, detail) {
 byId("find").addEventListener("submit", (event) => { event.preventDefault(); changed({ q: byId("find").q.value }); });
 byId("find").q.addEventListener("input", () => { clearTimeout(view.typing); view.typing = setTimeout(() => changed({ q: byId("find").q.value }), 250); });
 byId("find").sort.addEventListener("change", () => changed({ sort: byId("find").sort.value }));
+byId("leaks").addEventListener("click", async (event) => {
+  event.target.disabled = true;
+  try {
+    // Who asks for this profile has them searched for; from then on states say "(leaked)".
+    const text = await (await fetch("../pprof/goroutineleak?debug=1")).text();
+    const found = Number(text.match(/total (\d+)/)?.[1] || 0);
+    event.target.textContent = found ? `${number(found)} leaked` : "No leaks found";
+    if (found) { byId("find").q.value = "(leaked)"; changed({ q: "(leaked)", state: "" }); }
+  } finally {
+    event.target.disabled = false;
+    setTimeout(() => { event.target.textContent = "Find leaks"; }, 5 * SECOND);
+  }
+});
 byId("more").addEventListener("click", () => changed({ limit: Math.min(500, view.limit * 2) }));
 
 // --- who waits for whom --------------------------------------------------------------------------
@@ -428,7 +441,7 @@ function pick(svg, id) {
 
 // --- begin ---------------------------------------------------------------------------------------
 
-for (const id of ["pause", "tiles", "tabs", "states", "groups"]) byId(id).hidden = false;
+for (const id of ["pause", "tiles", "tabs", "states", "groups", "leaks"]) byId(id).hidden = false;
 byId("plain").hidden = true;
 byId("pprof").textContent = `go tool pprof ${location.origin}/debug/pprof/profile?seconds=10`;
 view.q = byId("find").q.value;
