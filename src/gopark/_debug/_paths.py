@@ -146,7 +146,8 @@ def _index(query: Query, closing: threading.Event) -> Answer:
 
 _INDEX: Final = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>/debug/pprof/</title>
-<meta name="viewport" content="width=device-width"><link rel="stylesheet" href="../gopark/page.css">
+<meta name="viewport" content="width=device-width"><link rel="icon" href="../gopark/icon.svg">
+<link rel="stylesheet" href="../gopark/page.css">
 </head><body><main class="prose"><h1>/debug/pprof/</h1>
 <p>Profiles of this program, in the format of <code>go tool pprof</code>, or as text with
 <code>?debug=1</code>.</p>
