@@ -6,6 +6,7 @@ import os
 import random
 import sys
 import time
+from collections import deque
 
 import pytest
 
@@ -13,6 +14,9 @@ import gopark
 from gopark import Chan
 from gopark._runtime import gomaxprocs as module
 from gopark._runtime import runtime2
+from gopark._runtime.newproc import newg
+from gopark._runtime.runq import spread
+from gopark._runtime.runtime2 import P, goids, tls
 from gopark.testing import wait_all_parked
 
 PRINT = "import gopark; print(gopark.runtime.gomaxprocs())"
@@ -139,6 +143,29 @@ async def test_the_goroutine_that_shrinks_its_own_p_away_goes_on():
         gopark.go(gopark.gosched)
     gopark.go(shrinker)
     assert await done.recv() == "went on"
+
+
+def test_a_goroutine_in_hand_while_its_p_goes_away_is_not_left_on_it(run, wait_until):
+    """What a plain function readies is moved to where others take it, and just then..."""
+
+    def main():
+        ch, m = gopark.Chan(1), tls.m
+
+        class Next(deque):
+            def pop(self):
+                m.p = p.m = None  # as procresize has it, which finds the queues empty
+                return super().pop()
+
+        p = P(7, m.sched)
+        p.runnext = Next([newg(next(goids), None, ch.try_send, (1,), {}, sys._getframe())])
+        before, m.p, p.m = m.p, p, m
+        try:
+            spread(m, p)
+        finally:
+            m.p = before
+        assert wait_until(lambda: len(ch) == 1)
+
+    run(main)
 
 
 @pytest.mark.usefixtures("restored")

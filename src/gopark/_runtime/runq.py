@@ -102,6 +102,9 @@ def spread(m: M, p: P) -> None:
             p.runq.append(p.runnext.pop())
         except IndexError:
             pass
+        if m.p is not p:  # taken with one G of it in our hands, which no one has seen
+            strayed(p)
+            return
     if p.runq:
         wakep(p.sched)
 

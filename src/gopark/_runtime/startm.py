@@ -322,15 +322,14 @@ def acquirep(m: M, p: P | None = None) -> None:
         p, m.nextp = m.nextp, None
         if p is None:
             return
-    if gone(p):
-        p.m = None  # before it is drained: see strayed
-        hooks.drainp(p)
-        wakep(p.sched)
-        return
     p.schedtick += 1
     p.began = monotonic()
     p.m = m
     m.p = p
+    if gone(p):  # after that: either procresize sees that we have it, or we that it is gone
+        m.p = p.m = None  # before it is drained: see strayed
+        hooks.drainp(p)
+        wakep(p.sched)
 
 
 def minit(m: M) -> None:
