@@ -8,6 +8,7 @@ import time
 import weakref
 
 import gopark
+from gopark._debug._graph import graph
 from gopark._debug._look import counts, look, machines
 from gopark._debug._pacing import paced
 
@@ -210,3 +211,45 @@ def test_many_goroutines_are_looked_at_without_a_long_pause(run):
         ch.close()
 
     run(main, outside_help=True)
+
+
+def test_looking_while_everything_moves(run, procs):
+    """Goroutines start, wait in every way and end, while a thread looks at all of them."""
+    stop = threading.Event()
+    looks = []
+
+    async def worker(mu, ch, wg):
+        async with mu:
+            await gopark.gosched()
+        await ch.send(None)
+        await gopark.select(gopark.recv(gopark.Chan()), gopark.recv(gopark.time.after(0.001)))
+        wg.done()
+
+    def looker():
+        while not stop.is_set() or not looks:
+            found = look()
+            assert sum(map(len, found.groups)) == found.total
+            graph()
+            counts()
+            machines()
+            looks.append(found.total)
+
+    async def main():
+        until = time.monotonic() + 0.25
+        while time.monotonic() < until:
+            mu, ch, wg = gopark.sync.Mutex(), gopark.Chan(), gopark.sync.WaitGroup()
+            for _ in range(20):
+                wg.add(1)
+                gopark.go(worker, mu, ch, wg)
+            for _ in range(20):
+                await ch.recv()
+            await wg.wait()
+
+    thread = threading.Thread(target=looker)
+    thread.start()
+    try:
+        run(main, outside_help=True)
+    finally:
+        stop.set()
+        thread.join()
+    assert looks
