@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -17,8 +18,10 @@ def pytest_run(pytester: pytest.Pytester) -> Run:
 
     def run(tests: str, *args: str, alone: bool = False) -> pytest.RunResult:
         pytester.makepyfile("import pytest\nimport gopark\n\n" + tests)
-        # What else this environment has must not matter.
-        options = ("-p", "gopark.testing.plugin", "-p", "no:cacheprovider", "-p", "no:timeout")
+        # What else this environment has must not matter, nor whether it knows the plugin already.
+        options = ("-p", "no:cacheprovider", "-p", "no:timeout")
+        if not any(entry.name == "gopark" for entry in entry_points(group="pytest11")):
+            options += ("-p", "gopark.testing.plugin")
         if alone:
             return pytester.runpytest_subprocess(*options, *args)
         return pytester.runpytest_inprocess(*options, *args)

@@ -412,25 +412,24 @@ def _interrupt(sched: Sched) -> None:
                 sched.exc = KeyboardInterrupt()
                 endsched(sched)
             elif g.status is GWAITING:
-                _wakewith(g, KeyboardInterrupt())
+                if g.waiting is not None and _take() and not _wakewith(g, KeyboardInterrupt()):
+                    _state.owed.append(None)
             elif g.status in (GRUNNING, GSYSCALL) and g.m is not None:
                 poker.poke(g.m)
             time.sleep(_PAUSE)
 
 
-def _wakewith(g: G, exc: BaseException) -> None:
-    """Wake a parked G with an exception instead of what it waits for."""
+def _wakewith(g: G, exc: BaseException) -> bool:
+    """Wake a parked G with an exception instead of what it waits for; False: somebody else has."""
     waiting = g.waiting
-    if waiting is None or not _take():
-        return
-    if not waiting.unwait(g):
-        _state.owed.append(None)
-        return
+    if waiting is None or not waiting.unwait(g):
+        return False
     if g.lockedm is not None:
         g.lockedm.exc = exc
     else:
         g.step = _Throw(g, exc)
     ready(g)
+    return True
 
 
 class _Throw:
