@@ -8,8 +8,9 @@ import time
 import pytest
 
 import gopark
-from gopark import Chan, pprof
+from gopark import Chan, metrics, pprof, trace
 from gopark._runtime import chan, mprof, runq, sema
+from gopark._runtime import metrics as measured
 from gopark.runtime import set_block_profile_rate, set_mutex_profile_fraction
 from gopark.sync import Cond, Mutex, RWMutex, WaitGroup
 from gopark.testing import wait_all_parked
@@ -20,7 +21,11 @@ PLAIN = runq.ready, sema.Sema.dequeue, vars(mprof.G)["waitsince"]
 
 @pytest.fixture(autouse=True)
 def off():
-    """Whatever a test records is its own, and nothing is recorded after it."""
+    """Whatever a test records is its own, and nothing is recorded after it.
+
+    An earlier test may have read metrics, which are counted from then on.
+    """
+    measured._stop()
     for buckets in (mprof._blocks, mprof._mutexes):
         buckets.records()
         buckets.sums.clear()
@@ -407,3 +412,18 @@ def test_rates_are_integers_and_the_fraction_can_be_asked_for():
 
 def test_the_text_of_waits_begins_as_gos():
     assert text("block") == "--- contention:\ncycles/second=1000000000\n"
+
+
+async def test_waits_are_recorded_after_a_trace_beside_metrics():
+    """All three put something in the place of `ready`, and take it away in any order."""
+    metrics.read([metrics.Sample("/sched/latencies:seconds")])
+    trace.start(io.StringIO())
+    trace.stop()
+    set_block_profile_rate(1)
+    ch = Chan()
+    gopark.go(ends_after, 0, lambda: ch.try_send(None))
+    await ch.recv()
+    assert "test_waits_are_recorded_after_a_trace_beside_metrics" in text("block")
+    set_block_profile_rate(0)
+    measured._stop()
+    assert chan.ready is PLAIN[0]

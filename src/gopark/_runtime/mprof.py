@@ -309,10 +309,11 @@ def _swap() -> None:
     """Have waits timed and wake-ups seen while they are recorded; no line does so otherwise."""
     timed = bool(_waits.rate or _waits.fraction)
     setattr(G, "waitsince", _exactsince if timed else _plainsince)  # noqa: B010 - mypy knows a slot
-    old, new = (_plainready, _ready) if _waits.rate else (_ready, _plainready)
+    # In the place of the plain one metrics may have put theirs, or a trace the plain one again.
+    olds, new = (runq.standins, _ready) if _waits.rate else ({_ready}, _plainready)
     for name, module in list(sys.modules.items()):
         # Not its own: there is always a way to the plain one, for those who stand for others too.
-        if module is not runq and name.startswith("gopark.") and vars(module).get("ready") is old:
+        if module is not runq and name.startswith("gopark.") and vars(module).get("ready") in olds:
             setattr(module, "ready", new)  # noqa: B010 - nor what a module has
     setattr(Sema, "dequeue", _dequeue if _waits.fraction else _plaindequeue)  # noqa: B010
     if not _waits.fraction:

@@ -130,7 +130,7 @@ async def test_goroutine_profile_concurrency():
         await ch.recv()
 
     async def launches():
-        for i in range(150):
+        for i in range(30):
             pprof.set_goroutine_labels(labelled("i", str(i)))
             gopark.go(waits)
             await gopark.gosched()
