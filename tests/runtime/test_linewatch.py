@@ -10,7 +10,7 @@ import pytest
 from conftest import wait_until
 from gopark._runtime.linewatch import LineWatch, needed
 
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 12), reason="no sys.monitoring")
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 13), reason="always with the GIL")
 
 
 class Stop(Exception):
