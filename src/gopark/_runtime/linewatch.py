@@ -36,7 +36,7 @@ def needed() -> bool:
 
 
 def _events() -> tuple[int, int]:
-    """A loop that is one line runs no other; before 3.14 its jumps are no events, and it goes on."""
+    """A loop that is one line runs no other; before 3.14 its jumps are no events."""
     events: Any = sys.monitoring.events  # type: ignore[attr-defined, unused-ignore]
     return events.LINE, events.JUMP
 
