@@ -33,8 +33,11 @@ _USAGE = "gopark run FILE [ARG ...], or gopark run -m MODULE [ARG ...]"
 
 def run(args: list[str]) -> int:
     """The command; `args` is what follows `run`."""
-    if sys.stderr is not None and not faulthandler.is_enabled():
-        faulthandler.enable()
+    if not faulthandler.is_enabled():
+        try:
+            faulthandler.enable()
+        except (OSError, RuntimeError, ValueError):
+            pass  # stderr is no file
     try:
         module, source, code = _load(args)
         sys.modules["__main__"] = module
