@@ -73,6 +73,7 @@ from gopark._runtime.signal_unix import (
     runsonmain,
 )
 from gopark._runtime.sigwatch import endfork
+from gopark._runtime.sigwatch import handlers as watched
 from gopark._runtime.startm import current, handoffp, hooks, mysched, releasep
 
 __all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
@@ -125,6 +126,10 @@ class Sigqueue:
 
     def wanted(self, signum: int) -> bool:
         return any(signum in sigs for sigs in self.channels.values())
+
+    def received(self, signum: int) -> bool:
+        """Somebody listens, or has not been told yet of the last that came."""
+        return self.wanted(signum) or any(signum in sigs for _, sigs in self.stopping)
 
     # --- on the main thread; each may be broken off and begun again -------------------------
 
@@ -217,8 +222,13 @@ class Sigqueue:
         return False
 
     def forward(self, data: bytes) -> None:
-        """The wake-up descriptor that stood before ours gets its signals as well."""
-        if self.otherfd >= 0 and (data := data.translate(None, _MARK + _URGENT)):
+        """The wake-up descriptor that stood before ours gets its signals as well.
+
+        What our watch does by default, the report of a SIGQUIT, it must not do for a signal that
+        somebody gets: who that is may have stopped listening before it looks.
+        """
+        taken = bytes(n for n in watched if n not in OURS and self.received(n))
+        if self.otherfd >= 0 and (data := data.translate(None, _MARK + _URGENT + taken)):
             try:
                 os.write(self.otherfd, data)
             except OSError:
