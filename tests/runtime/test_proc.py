@@ -418,3 +418,31 @@ async def test_wait_all_parked_takes_a_sleeping_goroutine_for_parked():
     gopark.go(gopark.time.sleep, 1000)
     await wait_all_parked()
     assert "[sleep]" in gopark.runtime.stack(all=True)
+
+
+async def test_one_that_starts_the_next_as_it_ends_starves_nobody_while_others_compute():
+    """With Ms that compute without a P each slice is one step, and the next comes in in front."""
+    stop = []
+
+    def computes():
+        while not stop:
+            sum(range(100))
+
+    async def churns():
+        if not stop:
+            gopark.go(churns)
+
+    async def takes_turns(done):
+        for _ in range(30):
+            await gopark.gosched()
+        done.close()
+
+    done = gopark.Chan()
+    for _ in range(2):
+        gopark.go(computes)
+    while not startm.current().nhogs:
+        await gopark.gosched()
+    gopark.go(churns)
+    gopark.go(takes_turns, done)
+    await done.recv()
+    stop.append(True)

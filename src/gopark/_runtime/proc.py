@@ -379,7 +379,10 @@ def schedule(m: M) -> None:
                 break
         else:
             # The slice was over before it began: others first.
-            runq.appendleft(g) if sched.nhogs or sched.careful else runq.append(g)
+            # With hogs each slice is one step, and then not each time: one that starts the next as
+            # it ends would be the only one to run.
+            onestep = (sched.nhogs or sched.careful) and p.schedtick % SCHEDTICK
+            runq.appendleft(g) if onestep else runq.append(g)
         if m.p is not p:
             strayed(p)
 

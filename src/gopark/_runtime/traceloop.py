@@ -189,7 +189,10 @@ def _schedule(m: M) -> None:
         else:
             if log[-1] != 0:
                 log.append((READY, t, LAST, g.goid))
-            runq.appendleft(g) if sched.nhogs or sched.careful else runq.append(g)
+            # With hogs each slice is one step, and then not each time: one that starts the next as
+            # it ends would be the only one to run.
+            onestep = (sched.nhogs or sched.careful) and p.schedtick % SCHEDTICK
+            runq.appendleft(g) if onestep else runq.append(g)
         if m.p is not p:
             strayed(p)
 
