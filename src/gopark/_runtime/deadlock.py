@@ -2,10 +2,11 @@
 
 That is: every P is idle and every queue empty, no M runs a goroutine or is in C, no timer is
 set, no callback from C runs, no goroutine waits for a signal; and no help can come from
-outside: no live `cgo.callback` or `export` object, and no Python thread but gopark's own. A
+outside: no live `cgo.callback` or `export` object, no signal handler that the program has set with
+Python's own `signal`, and no Python thread but gopark's own. A
 program that has started a C library and waits for its first callback is not dead, and to end
 it would be the worst a runtime can do.
-`strict_deadlock()` says "no outside help will come" and leaves the last two questions out.
+`strict_deadlock()` says "no outside help will come" and leaves the last three questions out.
 
 A program with no main (the runtime started at first use) is never dead: the thread that
 used it is a Python thread of its own.
@@ -65,6 +66,7 @@ class _Outside:
     waiting: Callable[[], bool]  # a goroutine waits for a signal
     handed: Callable[[], int]  # counts on as signals are handed out; odd while one is
     interrupting: Callable[[], bool]  # a thread is about to interrupt main
+    mayhandle: Callable[[], bool]  # the program has set signal handlers of its own
 
 
 outside: Final = _Outside()
@@ -121,7 +123,7 @@ def checkdead(sched: Sched) -> str | None:
         sched.recheck = 0.05
         return None
     if not _strict:
-        if outside.nlive():
+        if outside.nlive() or outside.mayhandle():
             return None
         if _pythonthreads(sched):
             sched.recheck = 0.05 if last <= 0 else min(last * 2, 5.0)

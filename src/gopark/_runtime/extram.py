@@ -41,7 +41,7 @@ from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, Sched, casgstatus, extragoids, goids, tls
 from gopark._runtime.startm import hooks, minit
 
-__all__ = ("dropm", "extralen", "inuse", "needm", "resetctx", "threadexit")
+__all__ = ("dropm", "extralen", "getextra", "inuse", "needm", "resetctx", "threadexit")
 
 _lock = mklock(Rank.EXTRAM)
 _extra: list[M] = []
@@ -88,6 +88,20 @@ def one_new_extram() -> None:
 
 def needm(caller: FrameType | None) -> M:
     """Bind an extra M to the calling thread. `caller` is the frame that C entered, if C did."""
+    m = getextra()
+    if caller is not None and caller.f_back is None:
+        bindm(m)  # no Python below the callback: a thread made by C
+    elif isinstance(threading.current_thread(), threading._DummyThread):
+        _forgetdummy()
+        m.pinned = None  # Python below, but not Python's thread: given back after the call
+    else:
+        m.pinned = True
+        tls.__dict__["_owner"] = _Owner(m)  # held by the thread alone
+    return m
+
+
+def getextra() -> M:
+    """Take one off the list, for the calling thread. Go: getExtraM."""
     with _lock:
         if not _extra:
             one_new_extram()  # the first of the process
@@ -99,14 +113,6 @@ def needm(caller: FrameType | None) -> M:
     assert m.g is not None
     m.g.m = m
     tls.m = m
-    if caller is not None and caller.f_back is None:
-        bindm(m)  # no Python below the callback: a thread made by C
-    elif isinstance(threading.current_thread(), threading._DummyThread):
-        _forgetdummy()
-        m.pinned = None  # Python below, but not Python's thread: given back after the call
-    else:
-        m.pinned = True
-        tls.__dict__["_owner"] = _Owner(m)  # held by the thread alone
     return m
 
 

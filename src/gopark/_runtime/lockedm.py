@@ -37,6 +37,7 @@ from gopark._runtime.runtime2 import (
     casgstatus,
     tls,
 )
+from gopark._runtime.sigfwd import pending
 from gopark._runtime.startm import (
     acquirep,
     current,
@@ -257,6 +258,8 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
     it is on, so that it is on no queue when it runs, and has ProgramEnded raised in it.
     """
     while m.nextp is None:
+        if pending:
+            hooks.safepoint(m)
         if exiting and m.g is not None and m.ctx is None:
             m.park.sleep()  # a thread of Python's: it sleeps on until the interpreter is gone
         elif not sched.ended:

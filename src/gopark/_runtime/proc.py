@@ -48,6 +48,7 @@ from gopark._runtime.runtime2 import (
     codeof,
     tls,
 )
+from gopark._runtime.sigfwd import pending
 from gopark._runtime.startm import (
     SCHEDTICK,
     acquirep,
@@ -201,6 +202,8 @@ def findrunnable(m: M) -> G | None:
     sched = m.sched
     assert sched is not None
     while True:
+        if pending and m.m0:
+            hooks.safepoint(m)
         p = m.p
         if p is None or sched.ended:
             if not stopm(m):

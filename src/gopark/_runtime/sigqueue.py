@@ -63,6 +63,7 @@ from gopark._runtime.runtime2 import (
     goids,
     tls,
 )
+from gopark._runtime.sigfwd import ours, set_wakeup_fd
 from gopark._runtime.signal_unix import (
     SIGURG,
     Disposition,
@@ -74,7 +75,7 @@ from gopark._runtime.signal_unix import (
 )
 from gopark._runtime.sigwatch import endfork
 from gopark._runtime.sigwatch import handlers as watched
-from gopark._runtime.startm import current, handoffp, hooks, mysched, releasep
+from gopark._runtime.startm import current, handoffp, hooks, releasep
 
 __all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
 
@@ -177,16 +178,16 @@ class Sigqueue:
 
     def arm(self) -> None:
         """Have the pipe written to; again if somebody else has set a descriptor meanwhile."""
-        fd = signal.set_wakeup_fd(self.w, warn_on_full_buffer=False)
+        fd = set_wakeup_fd(self.w, warn_on_full_buffer=False)
         if fd != self.w:
             self.otherfd = fd
         self.armed = True
 
     def disarm(self) -> None:
         if self.armed:
-            fd = signal.set_wakeup_fd(self.otherfd)
+            fd = set_wakeup_fd(self.otherfd)
             if fd != self.w:
-                signal.set_wakeup_fd(fd)  # it was somebody else's by now
+                set_wakeup_fd(fd)  # it was somebody else's by now
 
     # --- the goroutine ---------------------------------------------------------------------
 
@@ -459,7 +460,8 @@ def running() -> Sigqueue | None:
 def queue(who: str) -> Sigqueue:
     """That of the program, which has to run on the main thread."""
     global _now
-    if mysched().ended:
+    m = tls.m
+    if m is not None and m.g is None and m.sched is not None and m.sched.ended:
         raise ProgramEnded
     if not runsonmain():
         raise RuntimeError(_elsewhere(who))
@@ -539,6 +541,7 @@ def handed() -> int:
     return 0 if q is None else q.handed
 
 
+ours.append(_caught)
 outside.waiting = waiting
 outside.handed = handed
 atend.append(_end)

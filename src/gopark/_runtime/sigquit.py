@@ -27,6 +27,7 @@ from types import FrameType
 from typing import Final
 
 from gopark._runtime import panic, remote, sigwatch
+from gopark._runtime.sigfwd import ours
 from gopark._runtime.signal_unix import atfork, chained
 from gopark._runtime.traceback import tracebackothers
 
@@ -123,6 +124,7 @@ def _forget() -> Callable[[], None]:
 
 
 atfork.append(_forget)
+ours += [_sigquit]
 if _SIGQUIT is not None:
     sigwatch.handlers[_SIGQUIT] = _heard
     sigwatch.handlers[signal.SIGURG] = remote.heard

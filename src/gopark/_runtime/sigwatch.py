@@ -10,7 +10,8 @@ holds no lock of the scheduler's and asks for none, so that it answers in a prog
 A second way leads to it, where something else has set a descriptor of its own meanwhile: the
 handlers in Python call `post`.
 
-Who had set a descriptor before gets what we get (`forward`); `gopark.signal` puts its own pipe in
+Who had set a descriptor before, or sets one meanwhile (`wakeupfd`), gets what we get (`_forward`);
+`gopark.signal` puts its own pipe in
 front of this one in the same way. A pipe that two processes share would tell the parent of the
 child's signals, so none is caught between a fork and the child's first steps.
 
@@ -26,8 +27,9 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from gopark._runtime.sigfwd import doors, set_wakeup_fd
 from gopark._runtime.signal_unix import atfork
 from gopark._runtime.startm import ourthreads, watchers
 
@@ -59,7 +61,7 @@ def arm() -> Callable[[], None]:
     watch = _watch
     if watch.w < 0 and not _begin(watch):
         return _nothing
-    fd = signal.set_wakeup_fd(watch.w, warn_on_full_buffer=False)
+    fd = set_wakeup_fd(watch.w, warn_on_full_buffer=False)
     if fd != watch.w:
         watch.otherfd = fd
     watch.armed = True
@@ -92,14 +94,30 @@ def _begin(watch: _Watch) -> bool:
 def _putback(watch: _Watch, settle: bool = True) -> None:
     """Have the descriptor that stood before, unless somebody has set another one meanwhile."""
     try:
-        fd = signal.set_wakeup_fd(watch.otherfd)
+        fd = set_wakeup_fd(watch.otherfd)
     except (OSError, ValueError):
-        fd = signal.set_wakeup_fd(-1)  # it is closed by now
+        fd = set_wakeup_fd(-1)  # it is closed by now
     if settle:
         _settle(watch)
     watch.otherfd = -1
     if fd != watch.w:
-        signal.set_wakeup_fd(fd)
+        set_wakeup_fd(fd)
+
+
+def wakeupfd(fd: int, options: dict[str, Any]) -> int:
+    """`signal.set_wakeup_fd` while a program runs: theirs is served behind ours.
+
+    So an event loop on the main thread, which sets one and takes it away as it comes and goes,
+    neither loses signals nor takes them from us.
+    """
+    watch = _watch
+    if not watch.armed or threading.current_thread() is not threading.main_thread():
+        return set_wakeup_fd(fd, **options)
+    if fd != -1 and os.get_blocking(fd):
+        raise ValueError(f"the fd {fd} is in blocking mode")
+    _settle(watch)
+    before, watch.otherfd = watch.otherfd, fd
+    return before
 
 
 def _settle(watch: _Watch) -> None:
@@ -188,5 +206,6 @@ def _forget() -> Callable[[], None]:
 
 
 atfork.append(_forget)
+doors.wakeupfd = wakeupfd
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=beginfork, after_in_parent=endfork)

@@ -96,6 +96,8 @@ class Hooks:
     sysmon: Callable[[], None]  # sysmon.py: start its thread
     updateprocs: Callable[[], None]  # gomaxprocs.py: follow the CPUs that there are
     recordframes: Callable[[M], None]  # traceback.py
+    initsig: Callable[[], bool]  # signal_unix.py: handlers run at safe points from here on
+    safepoint: Callable[[M], None]  # signal_unix.py: call those handlers that are pending
     minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
     throw: Callable[[BaseException], None]  # panic.py
     fatalerror: Callable[[str], NoReturn]  # panic.py
@@ -163,12 +165,15 @@ def newsched() -> Sched:
     global _current
     with _sched_lock:
         sched = _current
-        if sched is None or sched.ended:
-            sched = Sched(_gomaxprocs)
-            sched.timers = Timers(lambda s=sched: wakepoller(s))  # type: ignore[misc]
-            sched.now = monotonic()
-            _current = sched
-        return sched
+        if sched is not None and not sched.ended:
+            return sched
+        sched = Sched(_gomaxprocs)
+        sched.timers = Timers(lambda s=sched: wakepoller(s))  # type: ignore[misc]
+        sched.now = monotonic()
+        _current = sched
+    # Where nobody has called `run`, this is the first use: handlers must not come in amid it.
+    hooks.initsig()
+    return sched
 
 
 def setgomaxprocs(n: int) -> None:
@@ -383,7 +388,7 @@ def notesleep(m: M, timeout: float = -1) -> bool:
     On the main thread a signal may come between the interpreter's last look for one and the
     start of the wait, which then does not end. So that thread looks once more, soon.
     """
-    if m.m0 and not 0 <= timeout <= _SIGNALCHECK:
+    if (m.m0 or m.ident == threading.main_thread().ident) and not 0 <= timeout <= _SIGNALCHECK:
         if m.park.sleep(_SIGNALCHECK):
             return True
         timeout -= _SIGNALCHECK if timeout > 0 else 0
