@@ -290,7 +290,7 @@ def _onforeign(work: Callable[[], R]) -> R:
 
 def borrow(work: Callable[[], R]) -> R:
     """Run it as a goroutine of its own on an extra M, given back after. `tls.m` is the caller's
-    to keep: the thread may have an M already, which is in the scheduler or whose goroutine waits."""
+    to keep: the thread may have an M already, in the scheduler or with a goroutine that waits."""
     m = getextra()
     g = _enter(m)
     try:

@@ -52,6 +52,7 @@ from gopark._runtime.sigfwd import pending
 from gopark._runtime.startm import (
     SCHEDTICK,
     acquirep,
+    givelocked,
     givep,
     globwork,
     handoffp,
@@ -422,9 +423,8 @@ def startlockedm(m: M, g: G) -> None:
             p.runq.appendleft(g)
             other = midleget(sched, p)
         startm(sched, other, p)
-    else:
-        givep(lockedm, p)
-        lockedm.park.wakeup()
+    elif not givelocked(lockedm, p):
+        acquirep(m, p)
 
 
 hooks.mstart = mstart

@@ -40,6 +40,7 @@ from gopark._runtime import (
     lockedm,
     mfinal,
     panic,
+    preempt,
     proc,
     remote,
     runtime1,
@@ -156,9 +157,7 @@ def runs() -> int:
     return _runs
 
 
-def _program(
-    main: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]
-) -> Any:
+def _program(main: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
     global _runs
     coro = startable("run", main, args, kwargs)
     _runs += 1
@@ -480,5 +479,5 @@ hooks.abandon = abandon
 hooks.recordframes = recordframes
 drivers.add(lockedm.drive.__code__)
 internal.add(startm.newm.__code__)
-signal_unix.transparent.update((_keep.__code__, _callmain.__code__))
+preempt.transparent.update((_keep.__code__, _callmain.__code__))
 boundary.update((schedule.__code__, _plainmain.__code__, run.__code__, proc.mstart.__code__))

@@ -1,9 +1,10 @@
 """Python's own signal handlers: run where the innermost code is the user's, and nowhere else.
 
-Python calls a handler on the main thread between any two lines, in the midst of the runtime too. There
-a lock may be held, which the handler would wait for for ever; what it raises would leave the lock
-taken, and a goroutine on no queue. So while the runtime is at work on the main thread each handler of
-the program's own stands in a `Forward`, which asks first where that thread is (signal_unix.py):
+Python calls a handler on the main thread between any two lines, in the midst of the runtime too.
+There a lock may be held, which the handler would wait for for ever; what it raises would leave the
+lock taken, and a goroutine on no queue. So while the runtime is at work on the main thread each
+handler of the program's own stands in a `Forward`, which asks first where that thread is
+(signal_unix.py):
   in user code         the handler is called, as ever
   in the runtime       it is noted (`pending`), and called at the next safe point: in user code,
                        between two goroutines, or where that thread sleeps with no lock held
@@ -11,17 +12,18 @@ What it raises belongs to main: it is raised there, at its wait or its next line
 KeyboardInterrupt. Nothing of this costs anything while no signal comes.
 
 Handlers that are set meanwhile are caught at `signal.signal`: that function, `getsignal` and
-`set_wakeup_fd` are ours from `install` to `uninstall`. They do what they did, but that the program's
-handlers go into a `Forward` and come out of it, and that the descriptor which is woken stays ours,
-with theirs served behind it (sigwatch.py, `wakeupfd`): an asyncio loop sets and clears one as it
-comes and goes. Who has bound those functions to names of his own before is not caught; then a
-handler that comes in amid the runtime can still start goroutines, send, close and unlock: what it
-finds locked is done after it (latework.py).
+`set_wakeup_fd` are ours from `install` to `uninstall`. They do what they did, but that the
+program's handlers go into a `Forward` and come out of it, and that the descriptor which is woken
+stays ours, with theirs served behind it (sigwatch.py, `wakeupfd`): an asyncio loop sets and clears
+one as it comes and goes. Who has bound those functions to names of his own before is not caught;
+then a handler that comes in amid the runtime can still start goroutines, send, close and unlock:
+what it finds locked is done after it (latework.py).
 
 Invariants, on the main thread, which alone changes them:
   F1  installed  => no callable but `ours` and Forwards is in Python's table of handlers, but for
       what was set behind our back
-  F2  a handler is in `pending` at most once for each signal, as Python itself calls it once for many
+  F2  a handler is in `pending` at most once for each signal, as Python itself calls it once for
+  many
 
 Source: Go 1.27 runtime/signal_unix.go (sigfwdgo), preempt.go (isAsyncSafePoint). Tests:
 tests/runtime/test_sigfwd.py
@@ -32,7 +34,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from _signal import getsignal as handlerof  # without the detour of an enumeration
+from _signal import getsignal as handlerof  # type: ignore[import-not-found]  # no enumeration
 from collections import deque
 from collections.abc import Callable
 from types import FrameType
@@ -43,6 +45,7 @@ __all__ = (
     "Forward",
     "doors",
     "getsignal",
+    "handlerof",
     "install",
     "installed",
     "nforwards",

@@ -1,11 +1,11 @@
 """Ctrl-C, handlers of the program's own, and bringing the thread that called `run` back to it.
 
-A Python signal handler runs on the main thread between any two lines, inside the runtime
-too, where a lock may be held. So nothing of the program's is called, and nothing raised, but where
-the innermost code is the user's (`_interruptible`). What cannot be done at once is noted, a handler
-that is to be called in `pending` (sigfwd.py), an exception for main in `_state.owed`, and a helper
-thread that lives until it is done sees to it:
-  a handler to be called  send SIGURG (see below) until that meets user code; and the main thread
+A Python signal handler runs on the main thread between any two lines, inside the runtime too, where
+a lock may be held. So nothing of the program's is called, and nothing raised, but where the
+innermost code is the user's (`interruptible`, in preempt.py). What cannot be done at once is noted,
+a handler that is to be called in `pending` (sigfwd.py), an exception for main in `_state.owed`, and
+a helper thread that lives until it is done sees to it:
+  a handler to be called  send SIGURG (errand.py) until that meets user code; and the main thread
                           looks by itself between two goroutines, and when it wakes (`safepoint`)
   main is parked          take it off its wait queue and wake it with the exception
   main runs on M0         send SIGURG until that meets user code
@@ -25,12 +25,6 @@ When a program ends while M0 is in user code (a fatal error, main done on anothe
 the same means bring M0 home. If that fails for GRACE seconds after a fatal error, M0 is in
 C that cannot be interrupted, and the process exits with status 2, as Go's would at once.
 
-SIGURG is how other threads reach the main thread, wherever that is: asleep on a lock, in user
-code, in C that a signal interrupts. It is the signal that Go uses to preempt, and by default
-it does nothing. Its handler looks whether an exception is owed to M0, and runs errands: what
-only the main thread may do, on behalf of one that waits for it (`onmain`). A handler of the
-program's own that stood before `run` is called for those that others have sent.
-
 Locks: `_state.lock`, rank SIGNAL, guards `installed`; never taken by a handler.
 Source: Go 1.27 runtime/signal_unix.go, preempt.go (isAsyncSafePoint); Ctrl-C has none, it ends Go's
 process. Tests: tests/runtime/test_signal_unix.py
@@ -39,25 +33,23 @@ process. Tests: tests/runtime/test_signal_unix.py
 from __future__ import annotations
 
 import _thread
-import ctypes
-import itertools
-import opcode
 import os
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Final
 
-from gopark._runtime import cgocall, extram, lockedm, sigfwd
+from gopark._runtime import cgocall, errand, extram, sigfwd
 from gopark._runtime.deadlock import outside
+from gopark._runtime.errand import SIGURG, chained, reachable, sendurg, sigurg
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.linewatch import LineWatch, needed
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.panic import doors, endsched
-from gopark._runtime.runq import ready
+from gopark._runtime.preempt import interrupt, interruptible, wakewith
 from gopark._runtime.runtime2 import (
     GRUNNING,
     GSYSCALL,
@@ -77,17 +69,12 @@ from gopark._runtime.sigfwd import (
     setsignal,
 )
 from gopark._runtime.startm import current, handoffp, hooks, releasep
-from gopark._runtime.traceback import boundary, callback_entry, hidden
 
 __all__ = (
-    "SIGURG",
-    "Disposition",
     "atend",
     "atfork",
-    "chained",
     "endsig",
     "initsig",
-    "onmain",
     "resume",
     "runsonmain",
 )
@@ -95,16 +82,6 @@ __all__ = (
 GRACE: Final = 1.0  # seconds
 _PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
 _PAUSE: Final = 0.001
-SIGURG: Final[int] = getattr(signal, "SIGURG", 0)  # 0: this system has none
-
-# Frames of ours that user code may be called from, and an exception may pass through.
-transparent: Final[set[CodeType]] = {
-    lockedm.block.__code__,
-    lockedm.drive.__code__,
-    cgocall.call.__code__,
-}  # and rt0._keep
-_setasyncexc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
-_setasyncexc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 
 class _State:
@@ -114,15 +91,11 @@ class _State:
         self.lock = mklock(Rank.SIGNAL)
         self.owed: deque[BaseException] = deque()  # to main
         self.helper: deque[None] = deque((None,))  # taken while a helper is at it
-        self.sent = self.seen = 0  # the last SIGURG of ours, and the last that was met
-        self.busy = False  # errands are being run; main thread only
         self.installed = False  # SIGURG is ours: a program runs on the main thread
         self.before: list[Disposition] = []  # of SIGINT and SIGURG; main thread only
 
 
 _state = _State()
-
-_sends: Final = itertools.count(1)
 
 # What else ends with a program, while errands are still run, and in the child of a fork; both
 # on the main thread. Set by sigqueue.py.
@@ -142,18 +115,24 @@ def initsig() -> bool:
         if handlerof(signal.SIGINT) is signal.default_int_handler:
             _state.before.append(Disposition(signal.SIGINT))
             setsignal(signal.SIGINT, _sigint)
-        if SIGURG and handlerof(SIGURG) is not _sigurg:
+        if SIGURG and handlerof(SIGURG) is not sigurg:
             before = Disposition(SIGURG)
             _state.before.append(before)
             if callable(before.python):
                 chained.append(Forward(before.python))
-            setsignal(SIGURG, _sigurg)
+            setsignal(SIGURG, sigurg)
         sigfwd.install()
         _state.installed = True
     except BaseException:  # a handler of the program's own, which had no Forward yet
         _putback()
         raise
     return True
+
+
+def runsonmain() -> bool:
+    """A program runs on the main thread, so that errands are run."""
+    sched = current()
+    return _state.installed and sched is not None and sched.main is not None
 
 
 def ending(forgive: bool = False) -> None:
@@ -219,111 +198,9 @@ def _putbackours() -> None:
     chained.clear()
     before = _state.before
     while before:
-        if handlerof(before[-1].signum) in (_sigint, _sigurg) or before[-1].restoring:
+        if handlerof(before[-1].signum) in (_sigint, sigurg) or before[-1].restoring:
             before[-1].restore()
         before.pop()
-
-
-# --- errands: what only the main thread may do ---------------------------------------------
-
-
-class _Errand:
-    """Done, from the start again, until it comes to its end: a handler of the program's own may
-    raise anywhere in it, and that is for main."""
-
-    __slots__ = ("done", "finished", "work")
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        self.work = work
-        self.finished = False
-        self.done = _thread.allocate_lock()
-        self.done.acquire()
-
-
-_errands: deque[_Errand] = deque()
-# Who gets a SIGURG that is not of ours: the handler that stood before `run`, and sigqueue.py. Two
-# that come at once are one to the kernel, so that one of others may get lost beside one of ours.
-chained: Final[list[Callable[[int, FrameType | None], object]]] = []
-_RESEND: Final = 0.05  # seconds; a signal may come in the instant before the main thread waits
-
-
-def reachable() -> bool:
-    """The main thread can be sent a signal whose handler runs errands."""
-    return SIGURG != 0 and handlerof(SIGURG) is _sigurg
-
-
-def runsonmain() -> bool:
-    """A program runs on the main thread, so that errands are run."""
-    sched = current()
-    return _state.installed and sched is not None and sched.main is not None
-
-
-def onmain(work: Callable[[], None]) -> None:
-    """Have the main thread do something between two lines of whatever it runs, and wait for it.
-
-    `work` takes no lock, for the main thread may hold it, and may be begun several times. May
-    be called without a P.
-    """
-    main = threading.main_thread().ident
-    if _thread.get_ident() == main or main is None:
-        _flush()
-        work()
-        return
-    if not reachable():
-        raise RuntimeError(
-            "this thread reaches the main thread by SIGURG, and cannot: the program has set a "
-            "handler for it while gopark.run is active (set it before run, or use another "
-            "signal), or the system has none (call this on the main thread)"
-        )
-    errand = _Errand(work)
-    _errands.append(errand)
-    pause = 0.001
-    while True:
-        _state.sent = next(_sends)
-        signal.pthread_kill(main, SIGURG)
-        if errand.done.acquire(timeout=pause):
-            return
-        pause = min(pause * 2, _RESEND)
-
-
-def _flush() -> None:
-    """Run the handlers of all signals that have come.
-
-    Python runs them in the order of their numbers, and looks up each only when its turn comes.
-    If one is called just now, those of higher numbers are still to come, and were they taken
-    out meanwhile, Python would report signals that it cannot serve. A new signal starts a round
-    of its own, which serves them all.
-    """
-    if not reachable():
-        return
-    _state.sent = next(_sends)
-    _thread.interrupt_main(signal.SIGURG)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ())  # looks for signals
-
-
-def _sigurg(signum: int, frame: FrameType | None) -> None:
-    """On the main thread, between any two lines: take no lock of ours."""
-    ours = _state.seen != _state.sent
-    _state.seen = _state.sent
-    if _state.busy:
-        return  # inside an errand; who waits for the next one will send another signal
-    try:
-        _state.busy = True
-        while _errands:
-            errand = _errands[0]
-            if not errand.finished:
-                _flush()
-                errand.work()
-                errand.finished = True
-            if errand.done.locked():
-                errand.done.release()
-            _errands.popleft()
-    finally:
-        _state.busy = False
-    if not ours:
-        for handler in chained:
-            handler(signum, frame)
-    _attend(frame)
 
 
 # --- handlers --------------------------------------------------------------------------------
@@ -353,7 +230,7 @@ def _attend(frame: FrameType | None) -> None:
     if not pending and not _state.owed:
         return
     g = None if m is None else m.curg
-    if not _interruptible(frame, g):
+    if not interruptible(frame, g):
         if pending and m is not None:
             m.park.wakeup()  # if it sleeps there: see safepoint
         _help()
@@ -427,7 +304,7 @@ def _atline(frame: FrameType) -> None:
     if m.sched.ended:
         if m is m.sched.m0:
             _athome(frame)
-    elif g is m.sched.main and _state.owed and _interruptible(frame, g):
+    elif g is m.sched.main and _state.owed and interruptible(frame, g):
         exc = _take()
         if exc is not None:
             raise exc
@@ -441,39 +318,8 @@ def _athome(frame: FrameType | None) -> None:
     m = tls.m
     if m is None or m.sched is None or not m.sched.ended or m.curg is None:
         return
-    if _interruptible(frame, m.curg):
+    if interruptible(frame, m.curg):
         raise m.sched.fatal if m.sched.fatal is not None else ProgramEnded()
-
-
-def _interruptible(frame: FrameType | None, g: G | None) -> bool:
-    """An exception may be raised in `frame`: the user's code is innermost."""
-    if frame is None or frame.f_code in boundary:
-        return False
-    innermost = True
-    while frame is not None and frame.f_code not in boundary:
-        code = frame.f_code
-        if hidden(code) and code not in callback_entry:
-            if code not in transparent:
-                return False
-            if innermost and not (
-                code is cgocall.call.__code__ and (g is None or g.status is GSYSCALL)
-            ):
-                return False
-        elif innermost and _entering(frame):
-            return False
-        innermost = False
-        frame = frame.f_back
-    return True
-
-
-def _entering(frame: FrameType) -> bool:
-    """At the call of `__enter__`, which may have taken a lock: the block that gives it back begins
-    at the next instruction. Up to 3.13 Python looks for no signal there (python/cpython#148874)."""
-    code, at = frame.f_code.co_code, frame.f_lasti
-    return _LOAD_SPECIAL >= 0 and at >= 2 and code[at - 2] == _LOAD_SPECIAL
-
-
-_LOAD_SPECIAL: Final = opcode.opmap.get("LOAD_SPECIAL", -1)
 
 
 def _help() -> None:
@@ -537,43 +383,8 @@ def _throw(g: G) -> None:
     """Main is parked: let its wait end with what it is owed, unless somebody wakes it just now."""
     if g.waiting is None or (exc := _take()) is None:
         return
-    if not _wakewith(g, exc):
+    if not wakewith(g, exc):
         _state.owed.appendleft(exc)
-
-
-def _wakewith(g: G, exc: BaseException) -> bool:
-    """Wake a parked G with an exception instead of what it waits for; False: somebody else has."""
-    waiting = g.waiting
-    if waiting is None or not waiting.unwait(g):
-        return False
-    if g.lockedm is not None:
-        g.lockedm.exc = exc
-    else:
-        g.step = _Throw(g, exc)
-    ready(g)
-    return True
-
-
-class _Throw:
-    """One step of a coroutine that raises at its await; then its own `step` is back."""
-
-    __slots__ = ("exc", "g")
-
-    def __init__(self, g: G, exc: BaseException) -> None:
-        self.g = g
-        self.exc = exc
-
-    def __iter__(self) -> _Throw:
-        return self
-
-    def __next__(self) -> object:
-        coro = self.g.coro
-        assert coro is not None
-        self.g.step = coro.__await__()
-        return coro.throw(self.exc)
-
-
-transparent.add(_Throw.__next__.__code__)  # main runs on below it until its next wait
 
 
 class _Poker:
@@ -603,9 +414,7 @@ class _Poker:
             main = threading.main_thread().ident
             if not _state.installed or not signum or main is None:
                 return False
-            # A real signal also ends a system call, so that time.sleep wakes up.
-            _state.sent = next(_sends)
-            signal.pthread_kill(main, signum)
+            sendurg(signum, main)
             return True
 
     def poke(self, m: M) -> None:
@@ -623,26 +432,12 @@ class _Poker:
     def _send(self, m: M) -> None:
         stack = currentframes().get(m.ident)
         g = m.curg
-        if g is None or not stack or g.status is not GRUNNING or not _interruptible(stack[0], g):
+        if g is None or not stack or g.status is not GRUNNING or not interruptible(stack[0], g):
             return
         if self.home:
-            _setasyncexc(m.ident, ProgramEnded)
+            interrupt(m.ident, ProgramEnded())
         elif (exc := _take()) is not None:
-            _setasyncexc(m.ident, _carrier(exc))
-
-
-def _carrier(exc: BaseException) -> type[BaseException]:
-    """A class whose instance is `exc`: an asynchronous exception is given as a class.
-
-    What stands for its constructor is C, so that no line of Python runs where it is raised.
-    """
-    if type(exc) is KeyboardInterrupt and not exc.args:
-        return KeyboardInterrupt
-    instances: dict[type, BaseException] = {}
-    kind = type(exc)
-    carrier = type(kind.__name__, (kind,), {"__new__": staticmethod(instances.get)})
-    instances[carrier] = exc
-    return carrier
+            interrupt(m.ident, exc)
 
 
 def _ours() -> int:
@@ -681,7 +476,7 @@ def forget() -> None:
     _state.before = before
     _lines.lock = mklock(Rank.SIGNAL)
     _lines.end()
-    _errands.clear()
+    errand.forget()
     pending.clear()
     finish = [clean() for clean in atfork]
     _putback()
@@ -712,4 +507,5 @@ hooks.safepoint = safepoint
 hooks.initsig = initsig
 sigfwd.doors.arrived = _arrived
 sigfwd.doors.keyboard = _sigint
-sigfwd.ours += [_sigint, _sigurg]
+errand.doors.attend = _attend
+sigfwd.ours.extend((_sigint, sigurg))

@@ -47,6 +47,7 @@ from typing import Any, Final
 
 from gopark._runtime.chan import Chan
 from gopark._runtime.deadlock import outside
+from gopark._runtime.errand import SIGURG, chained, onmain
 from gopark._runtime.errors import ClosedChannelError, ProgramEnded
 from gopark._runtime.lockedm import entersyscall, exitsyscall
 from gopark._runtime.lockrank import Rank, mklock
@@ -63,16 +64,8 @@ from gopark._runtime.runtime2 import (
     goids,
     tls,
 )
-from gopark._runtime.sigfwd import ours, set_wakeup_fd
-from gopark._runtime.signal_unix import (
-    SIGURG,
-    Disposition,
-    atend,
-    atfork,
-    chained,
-    onmain,
-    runsonmain,
-)
+from gopark._runtime.sigfwd import Disposition, ours, set_wakeup_fd
+from gopark._runtime.signal_unix import atend, atfork, runsonmain
 from gopark._runtime.sigwatch import endfork
 from gopark._runtime.sigwatch import handlers as watched
 from gopark._runtime.startm import current, handoffp, hooks, releasep

@@ -34,10 +34,12 @@ from gopark._runtime.runtime2 import G, M, Note, P, Sched, tls
 from gopark._runtime.timer import NEVER, Timers
 
 __all__ = (
+    "CAMEUP",
     "SCHEDTICK",
     "acquirep",
     "current",
     "getsched",
+    "givelocked",
     "givep",
     "globwork",
     "gone",
@@ -66,6 +68,7 @@ __all__ = (
 
 
 _SIGNALCHECK: Final = 0.05  # seconds
+CAMEUP: Final = "its G has come up"  # M.handling
 SCHEDTICK: Final = 61
 
 
@@ -321,6 +324,27 @@ def givep(m: M, p: P) -> None:
     m.nextp = p
 
 
+def givelocked(m: M, p: P) -> bool:
+    """Hand `p` to the thread that a runnable G sits on. False: `p` is the caller's still.
+
+    That thread may be calling a signal handler, for as long as that takes, and the handler may
+    wait for somebody who needs the P. So it gets its G back when it is done with that, by the
+    global queue. The two sides, who give way under Sched.lock:
+      who hands over                 the thread (lockedm.py, _handle)
+      1. stores `nextp`              1. stores `handling`, unless there is a `nextp`
+      2. handling: takes it back     2. done: its G has come up: onto the global queue
+    """
+    givep(m, p)
+    if m.handling:
+        with p.sched.lock:
+            if m.handling and m.nextp is p:
+                m.nextp = None
+                m.handling = CAMEUP
+                return False
+    m.park.wakeup()
+    return True
+
+
 def acquirep(m: M, p: P | None = None) -> None:
     """Take `p`, or what whoever woke this M left for it; one that is gone meanwhile is drained."""
     if p is None:
@@ -401,9 +425,7 @@ def handoffp(sched: Sched, p: P) -> None:
     # time, or two that wake each other so would keep the loop, and all others, from running.
     g = None if p.schedtick % SCHEDTICK == 0 else _pinnednext(p)
     lockedm = None if g is None else g.lockedm
-    if lockedm is not None:
-        givep(lockedm, p)
-        lockedm.park.wakeup()
+    if lockedm is not None and givelocked(lockedm, p):
         return
     dead = None
     with sched.lock:
