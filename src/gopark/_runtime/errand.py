@@ -23,7 +23,17 @@ from typing import Final
 
 from gopark._runtime.sigfwd import handlerof
 
-__all__ = ("SIGURG", "chained", "doors", "forget", "onmain", "reachable", "sendurg", "sigurg")
+__all__ = (
+    "SIGURG",
+    "chained",
+    "doors",
+    "flush",
+    "forget",
+    "onmain",
+    "reachable",
+    "sendurg",
+    "sigurg",
+)
 
 SIGURG: Final[int] = getattr(signal, "SIGURG", 0)  # 0: this system has none
 
@@ -83,7 +93,7 @@ def onmain(work: Callable[[], None]) -> None:
     """
     main = threading.main_thread().ident
     if _thread.get_ident() == main or main is None:
-        _flush()
+        flush()
         work()
         return
     if not reachable():
@@ -102,7 +112,7 @@ def onmain(work: Callable[[], None]) -> None:
         pause = min(pause * 2, _RESEND)
 
 
-def _flush() -> None:
+def flush() -> None:
     """Run the handlers of all signals that have come.
 
     Python runs them in the order of their numbers, and looks up each only when its turn comes.
@@ -128,7 +138,7 @@ def sigurg(signum: int, frame: FrameType | None) -> None:
         while _errands:
             errand = _errands[0]
             if not errand.finished:
-                _flush()
+                flush()
                 errand.work()
                 errand.finished = True
             if errand.done.locked():

@@ -43,14 +43,17 @@ from typing import Any, Final
 __all__ = (
     "Disposition",
     "Forward",
+    "Relay",
     "doors",
     "getsignal",
     "handlerof",
     "install",
     "installed",
     "nforwards",
+    "note",
     "ours",
     "pending",
+    "relays",
     "set_wakeup_fd",
     "setsignal",
     "uninstall",
@@ -90,6 +93,33 @@ class Forward:
 
     def __call__(self, signum: int, frame: FrameType | None) -> None:
         doors.arrived(self, signum, frame)
+
+
+class Relay(Forward):
+    """One whose signals come another way while this stands in the table: see sigqueue.py."""
+
+    __slots__ = ("direct",)
+
+    def __init__(self, handler: Handler) -> None:
+        super().__init__(handler)
+        self.direct = False  # no more
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self.direct:
+            super().__call__(signum, frame)
+
+
+def note(handler: Handler, signum: int, frame: FrameType | None = None) -> None:
+    """Have it called at the next safe point."""
+    one = handler, signum
+    if not any(one == (other, n) for other, n, _ in pending.copy()):
+        pending.append((*one, frame))
+
+
+def relays() -> dict[int, Relay]:
+    """Those that stand in the table and are no direct ones, by signal."""
+    found = {signum: handlerof(signum) for signum in _NUMBERS}
+    return {n: one for n, one in found.items() if type(one) is Relay and not one.direct}
 
 
 def _wrap(signum: int, handler: Any) -> Any:

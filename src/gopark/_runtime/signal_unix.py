@@ -65,6 +65,7 @@ from gopark._runtime.sigfwd import (
     Forward,
     handlerof,
     nforwards,
+    note,
     pending,
     setsignal,
 )
@@ -73,8 +74,10 @@ from gopark._runtime.startm import current, handoffp, hooks, releasep
 __all__ = (
     "atend",
     "atfork",
+    "awaken",
     "endsig",
     "initsig",
+    "nudge",
     "resume",
     "runsonmain",
 )
@@ -215,9 +218,7 @@ def _sigint(signum: int, frame: FrameType | None) -> None:
 
 def _arrived(forward: Forward, signum: int, frame: FrameType | None) -> None:
     """The same for a signal that the program has a handler of its own for."""
-    one = forward.handler, signum
-    if not any(one == (handler, n) for handler, n, _ in pending.copy()):
-        pending.append((*one, frame))
+    note(forward.handler, signum, frame)
     _attend(frame)
 
 
@@ -366,7 +367,7 @@ def _interrupt(sched: Sched) -> None:
         while (_state.owed or pending) and not sched.ended:
             g = _target(sched)
             if pending or (g is None and sched.main is None):
-                poker.sendurg()
+                awaken()
             if not _state.owed:
                 pass
             elif sched.main_goexited:
@@ -407,19 +408,9 @@ class _Poker:
         if self.watching:
             _lines.off()
 
-    def sendurg(self) -> bool:
-        """Have the main thread look around; False: it cannot be reached so."""
-        with _state.lock:
-            signum = _ours()
-            main = threading.main_thread().ident
-            if not _state.installed or not signum or main is None:
-                return False
-            sendurg(signum, main)
-            return True
-
     def poke(self, m: M) -> None:
         """Once more, on `m`; it may be for nothing."""
-        if m.ident == threading.main_thread().ident and self.sendurg():
+        if m.ident == threading.main_thread().ident and awaken():
             return
         if not needed():
             self._send(m)
@@ -438,6 +429,21 @@ class _Poker:
             interrupt(m.ident, ProgramEnded())
         elif (exc := _take()) is not None:
             interrupt(m.ident, exc)
+
+
+def awaken() -> bool:
+    """Have the main thread look around, from any thread; False: it cannot be reached so.
+
+    The kernel may give a signal to any thread. Then C has noted it, and the main thread, if that is
+    asleep, does not know: so the one that reads the wake-up descriptor calls this too.
+    """
+    with _state.lock:
+        signum = _ours()
+        main = threading.main_thread().ident
+        if not _state.installed or not signum or main is None:
+            return False
+        sendurg(signum, main)
+        return True
 
 
 def _ours() -> int:
@@ -488,6 +494,11 @@ def exiting() -> None:
     """The interpreter exits: its own handlers are what it knows how to do without."""
     if _state.before and threading.current_thread() is threading.main_thread():
         _putback()
+
+
+def nudge() -> None:
+    """Something has been noted by another thread than the main one."""
+    _help()
 
 
 def interrupting() -> bool:

@@ -5,10 +5,11 @@ back calls none. But the half of the handler that is in C runs all the same, on 
 the kernel chose, and writes the number of the signal to the wake-up descriptor. So a pipe is
 that descriptor while a program runs on the main thread, and one thread reads it.
 
-The thread is started by the first such program of the process and stays, asleep in `read`. It
-holds no lock of the scheduler's and asks for none, so that it answers in a program that hangs.
-A second way leads to it, where something else has set a descriptor of its own meanwhile: the
-handlers in Python call `post`.
+The thread is started by the first such program of the process and stays, asleep in `read`. It holds
+no lock of the scheduler's and asks for none, so that it answers in a program that hangs. It also
+sends a SIGURG after each signal, for the kernel may have given that to a thread of ours, and the
+main thread, asleep, would not look. A second way leads to it, where something else has set a
+descriptor of its own meanwhile: the handlers in Python call `post`.
 
 Who had set a descriptor before, or sets one meanwhile (`wakeupfd`), gets what we get (`_forward`);
 `gopark.signal` puts its own pipe in
@@ -29,8 +30,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
+from gopark._runtime.errand import SIGURG
 from gopark._runtime.sigfwd import doors, set_wakeup_fd
-from gopark._runtime.signal_unix import atfork
+from gopark._runtime.signal_unix import atfork, awaken
 from gopark._runtime.startm import ourthreads, watchers
 
 __all__ = ("arm", "beginfork", "endfork", "handlers", "post")
@@ -41,6 +43,7 @@ handlers: Final[dict[int, Callable[[], None]]] = {}
 
 _MARK: Final = 0  # in the pipe: somebody waits until this has been read
 _MOMENT: Final = 1.0  # seconds that he waits, at most
+_NOTHEIRS: Final = bytes((_MARK, SIGURG))  # bytes that no handler of others is to be called for
 
 
 class _Watch:
@@ -147,6 +150,8 @@ def _loop(r: int) -> None:
     watchers.add(me)
     while data := os.read(r, 4096):
         _forward(data)
+        if data.translate(None, _NOTHEIRS):
+            awaken()
         for signum in set(data):
             if signum == _MARK:
                 while _watch.marks:
