@@ -120,7 +120,7 @@ def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
             unlisted(g)
             g.status = GDEAD
             m.curg = None
-            if m.ctx or m.p is not None or m.hog:
+            if m.ctx or m.sched is not None:
                 _leave(m, g)
 
     callback_entry.add(entry.__code__)
@@ -206,12 +206,14 @@ def _exit(m: M, g: G) -> None:
 
 
 def _leave(m: M, g: G) -> None:
-    """What only some callbacks leave behind: a P, context variables, or the M itself."""
+    """What only some callbacks leave behind: a program with its P, context variables, the M."""
     p = releasep(m)
     if p is not None:
         handoffp(p.sched, p)
     if m.ctx:
         resetctx(m)
+    m.sched = None
+    m.stays = False
     g.elem = g.waiting = None
     g.goexiting = False
     if m.pinned is None:
@@ -224,12 +226,12 @@ def _nested(m: M, run: Callable[..., Any], args: tuple[Any, ...], error: Any) ->
     if g is None:
         return error
     insyscall = g.status is GSYSCALL
-    if insyscall:
-        if m in _carried:
-            return error  # the goroutine unwinds, and C has only to return
-        exitsyscall(m, g)
+    if insyscall and m in _carried:
+        return error  # the goroutine unwinds, and C has only to return
     m.ncgo += 1
     try:
+        if insyscall:
+            exitsyscall(m, g)
         return run(*args)
     except BaseException as exc:
         if insyscall and _carries(m, exc):
@@ -322,11 +324,15 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     m = tls.m
     if m is None or (g := m.curg) is None or g.status is not GRUNNING:
         return cfunc(*args, **kwargs)
+    # Called by what C has called, below which an exception may be under way: that is not ours.
+    outer = [_carried.pop(m)] if _carried and m in _carried else None
     entersyscall(m, g)
     try:
         return cfunc(*args, **kwargs)
     finally:
         carried = [_carried.pop(m)] if _carried and m in _carried else None
+        if outer:
+            _carried[m] = outer.pop()
         exitsyscall(m, g)
         if g.goexiting:
             raise Goexit

@@ -10,6 +10,20 @@ with its wake-up and gives it up at its next wait or when its callback ends.
 Who owns the wake-up: as everywhere, the one who took the G off the wait queue. When the
 program ends, the thread itself takes its G off (`unwait`) and raises ProgramEnded.
 
+Threads of others, and the ends of programs. Such a thread outlives programs, but what it runs
+belongs to one: to that in which it first waited, or made a timer, within this call (`m.stays`,
+set by `mprogram`). When that has ended, its next wait raises ProgramEnded, in whatever program
+the thread would wait by then: its timers are on a heap that nobody looks at any more.
+
+Who makes a G of such a thread ready may belong to another program than the G: a channel knows no
+programs. So the P that comes with the wake-up may be one of a program that lives, while the G's
+has ended. It is not ours then, and goes on at once (`_takep`). The other way round, a G may be
+put on a queue of a program whose end has emptied its queues: see runq.py.
+
+In C. A G in state syscall (`cgo.call`) may run Python code all the same: a function of Python's,
+a callback that nobody wrapped. When that waits, by way of `drive`, the G is out of state syscall
+for the time of the call, as if the callback had been wrapped; what does not wait needs no P.
+
 Source: Go 1.27 runtime/proc.go (LockOSThread, stoplockedm, startlockedm, exitsyscall).
 Tests: tests/runtime/test_lockedm.py
 """
@@ -43,6 +57,7 @@ from gopark._runtime.startm import (
     getsched,
     handoffp,
     hooks,
+    mprogram,
     notesleep,
     pidleget,
     releasep,
@@ -122,18 +137,35 @@ def drive(coro: Coroutine[Any, Any, T]) -> T:
     assert m is not None
     g = m.curg
     assert g is not None
+    insyscall = g.status is GSYSCALL
+    if insyscall:
+        _leavec(m, g, coro)
     step: Callable[..., Any] = coro.send
     value: Any = None
-    while True:
-        try:
-            command = step(value)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        step, value = coro.send, None
-        try:
-            dowait(m, g, command)
-        except BaseException as exc:
-            step, value = coro.throw, exc
+    try:
+        while True:
+            try:
+                command = step(value)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            step, value = coro.send, None
+            try:
+                dowait(m, g, command)
+            except BaseException as exc:
+                step, value = coro.throw, exc
+    finally:
+        if insyscall:
+            entersyscall(m, g)
+
+
+def _leavec(m: M, g: G, coro: Coroutine[Any, Any, Any]) -> None:
+    """Out of state syscall, to run this; if that cannot be, C goes on as it was."""
+    try:
+        exitsyscall(m, g)
+    except BaseException:
+        coro.close()
+        entersyscall(m, g)
+        raise
 
 
 def foreigncommand(command: object) -> BaseException:
@@ -182,9 +214,9 @@ class _Elsewhere:
 
 def mpark(m: M, g: G) -> None:
     """Wait on this thread until somebody readies `g`; the P goes to others meanwhile."""
-    sched = _schedof(m)
+    sched = mprogram(m)
     if sched.ended:
-        _undo(g, m)
+        _undo(sched, m, g)
         raise ProgramEnded
     saved = g.ctx, g.lockedm
     g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
@@ -215,17 +247,7 @@ def _raiseexc(m: M, g: G) -> None:
     raise exc
 
 
-def _schedof(m: M) -> Sched:
-    """The program this M works for; a bound extra M outlives programs."""
-    sched = m.sched
-    if sched is None or (sched.ended and m.g is not None):
-        sched = m.sched = getsched()
-        m.hog = False
-        m.p = None  # of the program that has ended
-    return sched
-
-
-def _undo(g: G, m: M) -> None:
+def _undo(sched: Sched, m: M, g: G) -> None:
     """A G of an ended program wanted to wait: let its primitive go as if it had not."""
     if m.waitunlockf is None or g.waiting is None:
         m.waitunlockf = None
@@ -234,10 +256,9 @@ def _undo(g: G, m: M) -> None:
     g.status = GWAITING
     unlockf, m.waitunlockf = m.waitunlockf, None
     unlockf(None)
-    sched = _schedof(m)
     while not _takeoff(sched, g) and m.nextp is None:
         m.park.sleep(_INFLIGHT)
-    m.nextp = None  # whoever took it off a run queue has left a P that is none
+    _takep(sched, m)
     g.waiting = None
     g.lockedm = saved
     g.status = GRUNNING
@@ -267,16 +288,31 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
             break
         else:
             m.park.sleep(_INFLIGHT)  # somebody has `g` in hand, and is about to put it somewhere
-    acquirep(m)
-    if sched.ended:
-        m.p = None  # after `ended`, so endsched and this thread cannot both miss it
-    else:
+    _takep(sched, m)
+    if not sched.ended:
         casgstatus(g, GRUNNABLE, GRUNNING)
     if sched.ended and m.exc is None:
         m.exc = sched.fatal if m.m0 and sched.fatal is not None else ProgramEnded()
     g.status = GRUNNING
     g.m = m
     m.curg = g
+
+
+def _takep(sched: Sched, m: M) -> None:
+    """Take the P that came with the wake-up, unless it is of another program, or ours has ended.
+
+    Whoever took the G off a run queue has handed it over. In a program that has ended it is none
+    any more; one of a program that lives goes on to somebody there.
+    """
+    p, m.nextp = m.nextp, None
+    if p is None:
+        return
+    if p.sched is sched:
+        acquirep(m, p)
+        if sched.ended:
+            m.p = None  # after `ended`, so endsched and this thread cannot both miss it
+    elif not p.sched.ended:
+        handoffp(p.sched, p)
 
 
 def _takeoff(sched: Sched, g: G) -> bool:
@@ -298,7 +334,7 @@ def _takeoff(sched: Sched, g: G) -> bool:
 
 def mgosched(m: M, g: G) -> None:
     """Yield from plain code: go to the back of the global queue and wait for a turn."""
-    sched = _schedof(m)
+    sched = mprogram(m)
     if sched.ended:
         raise ProgramEnded
     requeue(sched, m, g)
@@ -327,7 +363,11 @@ def requeue(sched: Sched, m: M, g: G) -> None:
 
 def entersyscall(m: M, g: G) -> None:
     """This G is about to run C that may block: its P goes to others. Go: entersyscallblock."""
-    sched = _schedof(m)
+    sched = m.sched
+    if sched is None or (sched.ended and m.g is not None and not m.stays):
+        sched = m.sched = getsched()
+        m.hog = False
+        m.p = None  # of the program that has ended
     if FREETHREADED:
         hooks.recordframes(m)
     casgstatus(g, GRUNNING, GSYSCALL)
@@ -475,7 +515,8 @@ def finishstep(m: M, g: G, command: object) -> None:
         unlockf, m.waitunlockf = m.waitunlockf, None
         unlockf(None)  # type: ignore[misc]
     elif command is GOSCHED:
-        sched = _schedof(m)
+        sched = m.sched
+        assert sched is not None
         g.status = GRUNNABLE
         sched.runq.append(g)
     else:

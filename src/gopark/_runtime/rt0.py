@@ -65,7 +65,7 @@ from gopark._runtime.runtime2 import (
     extragoids,
     tls,
 )
-from gopark._runtime.startm import hooks, newsched
+from gopark._runtime.startm import hooks, newsched, toolate
 from gopark._runtime.timesleep import gosched
 from gopark._runtime.traceback import boundary, drivers, internal, recordframes
 
@@ -302,7 +302,8 @@ def _end(sched: Sched, m: M) -> None:
         abandon(sched, g)
     _join(sched, m)
     for g in left:
-        if g.m is not None and g.m.sched is sched:  # one that never ran was on a queue, and is gone
+        # One that never ran was on a queue, and is gone. A G may be another goroutine by now.
+        if g.m is not None and _ours(sched, g):
             allgs.discard(g)
     for p in sched.allp:
         p.gfree.clear()
@@ -317,22 +318,34 @@ def _ours(sched: Sched, g: G) -> bool:
     """A goroutine of the program that ends.
 
     A callback may have drawn a number before the end and have started its goroutine after it:
-    then that is one of the next program, and runs there already, it may be.
+    then that is one of the next program, and runs there already, it may be. Who asks this of one
+    that waits has looked before whether it does, for it has an M from its first step on.
     """
     m = g.m
     return g.goid < sched.lastgoid and g.goid not in extragoids and (m is None or m.sched is sched)
 
 
+def _programof(sched: Sched, g: G) -> Sched:
+    """The program of a goroutine that was on a queue of `sched`, which has ended."""
+    m = g.m
+    if m is not None and m.sched is not None and m.sched is not sched:
+        return m.sched
+    return sched if g.goid < sched.lastgoid else startm.getsched()
+
+
 def abandon(sched: Sched, g: G | None) -> None:
     """Close coroutines that will not be stepped again: `g` if it is parked, and all on queues.
 
-    Called on M0 for every goroutine, and by each M for its last one as it ends. What is
-    closed was taken off its wait queue or run queue by this very call.
+    Called on M0 for every goroutine, by each M for its last one as it ends, and by who has put
+    something on a queue and found that the program has ended. What is closed was taken off its
+    wait queue or run queue by this very call. What is there and belongs to another program, since
+    whoever made it ready still held a P of this one, goes to a queue of that.
     """
-    waiting = None if g is None or g.status is not GWAITING or g.lockedm is not None else g.waiting
-    if g is not None and waiting is not None and waiting.unwait(g):
-        g.status = GRUNNABLE
-        sched.runq.append(g)
+    if g is not None and g.status is GWAITING and g.lockedm is None and _ours(sched, g):
+        waiting = g.waiting
+        if waiting is not None and waiting.unwait(g):
+            g.status = GRUNNABLE
+            sched.runq.append(g)
     for p in sched.allp:
         drainp(p)
     while sched.hogq:
@@ -346,6 +359,11 @@ def abandon(sched: Sched, g: G | None) -> None:
         if lockedm is not None:
             startm.givep(lockedm, P(-1, sched))  # that thread unwinds it: see lockedm
             lockedm.park.wakeup()
+        elif (home := _programof(sched, taken)) is not sched:
+            home.runq.append(taken)
+            startm.wakep(home)
+            if home.ended:
+                toolate(home)
         else:
             _bury(taken)
 

@@ -430,6 +430,8 @@ def install() -> None:
     _swap(hooks, "mstart", _mstart, "mstart")
     _swap(cgocall, "entersyscall", _entersyscall, "entersyscall")
     _swap(cgocall, "exitsyscall", _exitsyscall, "exitsyscall")
+    _swap(lockedm, "entersyscall", _entersyscall)
+    _swap(lockedm, "exitsyscall", _exitsyscall)
     _swap(sysmon.Sysmon, "take", _take, "take")
     _swap(cgocall, "needm", _needm, "needm")
     _swap(cgocall, "dropm", _dropm, "dropm")
