@@ -25,6 +25,7 @@ Source: Go 1.27 runtime/proc.go (main, schedinit). Tests: tests/runtime/test_rt0
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import inspect
 import os
@@ -346,6 +347,8 @@ def abandon(sched: Sched, g: G | None) -> None:
         if waiting is not None and waiting.unwait(g):
             g.status = GRUNNABLE
             sched.runq.append(g)
+    me = tls.m
+    elsewhere: list[G] | None = [] if me is not None and me.curg is not None else None
     for p in sched.allp:
         drainp(p)
     while sched.hogq:
@@ -364,8 +367,25 @@ def abandon(sched: Sched, g: G | None) -> None:
             startm.wakep(home)
             if home.ended:
                 toolate(home)
-        else:
+        elif elsewhere is None:
             _bury(taken)
+        else:
+            elsewhere.append(taken)
+    if elsewhere:
+        _buryaway(elsewhere)
+
+
+def _buryaway(left: list[G]) -> None:
+    """Close them on a thread that runs no goroutine: what they do in the end is not the caller's."""
+
+    def bury() -> None:
+        for g in left:
+            _bury(g)
+
+    try:
+        _thread.start_new_thread(bury, ())
+    except RuntimeError:  # no more threads
+        bury()
 
 
 def _bury(g: G) -> None:
