@@ -35,6 +35,7 @@ from gopark._runtime.timer import NEVER, Timers
 
 __all__ = (
     "SCHEDTICK",
+    "Threads",
     "acquirep",
     "current",
     "getsched",
@@ -111,10 +112,39 @@ class Hooks:
 
 hooks: Final = Hooks()
 
-# Identifiers of the threads that newm has started, and of the watchers.
-ourthreads: Final[set[int]] = set()
-# Of threads that serve signals and requests from outside: they wake no goroutine.
-watchers: Final[set[int]] = set()
+class Threads:
+    """A set of threads, by identifier, with the number that the kernel has for each."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+
+    def add(self, ident: int, nativeid: int | None = None) -> None:
+        """Without a number it is the calling thread."""
+        self._known[ident] = nativeid or threading.get_native_id()
+
+    def discard(self, ident: int) -> None:
+        self._known.pop(ident, None)
+
+    def clear(self) -> None:
+        self._known.clear()
+
+    def idents(self) -> set[int]:
+        return set(self._known.copy())
+
+    def nativeids(self) -> set[int]:
+        return set(self._known.copy().values())
+
+    def __contains__(self, ident: int) -> bool:
+        return ident in self._known
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+# The threads that newm has started, and the watchers.
+ourthreads: Final = Threads()
+# Threads that serve signals and requests from outside: they wake no goroutine.
+watchers: Final = Threads()
 
 
 class _SysmonWait:
@@ -124,7 +154,7 @@ class _SysmonWait:
         self.started = False
         self.on = False  # set under Sched.lock, or while there is no program
         self.note = Note()
-        self.ident = 0
+        self.ident = self.nativeid = 0
         self.wanted: deque[tuple[Sched, threading.Thread]] = deque()  # threads it is to start
 
 
