@@ -78,7 +78,9 @@ __all__ = (
 T = TypeVar("T")
 
 _INFLIGHT: Final = 0.0005  # seconds
-exiting: Final[list[bool]] = []  # not empty once the interpreter exits
+_LASTWAIT: Final = 0.1  # seconds: how long a callback of C's waits that comes in at exit
+late: Final[list[bool]] = []  # not empty once Python runs what atexit has been given
+exiting: Final[list[bool]] = []  # not empty once our part of that has run
 
 
 class _Foreign:
@@ -275,27 +277,44 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
     """Sleep until a P was handed over for `g`, then run on.
 
     When the program has ended nobody hands a P over. Then this thread takes `g` off whatever
-    it is on, so that it is on no queue when it runs, and has ProgramEnded raised in it.
+    it is on, so that it is on no queue when it runs, and has ProgramEnded raised in it. So it does
+    with a callback of C's that is left alone at exit: see `_lefton`.
     """
+    left = over = False
     while m.nextp is None:
         if exiting and m.g is not None and m.ctx is None:
             m.park.sleep()  # a thread of Python's: it sleeps on until the interpreter is gone
-        elif not sched.ended:
-            notesleep(m, sched.recheck if m.m0 else -1)
-            if m.nextp is None and not sched.ended:
+        elif not sched.ended and not left:
+            last = bool(late) and _lefton(sched, m)
+            woken = notesleep(m, _LASTWAIT if last else sched.recheck if m.m0 else -1)
+            if last:
+                left = not woken and _lefton(sched, m)
+            elif m.nextp is None and not sched.ended:
                 _checkdead(sched)
-        elif _takeoff(sched, g):
+        elif over := _takeoff(sched, g):
             break
         else:
             m.park.sleep(_INFLIGHT)  # somebody has `g` in hand, and is about to put it somewhere
     _takep(sched, m)
-    if not sched.ended:
+    if not sched.ended and not over:
         casgstatus(g, GRUNNABLE, GRUNNING)
-    if sched.ended and m.exc is None:
+    if (sched.ended or over) and m.exc is None:
         m.exc = sched.fatal if m.m0 and sched.fatal is not None else ProgramEnded()
     g.status = GRUNNING
     g.m = m
     m.curg = g
+
+
+def _lefton(sched: Sched, m: M) -> bool:
+    """At exit: a callback of C's waits, and the main thread, which is to end all, runs no goroutine.
+
+    It may be in a function that joins the library's thread, and that thread is this one. So no
+    callback waits for long then; the threads of Python's that are to be joined have been.
+    """
+    if m.g is None or m.pinned is True or sched.main is not None:
+        return False
+    main = threading.main_thread().ident
+    return not any(other.ident == main and other.curg is not None for other in hooks.extras())
 
 
 def _takep(sched: Sched, m: M) -> None:

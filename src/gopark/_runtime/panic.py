@@ -372,10 +372,10 @@ def endsched(sched: Sched) -> None:
     with sched.lock:
         if sched.ended:
             return
-        sched.lastgoid = next(goids)  # before the next: see rt0.py, _ours
-        sched.ended = True
+        sched.lastgoid = next(goids)  # first: see rt0.py, _ours
         for p in sched.allp:
             p.near = Gone()  # who still puts a goroutine there looks again: see runq.py
+        sched.ended = True
         ms = list(sched.allm)
         sched.midle.clear()
         for m in ms:

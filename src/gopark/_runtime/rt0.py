@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import _thread
 import atexit
+import contextlib
 import inspect
 import os
 import threading
@@ -460,6 +461,22 @@ def _afterfork() -> None:
     signal_unix.forget()
 
 
+def _exitbegins() -> None:
+    """The script is over. Other threads of Python's are joined next, and may need callbacks yet.
+
+    What atexit was given comes after that, the last first: so ours is given to it only now.
+    """
+    atexit.register(_lastcalls)
+
+
+def _lastcalls() -> None:
+    """The first that atexit does: callbacks of C that wait now may wait for ever, see lockedm.py."""
+    lockedm.late.append(True)
+    for g in allgs.copy():
+        if g.lockedm is not None and g.lockedm.g is not None:
+            g.lockedm.park.wakeup()
+
+
 def _atexit() -> None:
     """The interpreter exits: callbacks stop here, and no thread of ours is waited for."""
     sched = startm.current()
@@ -475,6 +492,11 @@ def _atexit() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_afterfork)
 atexit.register(_atexit)
+_beforejoin: Callable[[Callable[[], None]], object] | None
+_beforejoin = getattr(threading, "_register_atexit", None)
+if _beforejoin is not None:  # concurrent.futures needs it as well
+    with contextlib.suppress(RuntimeError):  # too late: the exit has begun
+        _beforejoin(_exitbegins)
 
 hooks.abandon = abandon
 hooks.recordframes = recordframes

@@ -20,8 +20,8 @@ After the end of a program, the two sides step by step. A submitter need not be 
 program: one that gopark did not make may hold a P of it, or have asked which program runs, when
 the end comes.
   a submitter                               the end (panic.py, rt0.py)
-  1. puts G on a queue                      1. sets `ended`; `npidle` and every `P.near` say that
-  2. reads npidle, or `ended`                  it is worth a look (`Gone`)
+  1. puts G on a P's queue or the global    1. has every `P.near` say that a look is worth while
+  2. reads `P.near`, or `ended`                (`Gone`), and then sets `ended`
   3. ended: sees to the queues (`toolate`)  2. takes all Gs off the queues (`abandon`)
 Either the end finds the G or the submitter finds the end. Whoever takes it off sees whose it is:
 one that waits on its thread is woken there, one of another program goes to a queue of that, any
@@ -105,7 +105,7 @@ def spread(m: M, p: P) -> None:
     may be `p` itself, taken from this M in the last lines (a P that gomaxprocs took away
     counts as idle too, see procresize); what M has been given it will look at its queue.
     """
-    if m.p is not p:
+    if m.p is not p or p.sched.ended:  # who ends it may not have come to taking this one yet
         strayed(p)
         return
     if m.onthread:

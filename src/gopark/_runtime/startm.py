@@ -482,11 +482,14 @@ def handoffp(sched: Sched, p: P) -> None:
 
 
 def toolate(sched: Sched, p: P | None = None) -> None:
-    """What was put on a queue of a program that has ended: see to it, unless our loop will."""
+    """What was put on a queue of a program that has ended: see to it, unless our loop will.
+
+    The queue of `p` first, for gomaxprocs may have taken that away, and then nobody knows it.
+    """
+    if p is not None:
+        hooks.drainp(p)
     m = tls.m
     if m is None or m.g is not None or m.sched is not sched:
-        if p is not None:
-            hooks.drainp(p)
         hooks.abandon(sched, None)
 
 
