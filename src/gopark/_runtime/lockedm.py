@@ -218,7 +218,8 @@ def mpark(m: M, g: G) -> None:
     """Wait on this thread until somebody readies `g`; the P goes to others meanwhile."""
     sched = mprogram(m)
     if sched.ended:
-        _undo(sched, m, g)
+        if _undo(sched, m, g) and m.g is not None:
+            return  # somebody was quicker, and it has what it wanted; its next wait will not
         raise ProgramEnded
     saved = g.ctx, g.lockedm
     g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
@@ -249,11 +250,14 @@ def _raiseexc(m: M, g: G) -> None:
     raise exc
 
 
-def _undo(sched: Sched, m: M, g: G) -> None:
-    """A G of an ended program wanted to wait: let its primitive go as if it had not."""
+def _undo(sched: Sched, m: M, g: G) -> bool:
+    """A G of an ended program wanted to wait: let its primitive go as if it had not.
+
+    True: it was woken in between.
+    """
     if m.waitunlockf is None or g.waiting is None:
         m.waitunlockf = None
-        return
+        return False
     saved, g.lockedm = g.lockedm, m  # or the end of the program would bury it, as if parked
     g.status = GWAITING
     unlockf, m.waitunlockf = m.waitunlockf, None
@@ -261,9 +265,11 @@ def _undo(sched: Sched, m: M, g: G) -> None:
     while not _takeoff(sched, g) and m.nextp is None:
         m.park.sleep(_INFLIGHT)
     _takep(sched, m)
+    woken = g.status is GRUNNABLE
     g.waiting = None
     g.lockedm = saved
     g.status = GRUNNING
+    return woken
 
 
 def _checkdead(sched: Sched) -> None:
@@ -278,7 +284,8 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
 
     When the program has ended nobody hands a P over. Then this thread takes `g` off whatever
     it is on, so that it is on no queue when it runs, and has ProgramEnded raised in it. So it does
-    with a callback of C's that is left alone at exit: see `_lefton`.
+    with a callback of C's that is left alone at exit: see `_lefton`. What a thread of others was
+    given it keeps: woken before, it goes on, to its next wait.
     """
     left = over = False
     while m.nextp is None:
@@ -296,9 +303,10 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
         else:
             m.park.sleep(_INFLIGHT)  # somebody has `g` in hand, and is about to put it somewhere
     _takep(sched, m)
+    given = m.g is not None and g.status is GRUNNABLE
     if not sched.ended and not over:
         casgstatus(g, GRUNNABLE, GRUNNING)
-    if (sched.ended or over) and m.exc is None:
+    if (sched.ended or over) and not given and m.exc is None:
         m.exc = sched.fatal if m.m0 and sched.fatal is not None else ProgramEnded()
     g.status = GRUNNING
     g.m = m
