@@ -13,6 +13,9 @@ that goroutine: a deeper `m.ncgo`, no new G. If the C call was made by `call`, t
 is taken out of state syscall for the time of the callback. An exception of such a callback waits
 in `_carried` while C returns, is raised by that `call`, and no callback runs in between: as in
 Go, where a panic skips C's frames and the goroutine's own code below them may recover it.
+Python code that C runs without our knowledge, in a function given to `call` or in a callback that
+nobody wrapped, finds the goroutine in state syscall. It may do all that others may: what waits
+takes it out of that state by itself (lockedm.py, `drive`), and a `call` in it is one of its own.
 
 Order matters in 3 and 5: a G is running before it is listed, and unlisted before it is dead,
 so that no dump meets a listed G that is dead.
@@ -322,18 +325,21 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     with _countlock:
         _ncgocall += 1
     m = tls.m
-    if m is None or (g := m.curg) is None or g.status is not GRUNNING:
+    if m is None or (g := m.curg) is None or g.status not in (GRUNNING, GSYSCALL):
         return cfunc(*args, **kwargs)
-    # Called by what C has called, below which an exception may be under way: that is not ours.
+    # In Python code that C has called, a callback that failed may be under way: that is not ours.
+    inc = g.status is GSYSCALL
     outer = [_carried.pop(m)] if _carried and m in _carried else None
-    entersyscall(m, g)
+    if not inc:
+        entersyscall(m, g)
     try:
         return cfunc(*args, **kwargs)
     finally:
         carried = [_carried.pop(m)] if _carried and m in _carried else None
         if outer:
             _carried[m] = outer.pop()
-        exitsyscall(m, g)
+        if not inc:
+            exitsyscall(m, g)
         if g.goexiting:
             raise Goexit
         if m.g is None and m.sched is not None and m.sched.ended:
