@@ -104,7 +104,7 @@ def block(awaitable: Awaitable[T]) -> T:
         Its result; its exception passes through.
     Raises:
         TypeError: it is not awaitable, or it waits for another event loop.
-        ProgramEnded: main returned while it waited.
+        ProgramEnded: main returned while it waited, or since it last did.
     Example:
         >>> def worker(ch):
         ...     gopark.block(ch.send("from a thread"))
@@ -314,7 +314,7 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
 
 
 def _lefton(sched: Sched, m: M) -> bool:
-    """At exit: a callback of C's waits, and the main thread, which is to end all, runs no goroutine.
+    """At exit: a callback of C's waits, and the main thread, which ends all, runs no goroutine.
 
     It may be in a function that joins the library's thread, and that thread is this one. So no
     callback waits for long then; the threads of Python's that are to be joined have been.

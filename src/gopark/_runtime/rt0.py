@@ -377,7 +377,7 @@ def abandon(sched: Sched, g: G | None) -> None:
 
 
 def _buryaway(left: list[G]) -> None:
-    """Close them on a thread that runs no goroutine: what they do in the end is not the caller's."""
+    """Close them on a thread that runs no goroutine: what they do then is not the caller's."""
 
     def bury() -> None:
         for g in left:
@@ -470,7 +470,7 @@ def _exitbegins() -> None:
 
 
 def _lastcalls() -> None:
-    """The first that atexit does: callbacks of C that wait now may wait for ever, see lockedm.py."""
+    """The first that atexit does: callbacks of C that wait are on their own, see lockedm.py."""
     lockedm.late.append(True)
     for g in allgs.copy():
         if g.lockedm is not None and g.lockedm.g is not None:

@@ -112,6 +112,7 @@ class Hooks:
 
 hooks: Final = Hooks()
 
+
 class Threads:
     """A set of threads, by identifier, with the number that the kernel has for each."""
 
