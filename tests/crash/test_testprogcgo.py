@@ -221,3 +221,13 @@ def test_a_c_thread_may_call_after_the_end_of_run():
 @pytest.mark.parametrize("attempt", range(3))
 def test_c_threads_that_call_while_the_interpreter_exits_do_no_harm(name, attempt):
     assert_quiet_end(cgo(name))
+
+
+@pytest.mark.parametrize("name", ["JoinedAtExit", "JoinedAtExitUnwrapped", "JoinedAtExitLocked"])
+def test_a_library_that_joins_its_thread_at_exit_gets_it_back(name):
+    """Its callback waits for what will never be: it is told that the program has ended."""
+    assert_quiet_end(cgo(name))
+
+
+def test_callbacks_that_wait_at_exit_are_served_as_long_as_somebody_does():
+    assert_quiet_end(cgo("ServedAtExit"))

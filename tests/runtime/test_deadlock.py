@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import threading
+import time
 
 import pytest
 
 import gopark
 from gopark import Chan, recv, select
+from gopark._runtime import deadlock
 from gopark.testing import wait_all_parked
 
 ASLEEP = "fatal error: all goroutines are asleep - deadlock!\n"
@@ -298,3 +301,168 @@ async def test_a_goroutine_that_runs_on_without_a_p_is_no_deadlock():
             assert await out.recv() == i
     finally:
         gopark.runtime.gomaxprocs(before)
+
+
+# --- threads that are not ours ------------------------------------------------------------------
+
+
+def _started(how, ch):
+    """A thread that sends a little later, in one of the ways there are."""
+
+    def later():
+        threading.Event().wait(0.1)
+        assert ch.try_send("help")
+
+    if how == "raw":
+        _thread.start_new_thread(later, ())
+    else:
+        threading.Thread(target=later).start()
+
+
+@pytest.mark.usefixtures("procs")
+@pytest.mark.parametrize("how", ["raw", "threading"])
+@pytest.mark.parametrize("plain", [False, True])
+def test_a_thread_that_was_just_started_is_help(run, how, plain):
+    """It may not have run a line of Python yet when main goes to sleep."""
+
+    async def main():
+        ch = Chan(1)
+        _started(how, ch)
+        return await ch.recv()
+
+    for _ in range(3):
+        assert run((lambda: gopark.block(main())) if plain else main, outside_help=True) == "help"
+
+
+def test_a_thread_of_c_is_help_between_two_calls(child):
+    """It calls in by a callback that nobody wrapped; Python knows of it only while it is inside."""
+    result = child(
+        """
+import ctypes, gopark
+libc = ctypes.CDLL(None)
+libc.pthread_create.argtypes = (ctypes.c_void_p,) * 4
+START = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
+ch, thread = gopark.Chan(4), ctypes.c_ulong()
+# usleep(300000) on a thread of C's, then the destructor that the first call has registered.
+hook = libc.__cxa_thread_atexit_impl
+hook.argtypes = (ctypes.c_void_p,) * 3
+inside = ctypes.cast(libc.free, ctypes.c_void_p)
+
+@START
+def second(_):
+    ch.try_send(2)
+
+@START
+def first(_):
+    ch.try_send(1)
+    hook(ctypes.cast(second, ctypes.c_void_p), None, inside)
+    hook(ctypes.cast(libc.usleep, ctypes.c_void_p), 300_000, inside)
+
+async def main():
+    assert libc.pthread_create(ctypes.byref(thread), None, first, None) == 0
+    print(await ch.recv(), await ch.recv())
+
+gopark.run(main)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("1 2\n", "")
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_thread_of_c_that_has_ended_is_no_help_any_more(child, strict):
+    result = child(
+        f"""
+import ctypes, gopark
+libc = ctypes.CDLL(None)
+libc.pthread_create.argtypes = (ctypes.c_void_p,) * 4
+gopark.debug.strict_deadlock({strict})
+
+async def main():
+    thread = ctypes.c_ulong()
+    assert libc.pthread_create(ctypes.byref(thread), None, libc.usleep, 300_000) == 0
+    await gopark.Chan().recv()
+
+gopark.run(main)
+"""
+    )
+    assert result.stderr.startswith(ASLEEP + "\ngoroutine 1 [chan receive]:\n")
+    assert result.returncode == 2
+
+
+DEAD = """
+import sys, threading, time
+import gopark
+from gopark import Chan, block
+
+def waits():
+    block(Chan().recv())
+
+def computes():
+    async def body():
+        time.sleep(0.2)
+    block(body())
+
+def calls_c():
+    async def body():
+        gopark.cgo.call(time.sleep, 0.2)
+    block(body())
+
+def goes_its_way():
+    block(gopark.gosched())
+    time.sleep(0.2)
+
+async def main():
+    threading.Thread(target=globals()[sys.argv[1]], daemon=True).start()
+    if sys.argv[2] == "plain":
+        gopark.go(waits)
+    await Chan().recv()
+
+gopark.run(main)
+"""
+
+
+@pytest.mark.parametrize("thread", ["waits", "computes", "calls_c", "goes_its_way"])
+@pytest.mark.parametrize("last", ["main", "plain"])
+def test_a_thread_in_block_is_a_goroutine_and_one_that_ends_is_no_help(child, thread, last):
+    """Whoever went to sleep last, and whatever the thread was at then, somebody asks again."""
+    result = child(DEAD, thread, last)
+    assert result.stderr.startswith(ASLEEP + "\ngoroutine 1 [chan receive]:\n")
+    headers = [line for line in result.stderr.split("\n") if line.startswith("goroutine ")]
+    assert len(headers) == 1 + (thread == "waits") + (last == "plain")
+    assert result.returncode == 2
+
+
+def test_without_other_threads_a_deadlock_is_reported_without_delay(run, capsys):
+    """Threads of ours that have just begun, or end, are not taken for others for long."""
+
+    async def main():
+        await Chan().recv()
+
+    gopark.debug.strict_deadlock(False)
+    if any(t is not threading.main_thread() for t in threading.enumerate()):
+        pytest.skip("this process has threads of others")
+    began = time.monotonic()
+    with pytest.raises(gopark.DeadlockError):
+        run(main, outside_help=True)
+    assert time.monotonic() - began < 2.0
+    assert capsys.readouterr().err.startswith(ASLEEP)
+
+
+@pytest.mark.parametrize("broken", ["listdir", "namespace"])
+def test_where_the_kernel_does_not_say_pythons_threads_count(run, monkeypatch, broken, capsys):
+    """No /proc, or no descriptor to read it by; a deadlock is found all the same."""
+
+    def listdir(path):
+        if broken == "listdir":
+            raise OSError(24, "Too many open files")
+        return ["1"]
+
+    monkeypatch.setattr(deadlock.os, "listdir", listdir)
+
+    async def helped():
+        ch = Chan(1)
+        _started("threading", ch)
+        return await ch.recv()
+
+    assert run(helped, outside_help=True) == "help"
+    capsys.readouterr()

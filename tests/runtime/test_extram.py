@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 
@@ -194,3 +195,88 @@ def test_a_callback_sees_the_same_thread_state_each_time(cthread, on_thread_exit
     cthread(entry).join()
     assert len(states) == 6
     assert len(set(states)) == 1
+
+
+# --- the values of a thread that has ended -----------------------------------------------------
+
+
+def _values_of(work):
+    """Run it on a Python thread; all dictionaries that are there once it has an M, and its M."""
+    ms, found, go_on, looked = [], [], threading.Event(), threading.Event()
+
+    async def body():
+        ms.append(runtime2.tls.m)
+
+    def thread():
+        gopark.block(body())
+        work()
+        looked.set()
+        go_on.wait(30)
+
+    t = threading.Thread(target=thread)
+    t.start()
+    assert looked.wait(30)
+    found += [o for o in gc.get_objects() if type(o) is dict and o.get("m") is ms[0]]
+    go_on.set()
+    t.join()
+    return ms[0], found
+
+
+def test_who_drops_the_values_of_a_thread_that_has_ended_keeps_its_own_m(run):
+    """Somebody who looks at all objects holds them, and drops them in a goroutine of his own."""
+    m, held = _values_of(lambda: None)
+    assert held
+    assert m in extram.inuse()
+    states = []
+
+    async def main():
+        held.clear()
+        states.append(runtime2.tls.m)
+        await gopark.gosched()
+        gopark.go(gopark.gosched)
+        await gopark.time.sleep(0.001)
+        return gopark.block(gopark.gosched())
+
+    assert run(main) is None
+    assert states[0] is not None
+    assert m not in extram.inuse()
+
+
+def test_the_values_may_be_dropped_with_the_lists_lock_held(run):
+    """By a finaliser, at any line of ours."""
+    m, held = _values_of(lambda: None)
+    with extram._lock:
+        held.clear()
+    assert m not in extram.inuse()
+
+
+def test_an_m_is_given_back_once_whoever_drops_the_values(run):
+    """The next thread that comes in may have it at once; the two do not meet."""
+    before = len(extram.inuse()) + extram.extralen()
+    for _ in range(20):
+        _, held = _values_of(lambda: None)
+        held.clear()
+    assert len(extram.inuse()) + extram.extralen() <= before + 2
+    ms = [*extram.inuse(), *extram._extra]
+    assert len(set(ms)) == len(ms)
+
+
+def test_what_a_thread_does_as_it_ends_leaves_no_m_behind(wait_until):
+    """Its own `threading.local` values may have finalisers that wait."""
+    waited, values = [], threading.local()
+
+    class Last:
+        def __del__(self):
+            gopark.block(gopark.time.sleep(0.001))
+            waited.append(True)
+
+    def thread():
+        gopark.block(gopark.gosched())
+        values.last = Last()
+
+    for _ in range(3):
+        t = threading.Thread(target=thread)
+        t.start()
+        t.join()
+    assert wait_until(lambda: len(waited) == 3)
+    assert wait_until(lambda: bound() == [])

@@ -797,6 +797,61 @@ def endings(rng: Random) -> None:
 
 
 @program
+def borders(rng: Random) -> None:
+    """Threads of others wait while programs begin and end; nothing that they were given is lost."""
+    chans: list[Chan[Any]] = [Chan(rng.choice([0, 0, 1, 5])) for _ in range(2)]
+    ledger, over = Ledger(chans), list[None]()
+    threads: list[CThread | threading.Thread] = []
+
+    async def once(me: Worker) -> None:
+        """One goroutine's time on the thread, in one program or on the border between two."""
+        mine = me.rng
+        while not over:
+            value = me._value()
+            cases = [send(mine.choice(chans), value), recv(mine.choice(chans))]
+            timeout = recv(gopark.time.after(mine.random() / 1000))
+            index, got, ok = await select(*cases, timeout, default=mine.random() < 0.3)
+            if index == 0:
+                me.sent.append((ledger.number[id(cases[0].ch)], value))
+            elif index == 1 and ok:
+                me.got.append((ledger.number[id(cases[1].ch)], got))
+            what = mine.randrange(8)
+            if what < 2:
+                await gopark.time.sleep(mine.random() / 2000)
+            elif what < 4:
+                gopark.go(gopark.gosched if what == 2 else gc.isenabled)
+            elif what == 4:
+                gopark.cgo.call(gopark.block, gopark.time.sleep(mine.random() / 2000))
+            elif what == 5:
+                return
+            await gopark.gosched()
+
+    def work(me: Worker) -> None:
+        while not over:
+            with contextlib.suppress(gopark.ProgramEnded):
+                gopark.block(once(me))
+
+    async def main() -> None:
+        for _ in range(rng.randint(0, 3)):
+            me = Worker(ledger, fork(rng), 0)
+            if rng.random() < 0.5:
+                threads.append(CThread(lambda _, me=me: work(me)))
+            else:
+                threads.append(threading.Thread(target=work, args=(me,)))
+                threads[-1].start()
+        await gopark.time.sleep(rng.random() / 300)
+
+    for _ in range(rng.randint(1, 4)):
+        run(main, outside=True)
+        gopark.runtime.gomaxprocs(rng.choice(PROCS))
+    over.append(None)
+    for thread in threads:
+        thread.join()
+    gopark.run(gopark.gosched)
+    ledger.check()
+
+
+@program
 def deadlocks(rng: Random) -> None:
     """Whatever they wait on, if nobody is left to wake them the report names each of them."""
     n = rng.randint(0, 20)

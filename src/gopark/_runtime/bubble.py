@@ -66,7 +66,7 @@ from gopark._runtime.runtime2 import (
     tls,
 )
 from gopark._runtime.sema import Sema, syncfatal
-from gopark._runtime.startm import TimeBase, hooks, mysched
+from gopark._runtime.startm import TimeBase, hooks, timebase
 from gopark._runtime.timer import NEVER, Timer, Timers
 from gopark._runtime.traceback import doors as tracebackdoors
 from gopark._runtime.traceback import gtraceback, threadstates
@@ -487,7 +487,7 @@ def install() -> None:
 
 
 def _timebase() -> TimeBase:
-    return mybubble() or mysched()
+    return mybubble() or timebase()
 
 
 def _monotonic() -> float:

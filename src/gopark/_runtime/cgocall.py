@@ -13,6 +13,9 @@ that goroutine: a deeper `m.ncgo`, no new G. If the C call was made by `call`, t
 is taken out of state syscall for the time of the callback. An exception of such a callback waits
 in `_carried` while C returns, is raised by that `call`, and no callback runs in between: as in
 Go, where a panic skips C's frames and the goroutine's own code below them may recover it.
+Python code that C runs without our knowledge, in a function given to `call` or in a callback that
+nobody wrapped, finds the goroutine in state syscall. It may do all that others may: what waits
+takes it out of that state by itself (lockedm.py, `drive`), and a `call` in it is one of its own.
 
 Order matters in 3 and 5: a G is running before it is listed, and unlisted before it is dead,
 so that no dump meets a listed G that is dead.
@@ -120,7 +123,7 @@ def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
             unlisted(g)
             g.status = GDEAD
             m.curg = None
-            if m.ctx or m.p is not None or m.hog:
+            if m.ctx or m.sched is not None:
                 _leave(m, g)
 
     callback_entry.add(entry.__code__)
@@ -206,12 +209,14 @@ def _exit(m: M, g: G) -> None:
 
 
 def _leave(m: M, g: G) -> None:
-    """What only some callbacks leave behind: a P, context variables, or the M itself."""
+    """What only some callbacks leave behind: a program with its P, context variables, the M."""
     p = releasep(m)
     if p is not None:
         handoffp(p.sched, p)
     if m.ctx:
         resetctx(m)
+    m.sched = None
+    m.stays = False
     g.elem = g.waiting = None
     g.goexiting = False
     if m.pinned is None:
@@ -224,12 +229,12 @@ def _nested(m: M, run: Callable[..., Any], args: tuple[Any, ...], error: Any) ->
     if g is None:
         return error
     insyscall = g.status is GSYSCALL
-    if insyscall:
-        if m in _carried:
-            return error  # the goroutine unwinds, and C has only to return
-        exitsyscall(m, g)
+    if insyscall and m in _carried:
+        return error  # the goroutine unwinds, and C has only to return
     m.ncgo += 1
     try:
+        if insyscall:
+            exitsyscall(m, g)
         return run(*args)
     except BaseException as exc:
         if insyscall and _carries(m, exc):
@@ -331,14 +336,21 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     with _countlock:
         _ncgocall += 1
     m = tls.m
-    if m is None or (g := m.curg) is None or g.status is not GRUNNING:
+    if m is None or (g := m.curg) is None or g.status not in (GRUNNING, GSYSCALL):
         return cfunc(*args, **kwargs)
-    entersyscall(m, g)
+    # In Python code that C has called, a callback that failed may be under way: that is not ours.
+    inc = g.status is GSYSCALL
+    outer = [_carried.pop(m)] if _carried and m in _carried else None
+    if not inc:
+        entersyscall(m, g)
     try:
         return cfunc(*args, **kwargs)
     finally:
         carried = [_carried.pop(m)] if _carried and m in _carried else None
-        exitsyscall(m, g)
+        if outer:
+            _carried[m] = outer.pop()
+        if not inc:
+            exitsyscall(m, g)
         if g.goexiting:
             raise Goexit
         if m.g is None and m.sched is not None and m.sched.ended:

@@ -3,17 +3,27 @@
 That is: every P is idle and every queue empty, no M runs a goroutine or is in C, no timer is
 set, no callback from C runs, no goroutine waits for a signal; and no help can come from
 outside: no live `cgo.callback` or `export` object, no signal handler that the program has set with
-Python's own `signal`, and no Python thread but gopark's own. A
+Python's own `signal`, and no thread but gopark's own. A
 program that has started a C library and waits for its first callback is not dead, and to end
 it would be the worst a runtime can do.
 `strict_deadlock()` says "no outside help will come" and leaves the last three questions out.
 
+Which threads there are the kernel knows best (`_strangers`): a thread of C may call in through a
+callback that nobody wrapped, and one of Python's that was started just now has a number there
+before it has begun. Those of a pool that never calls in count as well, for nobody can tell them
+from others; a report that is missing is better than one that is false. A thread of others that
+waits in `block`, or in a callback, is a goroutine like any other meanwhile, and no help. Where the
+kernel does not say, or cannot be asked for want of descriptors, it is Python's threads that count.
+
 A program with no main (the runtime started at first use) is never dead: the thread that
 used it is a Python thread of its own.
 
-If only Python threads stand in the way, they may end without a word, so an idle M asks
-again, at growing intervals of 0.05 to 5 seconds (`Sched.recheck`). The end of the last
-callback object asks at once (`recheck`).
+If only threads stand in the way, they may end without a word, so an idle M asks again, at
+growing intervals of 0.05 to 5 seconds (`Sched.recheck`); the first time much sooner if there is
+a thread that was not there before, for it may turn out to be ours: one that has not begun to tell
+us, or has just ended. Who finds that out and is not about to go idle itself, since its G waits on
+its thread, has the thread that called `run` ask. The end of the last callback object asks at once
+(`recheck`).
 
 It is the thread that called `run` that says so in the end. A signal may have come that Python
 has not handled yet, a Ctrl-C for one; the handlers run on that thread, before any other line
@@ -26,6 +36,7 @@ Source: Go 1.27 runtime/proc.go, checkdead. Tests: tests/runtime/test_deadlock.p
 from __future__ import annotations
 
 import _thread
+import os
 from collections.abc import Callable
 from typing import Final
 
@@ -43,7 +54,7 @@ from gopark._runtime.runtime2 import (
     currentframes,
     tls,
 )
-from gopark._runtime.startm import current, hooks, ourthreads, sysmonwait, watchers
+from gopark._runtime.startm import Threads, current, hooks, ourthreads, sysmonwait, watchers
 from gopark._runtime.traceback import tracebackothers
 
 __all__ = ("bystanders", "outside", "strict_deadlock")
@@ -51,10 +62,15 @@ __all__ = ("bystanders", "outside", "strict_deadlock")
 _ASLEEP: Final = "all goroutines are asleep - deadlock!"
 _NONE: Final = "no goroutines (main called runtime.Goexit) - deadlock!"
 
-# Identifiers of threads that look on, and will wake nobody: the watch of a test's time limit.
-bystanders: Final[set[int]] = set()
+# Threads that look on, and will wake nobody: the watch of a test's time limit.
+bystanders: Final = Threads()
+
+_SOON: Final = 0.002  # seconds until it is asked again, if there is a thread not seen before
+_FIRST: Final = 0.05  # the same, if there is none; twice as much each time
+_MOST: Final = 5.0
 
 _strict = False
+_seen: set[int] = set()  # the strangers that there were when it was last asked
 
 
 class _Outside:
@@ -75,8 +91,8 @@ outside: Final = _Outside()
 def strict_deadlock(on: bool = True) -> None:
     """Say that no help will come from outside, so that every deadlock is found.
 
-    Without it, a live `cgo.callback` or a Python thread that gopark did not start counts
-    as something that may still wake a goroutine.
+    Without it, a live `cgo.callback` or a thread that gopark did not start, of Python's or of
+    C's, counts as something that may still wake a goroutine.
 
     Args:
         on: False takes it back.
@@ -95,19 +111,24 @@ def checkdead(sched: Sched) -> str | None:
     sched.recheck, last = -1.0, sched.recheck
     if (
         sched.npidle < len(sched.allp)
-        or sched.nsyscall
         or sched.runq
         or sched.main is None
         or sched.ended
         or sched.timers
+        or (not _strict and (outside.nlive() or outside.mayhandle()))
     ):
         return None
     handed = outside.handed()
+    extras = outside.extras()
+    if any(m.curg is not None and m.curg.status is not GWAITING for m in extras):
+        _again(sched, last)  # its thread may go its way, and end, without a word
+        return None
+    if sched.nsyscall:
+        return None
     # An M may work on without a P: one of a callback has none, sysmon or gomaxprocs may have
     # taken it. One of ours that runs no G and is not idle is between two of them: it may hold
     # a timer that has fired, or one not yet set, and asks again when it goes idle itself.
-    ms = sched.allm + outside.extras()
-    if any(m.curg is not None and m.curg.status is not GWAITING for m in ms):
+    if any(m.curg is not None and m.curg.status is not GWAITING for m in sched.allm):
         return None
     if any(m.curg is None and not m.idle and m.lockedg is None for m in sched.allm):
         return None
@@ -120,14 +141,10 @@ def checkdead(sched: Sched) -> str | None:
     if outside.handed() != handed or handed & 1:
         # The signal goroutine, which seems to wait, may have taken somebody off a queue since,
         # and not have woken it yet when we looked. Whether it has: ask again.
-        sched.recheck = 0.05
+        _again(sched, 0.0)
         return None
-    if not _strict:
-        if outside.nlive() or outside.mayhandle():
-            return None
-        if _pythonthreads(sched):
-            sched.recheck = 0.05 if last <= 0 else min(last * 2, 5.0)
-            return None
+    if not _strict and _help(sched, last, extras):
+        return None
     m0 = sched.m0
     if m0 is not None and m0 is not tls.m:
         m0.park.wakeup()  # it is asleep, and asks again itself: see above
@@ -135,13 +152,64 @@ def checkdead(sched: Sched) -> str | None:
     return _NONE if sched.main_goexited and not allgs else _ASLEEP
 
 
-def _pythonthreads(sched: Sched) -> bool:
+def _again(sched: Sched, last: float, soon: bool = False) -> None:
+    """Have it asked again, by the M that goes idle now, or else by the one of `run`.
+
+    `last` is what was said the last time. If somebody goes by that already, it is left to him.
+    """
+    me, m0 = tls.m, sched.m0
+    asks = me is not None and (me is m0 or me.idle)
+    if not asks and last > 0 and not soon:
+        sched.recheck = last
+        return
+    sched.recheck = _SOON if soon else max(_FIRST, min(last * 2, _MOST))
+    if not asks and m0 is not None:
+        m0.park.wakeup()
+
+
+def _help(sched: Sched, last: float, extras: list[M]) -> bool:
+    """There are threads that may wake somebody. Then it is asked again, for they may end."""
+    global _seen
+    # A thread of others that waits is a goroutine: it is at nothing else, as was seen.
+    waiting = [m for m in extras if m.curg is not None]
+    strangers = _strangers(sched, waiting)
+    if strangers is None:
+        if not _pythonthreads(sched, waiting):
+            return False
+        _again(sched, last)
+        return True
+    fresh = not strangers <= _seen
+    _seen = strangers
+    if strangers:
+        _again(sched, last, fresh)
+    return bool(strangers)
+
+
+def _strangers(sched: Sched, waiting: list[M]) -> set[int] | None:
+    """The threads of this process that may help, by the kernel's numbers; None: it does not say."""
+    try:
+        tasks = {int(task) for task in os.listdir("/proc/self/task")}
+    except (OSError, ValueError):
+        return None
+    if _thread.get_native_id() not in tasks:
+        return None  # numbers of another name space
+    ours = {m.nativeid for m in sched.allm + waiting}
+    ours |= watchers.nativeids() | bystanders.nativeids()
+    ours.add(sysmonwait.nativeid)
+    me = tls.m
+    if me is not None and me.g is None:
+        ours.add(me.nativeid)  # a thread of ours that ends
+    return tasks - ours
+
+
+def _pythonthreads(sched: Sched, waiting: list[M]) -> bool:
     """There is a thread that runs Python and is not ours."""
     if FREETHREADED:
-        return _thread._count() > len(ourthreads) + len(bystanders)
-    ours = bystanders | {m.ident for m in sched.allm}
+        known = len(ourthreads) + len(bystanders) + sum(m.pinned is True for m in waiting)
+        return _thread._count() > known
+    ours = {m.ident for m in sched.allm + waiting}
+    ours |= watchers.idents() | bystanders.idents()
     ours.add(sysmonwait.ident)
-    ours |= watchers
     return any(ident not in ours for ident in currentframes())
 
 

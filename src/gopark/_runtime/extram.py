@@ -13,7 +13,14 @@ How the exit of a thread is noticed:
                              Python thread state can still be used. A pthread key's does not:
                              CPython's own key may be cleared by then, and the process crashes.
   a thread made by Python    its `threading.local` values are dropped
-  no such hook               it is not: the M is given back after each callback
+  no such hook               it is not: the M is given back after each callback; so it is where
+                             Python does not know its own thread any more, which is about to end
+
+The values of a `threading.local` may be dropped by another thread, long after theirs has ended: one
+that looked at all objects, say, and held them. It may be in the midst of anything, a lock of ours
+included. So who drops them leaves the M on `_left` and touches nothing else, its own `tls` the
+least; whoever wants to know which Ms there are, or needs one, takes it from there (`_reap`).
+Relies on: append and popleft of a deque are atomic.
 
 Pinning. ctypes makes a Python thread state when C calls in and destroys it on return, which
 is most of the cost of a callback. One more PyGILState_Ensure in the first callback keeps the
@@ -22,7 +29,7 @@ state; the destructor gives it back. cffi keeps states by itself; one count more
 Context variables. A bound C thread has a `Context` entered for good. What a callback sets
 there must not be seen by the next, so a context that is no longer empty is replaced.
 
-Locks: `_lock`, rank EXTRAM, guards `_extra` and `_bound`.
+Locks: `_lock`, rank EXTRAM, guards `_extra`, `_bound` and `_pinned`.
 Source: Go 1.27 runtime/proc.go (needm, newextram, bindm, dropm).
 Tests: tests/runtime/test_extram.py
 """
@@ -31,6 +38,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections import deque
 from contextvars import Context
 from types import FrameType
 from typing import Any, Final
@@ -41,11 +49,22 @@ from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, Sched, casgstatus, extragoids, goids, tls
 from gopark._runtime.startm import hooks, minit
 
-__all__ = ("dropm", "extralen", "getextra", "inuse", "needm", "resetctx", "threadexit")
+__all__ = (
+    "dropm",
+    "extralen",
+    "getextra",
+    "inuse",
+    "needm",
+    "resetctx",
+    "threadexit",
+    "unbind",
+)
 
 _lock = mklock(Rank.EXTRAM)
 _extra: list[M] = []
 _bound: set[M] = set()
+_pinned: dict[int, M] = {}  # those of C's threads, by number: what the destructor is told
+_left: Final[deque[M]] = deque()  # of Python's threads that have ended
 
 _py: Final = ctypes.pythonapi
 _tstate: Final = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThreadState_Get", _py))
@@ -56,17 +75,20 @@ _GILSTATE_LOCKED: Final = 0
 
 def extralen() -> int:
     """How many extra Ms wait for a thread."""
+    _reap()
     return len(_extra)
 
 
 def inuse() -> list[M]:
     """The extra Ms that are bound to a thread now."""
+    _reap()
     with _lock:
         return list(_bound)
 
 
 def mcount(sched: Sched) -> int:
     """How many threads the program has: its own, and those of C that have called in."""
+    _reap()
     return len(sched.allm) + len(_bound)
 
 
@@ -88,6 +110,7 @@ def one_new_extram() -> None:
 
 def needm(caller: FrameType | None) -> M:
     """Bind an extra M to the calling thread. `caller` is the frame that C entered, if C did."""
+    _reap()
     m = getextra()
     if caller is not None and caller.f_back is None:
         bindm(m)  # no Python below the callback: a thread made by C
@@ -124,19 +147,37 @@ def bindm(m: M) -> None:
     _py.PyGILState_Ensure()
     m.ctx = Context()
     _ctxenter(m.ctx)
+    with _lock:
+        _pinned[m.mid] = m
     _cxa_thread_atexit(threadexit, m.mid, _dso)
 
 
 def dropm(m: M) -> None:
     """Give an extra M back. Runs on the thread it was bound to. Go: dropm."""
     tls.m = None
+    unbind(m)
+
+
+def unbind(m: M) -> None:
+    """Put it on the list again, as it came from there. Runs on any thread."""
     m.ident = 0
     m.clock = None
-    m.sched = None
+    m.sched = m.nextp = None
+    m.stays = False
     m.pinned = m.ctx = m.exc = None
     with _lock:
         _bound.discard(m)
         _extra.append(m)
+
+
+def _reap() -> None:
+    """Take what threads of Python's have left behind that have ended."""
+    while _left:
+        try:
+            m = _left.popleft()
+        except IndexError:
+            return
+        unbind(m)
 
 
 def resetctx(m: M) -> None:
@@ -147,7 +188,7 @@ def resetctx(m: M) -> None:
 
 
 class _Owner:
-    """Kept in a `threading.local` of a Python thread: gives the M back when that ends."""
+    """Kept in a `threading.local` of a Python thread: leaves the M behind when that ends."""
 
     __slots__ = ("m",)
 
@@ -155,8 +196,8 @@ class _Owner:
         self.m = m
 
     def __del__(self) -> None:
-        if self.m.pinned is not None and tls is not None:
-            dropm(self.m)
+        if self.m.pinned is not None and _left is not None:
+            _left.append(self.m)
 
 
 # --- the exit of a C thread --------------------------------------------------------------
@@ -180,12 +221,16 @@ _cxa_thread_atexit, _dso = _exithook()
 
 def _threadexit(mid: int) -> None:
     """The thread is about to end; its thread state still works."""
-    m = tls.m
-    if m is None or m.mid != mid:
+    with _lock:
+        m = _pinned.pop(mid, None)
+    if m is None:
         return  # the child of a fork, whose Ms are its own
     pinned = m.pinned
     _forgetdummy()
-    dropm(m)
+    if tls.m is m:
+        dropm(m)
+    else:
+        unbind(m)
     if pinned == _tstate():
         _py.PyGILState_Release(_GILSTATE_LOCKED)
 
@@ -209,6 +254,8 @@ def forget() -> None:
     for m in _bound:
         m.pinned = None
     _bound.clear()
+    _pinned.clear()
+    _left.clear()
     _extra.clear()
     extragoids.clear()
 

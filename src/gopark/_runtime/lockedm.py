@@ -10,6 +10,20 @@ with its wake-up and gives it up at its next wait or when its callback ends.
 Who owns the wake-up: as everywhere, the one who took the G off the wait queue. When the
 program ends, the thread itself takes its G off (`unwait`) and raises ProgramEnded.
 
+Threads of others, and the ends of programs. Such a thread outlives programs, but what it runs
+belongs to one: to that in which it first waited, or made a timer, within this call (`m.stays`,
+set by `mprogram`). When that has ended, its next wait raises ProgramEnded, in whatever program
+the thread would wait by then: its timers are on a heap that nobody looks at any more.
+
+Who makes a G of such a thread ready may belong to another program than the G: a channel knows no
+programs. So the P that comes with the wake-up may be one of a program that lives, while the G's
+has ended. It is not ours then, and goes on at once (`_takep`). The other way round, a G may be
+put on a queue of a program whose end has emptied its queues: see runq.py.
+
+In C. A G in state syscall (`cgo.call`) may run Python code all the same: a function of Python's,
+a callback that nobody wrapped. When that waits, by way of `drive`, the G is out of state syscall
+for the time of the call, as if the callback had been wrapped; what does not wait needs no P.
+
 Source: Go 1.27 runtime/proc.go (LockOSThread, stoplockedm, startlockedm, exitsyscall).
 Tests: tests/runtime/test_lockedm.py
 """
@@ -45,6 +59,7 @@ from gopark._runtime.startm import (
     getsched,
     handoffp,
     hooks,
+    mprogram,
     notesleep,
     pidleget,
     releasep,
@@ -65,7 +80,9 @@ __all__ = (
 T = TypeVar("T")
 
 _INFLIGHT: Final = 0.0005  # seconds
-exiting: Final[list[bool]] = []  # not empty once the interpreter exits
+_LASTWAIT: Final = 0.1  # seconds: how long a callback of C's waits that comes in at exit
+late: Final[list[bool]] = []  # not empty once Python runs what atexit has been given
+exiting: Final[list[bool]] = []  # not empty once our part of that has run
 
 
 class _Foreign:
@@ -89,7 +106,7 @@ def block(awaitable: Awaitable[T]) -> T:
         Its result; its exception passes through.
     Raises:
         TypeError: it is not awaitable, or it waits for another event loop.
-        ProgramEnded: main returned while it waited.
+        ProgramEnded: main returned while it waited, or since it last did.
     Example:
         >>> def worker(ch):
         ...     gopark.block(ch.send("from a thread"))
@@ -124,18 +141,35 @@ def drive(coro: Coroutine[Any, Any, T]) -> T:
     assert m is not None
     g = m.curg
     assert g is not None
+    insyscall = g.status is GSYSCALL
+    if insyscall:
+        _leavec(m, g, coro)
     step: Callable[..., Any] = coro.send
     value: Any = None
-    while True:
-        try:
-            command = step(value)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        step, value = coro.send, None
-        try:
-            dowait(m, g, command)
-        except BaseException as exc:
-            step, value = coro.throw, exc
+    try:
+        while True:
+            try:
+                command = step(value)
+            except StopIteration as done:
+                return done.value  # type: ignore[no-any-return]
+            step, value = coro.send, None
+            try:
+                dowait(m, g, command)
+            except BaseException as exc:
+                step, value = coro.throw, exc
+    finally:
+        if insyscall:
+            entersyscall(m, g)
+
+
+def _leavec(m: M, g: G, coro: Coroutine[Any, Any, Any]) -> None:
+    """Out of state syscall, to run this; if that cannot be, C goes on as it was."""
+    try:
+        exitsyscall(m, g)
+    except BaseException:
+        coro.close()
+        entersyscall(m, g)
+        raise
 
 
 def foreigncommand(command: object) -> BaseException:
@@ -184,9 +218,10 @@ class _Elsewhere:
 
 def mpark(m: M, g: G) -> None:
     """Wait on this thread until somebody readies `g`; the P goes to others meanwhile."""
-    sched = _schedof(m)
+    sched = mprogram(m)
     if sched.ended:
-        _undo(g, m)
+        if _undo(sched, m, g) and m.g is not None:
+            return  # somebody was quicker, and it has what it wanted; its next wait will not
         raise ProgramEnded
     saved = g.ctx, g.lockedm
     g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
@@ -217,32 +252,26 @@ def _raiseexc(m: M, g: G) -> None:
     raise exc
 
 
-def _schedof(m: M) -> Sched:
-    """The program this M works for; a bound extra M outlives programs."""
-    sched = m.sched
-    if sched is None or (sched.ended and m.g is not None):
-        sched = m.sched = getsched()
-        m.hog = False
-        m.p = None  # of the program that has ended
-    return sched
+def _undo(sched: Sched, m: M, g: G) -> bool:
+    """A G of an ended program wanted to wait: let its primitive go as if it had not.
 
-
-def _undo(g: G, m: M) -> None:
-    """A G of an ended program wanted to wait: let its primitive go as if it had not."""
+    True: it was woken in between.
+    """
     if m.waitunlockf is None or g.waiting is None:
         m.waitunlockf = None
-        return
+        return False
     saved, g.lockedm = g.lockedm, m  # or the end of the program would bury it, as if parked
     g.status = GWAITING
     unlockf, m.waitunlockf = m.waitunlockf, None
     unlockf(None)
-    sched = _schedof(m)
     while not _takeoff(sched, g) and m.nextp is None:
         m.park.sleep(_INFLIGHT)
-    m.nextp = None  # whoever took it off a run queue has left a P that is none
+    _takep(sched, m)
+    woken = g.status is GRUNNABLE
     g.waiting = None
     g.lockedm = saved
     g.status = GRUNNING
+    return woken
 
 
 def _checkdead(sched: Sched) -> None:
@@ -256,27 +285,32 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
     """Sleep until a P was handed over for `g`, then run on.
 
     When the program has ended nobody hands a P over. Then this thread takes `g` off whatever
-    it is on, so that it is on no queue when it runs, and has ProgramEnded raised in it.
+    it is on, so that it is on no queue when it runs, and has ProgramEnded raised in it. So it does
+    with a callback of C's that is left alone at exit: see `_lefton`. What a thread of others was
+    given it keeps: woken before, it goes on, to its next wait.
     """
+    left = over = False
     while m.nextp is None:
         if pending:
             _handle(sched, m, g)
         if exiting and m.g is not None and m.ctx is None:
             m.park.sleep()  # a thread of Python's: it sleeps on until the interpreter is gone
-        elif not sched.ended:
-            notesleep(m, sched.recheck if m.m0 else -1)
-            if m.nextp is None and not sched.ended:
+        elif not sched.ended and not left:
+            last = bool(late) and _lefton(sched, m)
+            woken = notesleep(m, _LASTWAIT if last else sched.recheck if m.m0 else -1)
+            if last:
+                left = not woken and _lefton(sched, m)
+            elif m.nextp is None and not sched.ended:
                 _checkdead(sched)
-        elif _takeoff(sched, g):
+        elif over := _takeoff(sched, g):
             break
         else:
             m.park.sleep(_INFLIGHT)  # somebody has `g` in hand, and is about to put it somewhere
-    acquirep(m)
-    if sched.ended:
-        m.p = None  # after `ended`, so endsched and this thread cannot both miss it
-    else:
+    _takep(sched, m)
+    given = m.g is not None and g.status is GRUNNABLE
+    if not sched.ended and not over:
         casgstatus(g, GRUNNABLE, GRUNNING)
-    if sched.ended and m.exc is None:
+    if (sched.ended or over) and not given and m.exc is None:
         m.exc = sched.fatal if m.m0 and sched.fatal is not None else ProgramEnded()
     g.status = GRUNNING
     g.m = m
@@ -303,6 +337,35 @@ def _handle(sched: Sched, m: M, g: G) -> None:
                 wakep(sched)
 
 
+def _lefton(sched: Sched, m: M) -> bool:
+    """At exit: a callback of C's waits, and the main thread, which ends all, runs no goroutine.
+
+    It may be in a function that joins the library's thread, and that thread is this one. So no
+    callback waits for long then; the threads of Python's that are to be joined have been.
+    """
+    if m.g is None or m.pinned is True or sched.main is not None:
+        return False
+    main = threading.main_thread().ident
+    return not any(other.ident == main and other.curg is not None for other in hooks.extras())
+
+
+def _takep(sched: Sched, m: M) -> None:
+    """Take the P that came with the wake-up, unless it is of another program, or ours has ended.
+
+    Whoever took the G off a run queue has handed it over. In a program that has ended it is none
+    any more; one of a program that lives goes on to somebody there.
+    """
+    p, m.nextp = m.nextp, None
+    if p is None:
+        return
+    if p.sched is sched:
+        acquirep(m, p)
+        if sched.ended:
+            m.p = None  # after `ended`, so endsched and this thread cannot both miss it
+    elif not p.sched.ended:
+        handoffp(p.sched, p)
+
+
 def _takeoff(sched: Sched, g: G) -> bool:
     """Take `g` off its wait queue or run queue; True if it was there."""
     if g.status is GWAITING:
@@ -322,7 +385,7 @@ def _takeoff(sched: Sched, g: G) -> bool:
 
 def mgosched(m: M, g: G) -> None:
     """Yield from plain code: go to the back of the global queue and wait for a turn."""
-    sched = _schedof(m)
+    sched = mprogram(m)
     if sched.ended:
         raise ProgramEnded
     requeue(sched, m, g)
@@ -351,7 +414,11 @@ def requeue(sched: Sched, m: M, g: G) -> None:
 
 def entersyscall(m: M, g: G) -> None:
     """This G is about to run C that may block: its P goes to others. Go: entersyscallblock."""
-    sched = _schedof(m)
+    sched = m.sched
+    if sched is None or (sched.ended and m.g is not None and not m.stays):
+        sched = m.sched = getsched()
+        m.hog = False
+        m.p = None  # of the program that has ended
     if FREETHREADED:
         hooks.recordframes(m)
     casgstatus(g, GRUNNING, GSYSCALL)
@@ -499,7 +566,8 @@ def finishstep(m: M, g: G, command: object) -> None:
         unlockf, m.waitunlockf = m.waitunlockf, None
         unlockf(None)  # type: ignore[misc]
     elif command is GOSCHED:
-        sched = _schedof(m)
+        sched = m.sched
+        assert sched is not None
         g.status = GRUNNABLE
         sched.runq.append(g)
     else:

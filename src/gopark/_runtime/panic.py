@@ -35,6 +35,7 @@ from gopark._runtime.runtime2 import (
     GRUNNING,
     GWAITING,
     G,
+    Gone,
     M,
     P,
     Sched,
@@ -371,8 +372,10 @@ def endsched(sched: Sched) -> None:
     with sched.lock:
         if sched.ended:
             return
+        sched.lastgoid = next(goids)  # first: see rt0.py, _ours
+        for p in sched.allp:
+            p.near = Gone()  # who still puts a goroutine there looks again: see runq.py
         sched.ended = True
-        sched.lastgoid = next(goids)
         ms = list(sched.allm)
         sched.midle.clear()
         for m in ms:
@@ -381,8 +384,8 @@ def endsched(sched: Sched) -> None:
         sched.npidle = 0
         sched.pidle.clear()
     for m in hooks.extras():  # callbacks that go on: in the next program they have no P
-        p = m.p
-        if p is not None and p.sched is sched:
+        held = m.p
+        if held is not None and held.sched is sched:
             m.p = None
     for m in ms:
         m.park.wakeup()

@@ -25,7 +25,9 @@ Source: Go 1.27 runtime/proc.go (main, schedinit). Tests: tests/runtime/test_rt0
 
 from __future__ import annotations
 
+import _thread
 import atexit
+import contextlib
 import inspect
 import os
 import threading
@@ -67,7 +69,7 @@ from gopark._runtime.runtime2 import (
     extragoids,
     tls,
 )
-from gopark._runtime.startm import hooks, newsched
+from gopark._runtime.startm import hooks, newsched, toolate
 from gopark._runtime.timesleep import gosched
 from gopark._runtime.traceback import boundary, drivers, internal, recordframes
 
@@ -337,7 +339,8 @@ def _end(sched: Sched, m: M) -> None:
         abandon(sched, g)
     _join(sched, m)
     for g in left:
-        if g.m is not None and g.m.sched is sched:  # one that never ran was on a queue, and is gone
+        # One that never ran was on a queue, and is gone. A G may be another goroutine by now.
+        if g.m is not None and _ours(sched, g):
             allgs.discard(g)
     for p in sched.allp:
         p.gfree.clear()
@@ -352,22 +355,36 @@ def _ours(sched: Sched, g: G) -> bool:
     """A goroutine of the program that ends.
 
     A callback may have drawn a number before the end and have started its goroutine after it:
-    then that is one of the next program, and runs there already, it may be.
+    then that is one of the next program, and runs there already, it may be. Who asks this of one
+    that waits has looked before whether it does, for it has an M from its first step on.
     """
     m = g.m
     return g.goid < sched.lastgoid and g.goid not in extragoids and (m is None or m.sched is sched)
 
 
+def _programof(sched: Sched, g: G) -> Sched:
+    """The program of a goroutine that was on a queue of `sched`, which has ended."""
+    m = g.m
+    if m is not None and m.sched is not None and m.sched is not sched:
+        return m.sched
+    return sched if g.goid < sched.lastgoid else startm.getsched()
+
+
 def abandon(sched: Sched, g: G | None) -> None:
     """Close coroutines that will not be stepped again: `g` if it is parked, and all on queues.
 
-    Called on M0 for every goroutine, and by each M for its last one as it ends. What is
-    closed was taken off its wait queue or run queue by this very call.
+    Called on M0 for every goroutine, by each M for its last one as it ends, and by who has put
+    something on a queue and found that the program has ended. What is closed was taken off its
+    wait queue or run queue by this very call. What is there and belongs to another program, since
+    whoever made it ready still held a P of this one, goes to a queue of that.
     """
-    waiting = None if g is None or g.status is not GWAITING or g.lockedm is not None else g.waiting
-    if g is not None and waiting is not None and waiting.unwait(g):
-        g.status = GRUNNABLE
-        sched.runq.append(g)
+    if g is not None and g.status is GWAITING and g.lockedm is None and _ours(sched, g):
+        waiting = g.waiting
+        if waiting is not None and waiting.unwait(g):
+            g.status = GRUNNABLE
+            sched.runq.append(g)
+    me = tls.m
+    elsewhere: list[G] | None = [] if me is not None and me.curg is not None else None
     for p in sched.allp:
         drainp(p)
     while sched.hogq:
@@ -381,8 +398,30 @@ def abandon(sched: Sched, g: G | None) -> None:
         if lockedm is not None:
             startm.givep(lockedm, P(-1, sched))  # that thread unwinds it: see lockedm
             lockedm.park.wakeup()
-        else:
+        elif (home := _programof(sched, taken)) is not sched:
+            home.runq.append(taken)
+            startm.wakep(home)
+            if home.ended:
+                toolate(home)
+        elif elsewhere is None:
             _bury(taken)
+        else:
+            elsewhere.append(taken)
+    if elsewhere:
+        _buryaway(elsewhere)
+
+
+def _buryaway(left: list[G]) -> None:
+    """Close them on a thread that runs no goroutine: what they do then is not the caller's."""
+
+    def bury() -> None:
+        for g in left:
+            _bury(g)
+
+    try:
+        _thread.start_new_thread(bury, ())
+    except RuntimeError:  # no more threads
+        bury()
 
 
 def _bury(g: G) -> None:
@@ -458,6 +497,22 @@ def _afterfork() -> None:
     signal_unix.forget()
 
 
+def _exitbegins() -> None:
+    """The script is over. Other threads of Python's are joined next, and may need callbacks yet.
+
+    What atexit was given comes after that, the last first: so ours is given to it only now.
+    """
+    atexit.register(_lastcalls)
+
+
+def _lastcalls() -> None:
+    """The first that atexit does: callbacks of C that wait are on their own, see lockedm.py."""
+    lockedm.late.append(True)
+    for g in allgs.copy():
+        if g.lockedm is not None and g.lockedm.g is not None:
+            g.lockedm.park.wakeup()
+
+
 def _atexit() -> None:
     """The interpreter exits: callbacks stop here, and no thread of ours is waited for."""
     sched = startm.current()
@@ -474,6 +529,11 @@ def _atexit() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_afterfork)
 atexit.register(_atexit)
+_beforejoin: Callable[[Callable[[], None]], object] | None
+_beforejoin = getattr(threading, "_register_atexit", None)
+if _beforejoin is not None:  # concurrent.futures needs it as well
+    with contextlib.suppress(RuntimeError):  # too late: the exit has begun
+        _beforejoin(_exitbegins)
 
 hooks.abandon = abandon
 hooks.recordframes = recordframes

@@ -16,6 +16,17 @@ back to the loop soon (`spread`). Who gives away the P of another, or of a threa
 submitter may have read `m.p` just before; a P that gomaxprocs took away counts as idle
 (`P.near`) from before it is taken, so that what strays onto it is seen to.
 
+After the end of a program, the two sides step by step. A submitter need not be a thread of that
+program: one that gopark did not make may hold a P of it, or have asked which program runs, when
+the end comes.
+  a submitter                               the end (panic.py, rt0.py)
+  1. puts G on a P's queue or the global    1. has every `P.near` say that a look is worth while
+  2. reads `P.near`, or `ended`                (`Gone`), and then sets `ended`
+  3. ended: sees to the queues (`toolate`)  2. takes all Gs off the queues (`abandon`)
+Either the end finds the G or the submitter finds the end. Whoever takes it off sees whose it is:
+one that waits on its thread is woken there, one of another program goes to a queue of that, any
+other is closed.
+
 May run without a P: all of it; what has no P to go to uses the global queue.
 Source: Go 1.27 runtime/proc.go. Tests: tests/runtime/test_proc.py
 """
@@ -29,7 +40,7 @@ from typing import Final
 
 from gopark._runtime.errors import Throw
 from gopark._runtime.runtime2 import GDEAD, GRUNNABLE, GWAITING, G, M, P, Sched, tls
-from gopark._runtime.startm import getsched, hooks, wakep
+from gopark._runtime.startm import getsched, hooks, toolate, wakep
 
 __all__ = (
     "drainp",
@@ -94,7 +105,7 @@ def spread(m: M, p: P) -> None:
     may be `p` itself, taken from this M in the last lines (a P that gomaxprocs took away
     counts as idle too, see procresize); what M has been given it will look at its queue.
     """
-    if m.p is not p:
+    if m.p is not p or p.sched.ended:  # who ends it may not have come to taking this one yet
         strayed(p)
         return
     if m.onthread:
@@ -118,7 +129,9 @@ def strayed(p: P) -> None:
     sched = p.sched
     if p.m is None:
         drainp(p)
-    if sched.runq and sched.npidle:
+    if sched.ended:
+        toolate(p.sched, p)
+    elif sched.runq and sched.npidle:
         wakep(sched)
 
 
@@ -135,10 +148,12 @@ def drainp(p: P) -> None:
 def globrunqput(g: G) -> None:
     """Onto the global queue of its program: a G of one that has ended must not enter the next."""
     m = g.m
-    sched = getsched() if m is None or m.sched is None or m.g is not None else m.sched
+    sched = getsched() if m is None or m.sched is None else m.sched
     sched.runq.append(g)
     if sched.npidle:
         wakep(sched)
+    if sched.ended:
+        toolate(sched)
 
 
 def globrunqget(sched: Sched, p: P) -> G | None:

@@ -303,6 +303,7 @@ class M:
         "park",
         "pinned",  # extra M: the destructor that the thread's exit will call
         "sched",
+        "stays",  # extra M: its G has waited in `sched`, or has made timers there; see lockedm.py
         "spinning",  # woken to look for work, and none found yet; guarded by Sched.lock
         "trace",  # what it has recorded of late, while the program is traced: see trace.py
         "waitunlockf",  # set by the G just before it yields PARK; called once it is waiting
@@ -330,6 +331,7 @@ class M:
     pinned: object
     sched: Sched | None
     spinning: bool
+    stays: bool
     trace: list[Any] | None
     waitunlockf: Callable[[None], object] | None
 
@@ -339,7 +341,7 @@ class M:
         self.park = Note()
         self.ident = self.nativeid = self.ncgo = 0
         self.p = self.nextp = self.curg = self.lockedg = self.g = self.ctx = None
-        self.onthread = self.m0 = self.idle = self.spinning = self.hog = False
+        self.onthread = self.m0 = self.idle = self.spinning = self.hog = self.stays = False
         self.handling = ""
         self.clock = None
         self.exc = None

@@ -30,12 +30,13 @@ from time import monotonic
 from typing import Any, Final, NoReturn, Protocol
 
 from gopark._runtime.errors import Throw
-from gopark._runtime.runtime2 import G, M, Note, P, Sched, tls
+from gopark._runtime.runtime2 import GSYSCALL, G, M, Note, P, Sched, tls
 from gopark._runtime.timer import NEVER, Timers
 
 __all__ = (
     "CAMEUP",
     "SCHEDTICK",
+    "Threads",
     "acquirep",
     "current",
     "getsched",
@@ -49,6 +50,7 @@ __all__ = (
     "midleget",
     "midleput",
     "minit",
+    "mprogram",
     "mysched",
     "newsched",
     "notesleep",
@@ -60,6 +62,8 @@ __all__ = (
     "startsysmon",
     "startthread",
     "sysmonwait",
+    "timebase",
+    "toolate",
     "wakep",
     "wakepoller",
     "wantpoller",
@@ -113,10 +117,40 @@ class Hooks:
 
 hooks: Final = Hooks()
 
-# Identifiers of the threads that newm has started, and of the watchers.
-ourthreads: Final[set[int]] = set()
-# Of threads that serve signals and requests from outside: they wake no goroutine.
-watchers: Final[set[int]] = set()
+
+class Threads:
+    """A set of threads, by identifier, with the number that the kernel has for each."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, int] = {}
+
+    def add(self, ident: int, nativeid: int | None = None) -> None:
+        """Without a number it is the calling thread."""
+        self._known[ident] = nativeid or threading.get_native_id()
+
+    def discard(self, ident: int) -> None:
+        self._known.pop(ident, None)
+
+    def clear(self) -> None:
+        self._known.clear()
+
+    def idents(self) -> set[int]:
+        return set(self._known.copy())
+
+    def nativeids(self) -> set[int]:
+        return set(self._known.copy().values())
+
+    def __contains__(self, ident: int) -> bool:
+        return ident in self._known
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+# The threads that newm has started, and the watchers.
+ourthreads: Final = Threads()
+# Threads that serve signals and requests from outside: they wake no goroutine.
+watchers: Final = Threads()
 
 
 class _SysmonWait:
@@ -126,7 +160,7 @@ class _SysmonWait:
         self.started = False
         self.on = False  # set under Sched.lock, or while there is no program
         self.note = Note()
-        self.ident = 0
+        self.ident = self.nativeid = 0
         self.wanted: deque[tuple[Sched, threading.Thread]] = deque()  # threads it is to start
 
 
@@ -155,7 +189,35 @@ def mysched() -> Sched:
     return getsched()
 
 
-hooks.timebase = mysched
+def mprogram(m: M) -> Sched:
+    """The program that the G of this M waits in, or makes timers of; it may have ended.
+
+    A thread of ours works for one only. What a thread of others runs belongs to the first that is
+    asked for, as long as it runs: see lockedm.py.
+    """
+    sched = m.sched
+    if m.g is not None and not m.stays:
+        m.stays = True
+        if sched is None or sched.ended:
+            sched = m.sched = getsched()
+            m.hog = False
+            m.p = None  # of the program that has ended
+            if m.curg is not None and m.curg.status is GSYSCALL:
+                with sched.lock:
+                    sched.nsyscall += 1  # it was counted there, and comes back here
+    assert sched is not None
+    return sched
+
+
+def timebase() -> Sched:
+    """The program whose timers the caller makes; see `hooks.timebase`."""
+    m = tls.m
+    if m is None or m.curg is None:
+        return mysched()
+    return mprogram(m)
+
+
+hooks.timebase = timebase
 
 
 def current() -> Sched | None:
@@ -429,9 +491,7 @@ def handoffp(sched: Sched, p: P) -> None:
         return
     dead = None
     with sched.lock:
-        if sched.ended:
-            return
-        if p.empty() and not globwork(sched) and not wantpoller(sched):
+        if not sched.ended and p.empty() and not globwork(sched) and not wantpoller(sched):
             pidleput(sched, p)
             # A submitter that saw no idle P has put its G there, or on `p`, by now.
             late = globwork(sched) or not p.empty() or wantpoller(sched)
@@ -439,12 +499,26 @@ def handoffp(sched: Sched, p: P) -> None:
             if again is None:
                 dead = hooks.checkdead(sched)
         else:
-            again = p
+            again = None if sched.ended else p
         m = None if again is None else midleget(sched, again)
-    if dead is not None:
+    if sched.ended:
+        toolate(sched, p)  # its end may have been before we had looked at the queue
+    elif dead is not None:
         hooks.deadlock(sched, dead)
     elif again is not None:
         startm(sched, m, again)
+
+
+def toolate(sched: Sched, p: P | None = None) -> None:
+    """What was put on a queue of a program that has ended: see to it, unless our loop will.
+
+    The queue of `p` first, for gomaxprocs may have taken that away, and then nobody knows it.
+    """
+    if p is not None:
+        hooks.drainp(p)
+    m = tls.m
+    if m is None or m.g is not None or m.sched is not sched:
+        hooks.abandon(sched, None)
 
 
 def _pinnednext(p: P) -> G | None:

@@ -103,6 +103,7 @@ class Sysmon:
 
     def loop(self) -> None:
         sysmonwait.ident = _thread.get_ident()
+        sysmonwait.nativeid = _thread.get_native_id()
         ourthreads.add(sysmonwait.ident)
         note = sysmonwait.note
         while True:
@@ -304,7 +305,7 @@ def start() -> None:
 def forget() -> None:
     """In the child of a fork there is no such thread."""
     sysmonwait.started = sysmonwait.on = False
-    sysmonwait.ident = 0
+    sysmonwait.ident = sysmonwait.nativeid = 0
     sysmonwait.note = Note()
     sysmonwait.wanted.clear()
 

@@ -396,11 +396,11 @@ def _needm(caller: Any) -> M:
     return m
 
 
-def _dropm(m: M) -> None:
+def _unbind(m: M) -> None:
     assert m.g is not None
     emit((NOTE, clock(), m.g.goid, "dropm", {"thread": m.nativeid}))
     gone(m)
-    _plain["dropm"](m)
+    _plain["unbind"](m)
 
 
 # --- on and off --------------------------------------------------------------------------
@@ -430,11 +430,12 @@ def install() -> None:
     _swap(hooks, "mstart", _mstart, "mstart")
     _swap(cgocall, "entersyscall", _entersyscall, "entersyscall")
     _swap(cgocall, "exitsyscall", _exitsyscall, "exitsyscall")
+    _swap(lockedm, "entersyscall", _entersyscall)
+    _swap(lockedm, "exitsyscall", _exitsyscall)
     _swap(sysmon.Sysmon, "take", _take, "take")
     _swap(cgocall, "needm", _needm, "needm")
-    _swap(cgocall, "dropm", _dropm, "dropm")
+    _swap(extram, "unbind", _unbind, "unbind")
     _plain["enter"], _plain["exit"] = cgocall._enter, cgocall._exit
-    _swap(extram, "dropm", _dropm)
     _swap(cgocall, "_enter", _enter, "enter")
     _swap(cgocall, "_exit", _exit, "exit")
     _swap(cgocall, "_slowentry", _slowentry)

@@ -257,7 +257,7 @@ class _Watch:
             self._thread = threading.Thread(target=self._look, name="gopark-watch", daemon=True)
             self._thread.start()
             self._ident = self._thread.ident or 0
-            bystanders.add(self._ident)
+            bystanders.add(self._ident, self._thread.native_id)
 
     def end(self) -> None:
         with self._lock:

@@ -3,6 +3,7 @@
 Go: testprogcgo/destructor.go; the others are gopark's own.
 """
 
+import atexit
 import sys
 import threading
 from ctypes import CFUNCTYPE, c_int, c_void_p
@@ -11,6 +12,7 @@ import gopark
 from registry import library, register
 
 prototype = CFUNCTYPE(c_int, c_int)
+keep: list[object] = []  # C has a pointer to it
 
 
 @register("DestructorCallback")
@@ -133,3 +135,108 @@ def calls_while_exiting_no_run() -> None:
         seen.acquire()
     print("OK")
     sys.stdout.flush()
+
+
+def _joined_at_exit(callback: object, values: "gopark.Chan[int]") -> None:
+    """The library is stopped at exit, and joins its thread while that is in a callback, waiting."""
+    lib = library("thread")
+
+    async def main() -> None:
+        assert lib.start_until(callback) == 0
+        for _ in range(5):
+            await values.recv()
+
+    gopark.run(main)
+    atexit.register(lib.stop_and_join)
+    print("OK")
+    sys.stdout.flush()
+
+
+@register("JoinedAtExit", run=False)
+def joined_at_exit() -> None:
+    """Nobody is left to receive what the callback sends."""
+    values: gopark.Chan[int] = gopark.Chan()
+
+    @gopark.cgo.export(prototype)
+    async def sends(n: int) -> int:
+        await values.send(n)
+        return 1
+
+    _joined_at_exit(sends, values)
+
+
+@register("JoinedAtExitUnwrapped", run=False)
+def joined_at_exit_unwrapped() -> None:
+    """The same with a plain ctypes callback that waits in `block`."""
+    values: gopark.Chan[int] = gopark.Chan()
+
+    @prototype
+    def sends(n: int) -> int:
+        try:
+            gopark.block(values.send(n))
+        except gopark.ProgramEnded:
+            return 0
+        return 1
+
+    keep.append(sends)
+    _joined_at_exit(sends, values)
+
+
+@register("JoinedAtExitLocked", run=False)
+def joined_at_exit_locked() -> None:
+    """It waits for a lock that nobody gives back, and after that for time to pass."""
+    values: gopark.Chan[int] = gopark.Chan()
+    mu = gopark.sync.Mutex()
+
+    @gopark.cgo.export(prototype)
+    async def waits(n: int) -> int:
+        await values.send(n)
+        async with mu:
+            await gopark.time.sleep(3600)
+        return 1
+
+    async def lock() -> None:
+        await mu.lock()
+
+    gopark.run(lock)
+    lib = library("thread")
+    assert lib.start_until(waits) == 0
+    assert gopark.run(values.recv) == 0
+    atexit.register(lib.stop_and_join)
+    print("OK")
+    sys.stdout.flush()
+
+
+@register("ServedAtExit", run=False)
+def served_at_exit() -> None:
+    """What waits at exit is served all the same: by a thread that is joined, and by atexit."""
+    lib = library("thread")
+    values: gopark.Chan[int] = gopark.Chan()
+    got: list[int] = []
+
+    @gopark.cgo.export(prototype)
+    async def sends(n: int) -> int:
+        await values.send(n)
+        return 1
+
+    def slow() -> None:
+        threading.main_thread().join()
+        for _ in range(3):
+            threading.Event().wait(0.15)
+            got.append(gopark.block(values.recv()))
+
+    async def more() -> None:
+        for _ in range(3):
+            await gopark.time.sleep(0.15)
+            got.append(await values.recv())
+
+    def last() -> None:
+        gopark.block(more())
+        gopark.run(more)
+        lib.stop_and_join()
+        print("OK" if got == [*range(9)] else got)
+        sys.stdout.flush()
+
+    assert lib.start_until(sends) == 0
+    threading.Thread(target=slow).start()
+    atexit.register(last)

@@ -125,3 +125,28 @@ int start_late(callback fn, int arg)
 	job.calls = 1;
 	return pthread_create(&job.thread, NULL, worklate, &job);
 }
+
+static volatile int stopped;
+static pthread_t until;
+
+static void *calluntil(void *arg)
+{
+	int calls = 0;
+
+	for (; !stopped; usleep(200))
+		calls += ((callback)arg)(calls) != 0;
+	return NULL;
+}
+
+/* A thread that calls fn, with how often that has not returned 0, until stop_and_join. */
+int start_until(callback fn)
+{
+	return pthread_create(&until, NULL, calluntil, (void *)fn);
+}
+
+/* As a library has it for its own end: the call that is in progress is waited for. */
+int stop_and_join(void)
+{
+	stopped = 1;
+	return pthread_join(until, NULL);
+}
