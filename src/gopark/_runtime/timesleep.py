@@ -13,8 +13,9 @@ from collections.abc import Generator
 from gopark._runtime.errors import NotOnGError
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import GOSCHED, PARK, Command, suspends, tls
+from gopark._runtime.runtime2 import GOSCHED, PARK, Command, tls
 from gopark._runtime.startm import hooks
+from gopark._runtime.suspend import suspends
 from gopark._runtime.timechan import seconds
 from gopark._runtime.timer import Timer
 
@@ -47,7 +48,7 @@ def sleep(duration: float) -> Generator[Command, None, None]:
     g.waitreason = "sleep"
     m.waitunlockf = timer.start
     try:
-        yield PARK
+        _ = None is (None is (yield PARK))
     except BaseException as exc:
         notparked(timer, exc)
         raise
@@ -70,4 +71,4 @@ def gosched() -> Generator[Command, None, None]:
 
     Go: runtime.Gosched.
     """
-    yield GOSCHED
+    _ = None is (None is (yield GOSCHED))
