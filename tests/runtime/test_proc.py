@@ -11,6 +11,8 @@ import pytest
 import gopark
 from gopark import Chan
 from gopark._runtime import proc, runtime2, startm
+from gopark._runtime.runq import drainp
+from gopark._runtime.runtime2 import getg
 from gopark.testing import wait_all_parked
 
 # --- fairness ---------------------------------------------------------------------------------
@@ -75,6 +77,50 @@ async def test_gosched_lets_all_others_run_first():
     while len(order) < 5:
         await gopark.gosched()
     assert sorted(order) == list(range(5))
+
+
+POLLS = {
+    "gosched": lambda: gopark.gosched(),
+    "block": lambda: _blocked(),
+    "select": lambda: _selected(),
+    "sleep": lambda: gopark.time.sleep(1e-9),
+}
+
+
+async def _blocked():
+    gopark.block(gopark.gosched())
+
+
+async def _selected():
+    await gopark.select(gopark.recv(Chan()), default=True)
+    await gopark.gosched()
+
+
+@pytest.mark.parametrize("poll", POLLS)
+def test_one_that_polls_has_about_as_many_turns_as_those_that_were_just_woken(run, poll):
+    """Waking so many takes so long that the P is taken meanwhile: most are on the global queue."""
+
+    async def main():
+        ch = Chan()
+        for _ in range(20_000):
+            gopark.go(ch.recv)
+        await wait_all_parked()
+        sched = getg().m.sched
+        before, turns = gopark.runtime.num_goroutine(), 0
+        ch.close()
+        for p in sched.allp:
+            drainp(p)  # so that it does not depend on time
+        while gopark.runtime.num_goroutine() > 1:
+            turns += 1
+            await POLLS[poll]()
+        assert before == 20_001
+        return turns
+
+    before = gopark.runtime.gomaxprocs(1)
+    try:
+        assert run(main) < 2000
+    finally:
+        gopark.runtime.gomaxprocs(before)
 
 
 @pytest.mark.usefixtures("procs")
