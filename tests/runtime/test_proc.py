@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -458,6 +459,31 @@ async def test_wait_all_parked_waits_for_one_that_is_in_c():
     threading.Timer(0.05, event.set).start()
     await wait_all_parked()
     assert log == ["back"]
+
+
+@pytest.mark.usefixtures("procs")
+async def test_wait_all_parked_naps_by_the_clock_on_the_wall(monkeypatch):
+    """Whatever clock a test has put in the place of that of the program."""
+    timers = startm.getsched().timers
+    monkeypatch.setattr(timers, "clock", lambda: time.monotonic() + 1e6)
+    turns, stop = [], []
+
+    def computes():
+        while not stop:
+            pass
+
+    async def others():
+        """They go on meanwhile, with one P too."""
+        for n in range(1000):
+            turns.append(n)
+            await gopark.gosched()
+        stop.append(True)
+
+    gopark.go(computes)
+    gopark.go(others)
+    await wait_all_parked()
+    assert len(turns) == 1000
+    assert stop
 
 
 async def test_wait_all_parked_takes_a_sleeping_goroutine_for_parked():
