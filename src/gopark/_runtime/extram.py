@@ -37,13 +37,13 @@ from typing import Any, Final
 
 from gopark._runtime.cgogate import guard
 from gopark._runtime.deadlock import outside
-from gopark._runtime.lockrank import Rank, mklock
+from gopark._runtime.lockrank import Rank, lasting, mklock
 from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, Sched, casgstatus, extragoids, goids, tls
 from gopark._runtime.startm import hooks, minit
 
 __all__ = ("dropm", "extralen", "inuse", "needm", "resetctx", "threadexit")
 
-_lock = mklock(Rank.EXTRAM)
+_lock: Final = lasting(mklock(Rank.EXTRAM))
 _extra: list[M] = []
 _bound: set[M] = set()
 
@@ -197,9 +197,7 @@ def _forgetdummy() -> None:
 
 
 def forget() -> None:
-    """In the child of a fork: no thread is bound, and the lock may have been held."""
-    global _lock
-    _lock = mklock(Rank.EXTRAM)
+    """In the child of a fork: no thread is bound."""
     for m in _bound:
         m.pinned = None
     _bound.clear()

@@ -41,13 +41,13 @@ from gopark._runtime import (
     panic,
     proc,
     remote,
-    runtime1,
     signal_unix,
     sigquit,
     startm,
     sysmon,
 )
 from gopark._runtime.errors import Goexit
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.newproc import newg, startable
 from gopark._runtime.proc import schedule, stopm
 from gopark._runtime.runq import drainp, runqput
@@ -78,7 +78,7 @@ T = TypeVar("T")
 _ENDWAIT: Final = 1.0
 _STEPWAIT: Final = 0.1
 _LINGER: Final = 1000  # turns, as in Go
-_run_lock = threading.Lock()  # one `run` at a time
+_run_lock: Final = lasting(threading.Lock())  # one `run` at a time
 _forks = 0
 _runs = 0
 
@@ -403,19 +403,16 @@ def _unwinding(m: M) -> bool:
 
 def _afterfork() -> None:
     """In the child: one thread, no program."""
-    global _run_lock, _forks
+    global _forks
     sched = startm.current()
     _forks += 1
     if sched is not None:
         sched.ended = True
         for m in sched.allm:
             m.p = None
-    _run_lock = threading.Lock()
     allgs.clear()
     tls.m = None
     startm.forget()
-    panic.forget()
-    runtime1.forget()
     sysmon.forget()
     extram.forget()
     remote.forget()

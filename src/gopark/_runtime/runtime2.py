@@ -44,7 +44,7 @@ from types import CodeType, FrameType
 from typing import Any, Final
 
 from gopark._runtime.errors import FatalError, Throw
-from gopark._runtime.lockrank import Rank, mklock
+from gopark._runtime.lockrank import Rank, lasting, mklock
 
 __all__ = (
     "DONE",
@@ -369,7 +369,7 @@ class Sched:
     """
 
     def __init__(self, gomaxprocs: int) -> None:
-        self.lock = mklock(Rank.SCHED)
+        self.lock = lasting(mklock(Rank.SCHED))
         self.runq: deque[G] = deque()
         self.allp: list[P] = [P(i, self) for i in range(gomaxprocs)]
         self.pidle: list[P] = self.allp[::-1]
@@ -425,7 +425,8 @@ def getg() -> G | None:
     return None if m is None else m.curg
 
 
-_frameslock = _thread.allocate_lock()  # a leaf: nothing is called under it that takes another
+# A leaf: nothing is called under it that takes another.
+_frameslock: Final = lasting(_thread.allocate_lock())
 
 
 def callers(frame: FrameType | None) -> list[FrameType]:
