@@ -34,7 +34,8 @@ from gopark._runtime.errors import ClosedChannelError, NotOnGError
 from gopark._runtime.lockedm import block, notparked
 from gopark._runtime.lockrank import Holding, Mutex, lockslow, mkmutex
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, Waiter, suspends, tls
+from gopark._runtime.runtime2 import PARK, Command, G, Waiter, tls
+from gopark._runtime.suspend import suspends
 from gopark._runtime.timer import Timers
 
 __all__ = ("SEND_CLOSED", "Chan", "Entry", "Sudog", "WaitQ", "wake")
@@ -213,7 +214,7 @@ class Chan(Waiter, Generic[T]):
                     me.waitreason = "chan send"
                     m.waitunlockf = self._unlock
                     g = me
-                    yield PARK
+                    _ = None is (None is (yield PARK))
                     if g.success:
                         return
                     g.success = True
@@ -310,7 +311,7 @@ class Chan(Waiter, Generic[T]):
                         me.waitreason = "chan receive"
                         m.waitunlockf = self._unlock
                         g = me
-                        yield PARK
+                        _ = None is (None is (yield PARK))
                         value = g.elem
                         g.elem = None
                         g.success = True
@@ -346,7 +347,7 @@ class Chan(Waiter, Generic[T]):
             taken, entry = self.recvlocked()
             if taken is None:
                 g = self._enqueue()
-                yield PARK
+                _ = None is (None is (yield PARK))
                 value: T | None = g.elem
                 g.elem = None
                 if g.success:

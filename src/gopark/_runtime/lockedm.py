@@ -66,6 +66,7 @@ from gopark._runtime.startm import (
     startsysmon,
     wakep,
 )
+from gopark._runtime.suspend import unawaited
 
 __all__ = (
     "block",
@@ -106,6 +107,7 @@ def block(awaitable: Awaitable[T]) -> T:
         Its result; its exception passes through.
     Raises:
         TypeError: it is not awaitable, or it waits for another event loop.
+        RuntimeError: another goroutine awaits it already.
         ProgramEnded: main returned while it waited, or since it last did.
     Example:
         >>> def worker(ch):
@@ -137,6 +139,7 @@ async def _await(awaitable: Awaitable[T]) -> T:
 
 def drive(coro: Coroutine[Any, Any, T]) -> T:
     """Step a coroutine to its end on this thread, which is running a goroutine."""
+    unawaited(coro)
     m = tls.m
     assert m is not None
     g = m.curg

@@ -15,8 +15,9 @@ import enum
 import os
 import threading
 import time
+import weakref
 from collections import deque
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from gopark._runtime.errors import Throw
 
@@ -26,12 +27,15 @@ __all__ = (
     "Mutex",
     "Rank",
     "debugvar",
+    "lasting",
     "lock",
     "lockslow",
     "mklock",
     "mkmutex",
     "mkrlock",
 )
+
+L = TypeVar("L")
 
 _SPINS: Final = 10
 _NAP: Final = 0.00005  # seconds
@@ -158,7 +162,9 @@ class _RankedLock:
 
     def __init__(self, rank: Rank) -> None:
         self.rank = rank
-        self._lock = _thread.allocate_lock()
+        inner: Any = _thread.allocate_lock()
+        self._lock: Any = inner
+        self._at_fork_reinit = inner._at_fork_reinit
 
     def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool:
         if blocking:
@@ -188,7 +194,10 @@ class _RankedRLock:
 
     def __init__(self, rank: Rank) -> None:
         self.rank = rank
-        self._lock = threading.RLock()
+        inner: Any = threading.RLock()
+        self._lock: Any = inner
+        self._at_fork_reinit = inner._at_fork_reinit
+        self._is_owned = inner._is_owned
 
     def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool:
         if not self._lock.acquire(blocking, timeout):
@@ -224,3 +233,32 @@ def mkrlock(rank: Rank) -> Lock:
 def mkmutex(rank: Rank = Rank.CHAN) -> Mutex:
     """A new lock for a channel or a sema, unlocked."""
     return _RankedMutex(rank) if _checked else deque([None])
+
+
+# --- locks that outlive programs -----------------------------------------------------------
+
+# By identity, for a deque cannot be a key.
+_lasting: Final[weakref.WeakValueDictionary[int, Any]] = weakref.WeakValueDictionary()
+
+
+def lasting(lock: L) -> L:
+    """`lock`, which is to be free in the child of a fork: what others held there nobody gives back.
+
+    Every lock goes through here that a child may meet: of a module, of an object that a module
+    holds, of the program that the child leaves. An RLock stays with the thread that forks.
+    """
+    _lasting[id(lock)] = lock
+    return lock
+
+
+def _afterfork() -> None:
+    for lock in list(_lasting.values()):
+        if isinstance(lock, deque):
+            lock.clear()
+            deque.append(lock, None)
+        elif not (hasattr(lock, "_is_owned") and lock._is_owned()):
+            lock._at_fork_reinit()
+
+
+if hasattr(os, "register_at_fork"):  # first of all: what other modules do there may take one
+    os.register_at_fork(after_in_child=_afterfork)

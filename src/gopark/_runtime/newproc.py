@@ -25,6 +25,7 @@ from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.runq import globrunqput, runqput, spread
 from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, tls
 from gopark._runtime.startm import hooks
+from gopark._runtime.suspend import unawaited
 
 __all__ = (
     "Creator",
@@ -207,6 +208,7 @@ class _Start:
             m.onthread = False
         if type(result) is not CoroutineType:
             return DONE
+        unawaited(result)
         g = self.g
         g.coro = result
         g.step = result.__await__()
@@ -255,7 +257,9 @@ def startable(
     startable_check(who, fn)
     assert callable(fn)
     if isasync(fn):
-        return fn(*args, **kwargs)  # type: ignore[no-any-return]
+        coro: Coroutine[Any, Any, Any] = fn(*args, **kwargs)
+        unawaited(coro)
+        return coro
     _checkargs(who, fn, args, kwargs)
     return None
 

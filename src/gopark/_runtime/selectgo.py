@@ -22,7 +22,8 @@ from gopark._runtime.chan import SEND_CLOSED, Chan, Entry, Sudog, wake
 from gopark._runtime.errors import ClosedChannelError, NotOnGError
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.lockrank import Holding, lock
-from gopark._runtime.runtime2 import PARK, Command, G, Waiter, park_point, suspends, tls
+from gopark._runtime.runtime2 import PARK, Command, G, Waiter, park_point, tls
+from gopark._runtime.suspend import suspends
 
 __all__ = ("RecvCase", "SendCase", "recv", "select", "send")
 
@@ -215,7 +216,7 @@ def _wait(polled: list[Polled], waiting: _Selecting) -> Generator[Command, None,
     """Pass 3."""
     g = waiting.g
     try:
-        yield PARK
+        _ = None is (None is (yield PARK))
     except BaseException as exc:
         notparked(waiting, exc)
         waiting.leave()  # one case may have won all the same

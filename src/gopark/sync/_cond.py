@@ -27,8 +27,9 @@ from gopark._runtime.lockedm import notparked
 from gopark._runtime.lockrank import Holding, Rank, lock, mkmutex
 from gopark._runtime.lockrank import Mutex as Lock
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, Waiter, suspends, tls
+from gopark._runtime.runtime2 import PARK, Command, G, Waiter, tls
 from gopark._runtime.sema import ongoroutine
+from gopark._runtime.suspend import suspends
 from gopark.sync._common import nocopy
 from gopark.sync._mutex import Locker
 
@@ -169,7 +170,7 @@ class Cond(Generic[L]):
             else:
                 ticket.parked = True
                 self._park(g)
-                yield PARK
+                _ = None is (None is (yield PARK))
         except BaseException as exc:
             try:
                 self._left(ticket, exc)

@@ -39,8 +39,9 @@ from typing import Final, NoReturn, Protocol
 from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Holding, lock
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, getg, suspends
+from gopark._runtime.runtime2 import PARK, Command, G, getg
 from gopark._runtime.sema import HANDOFF, WOKEN, Sema, ongoroutine, syncfatal
+from gopark._runtime.suspend import suspends
 from gopark.sync._common import nocopy, nothing, yielding
 
 __all__ = ("Locker", "Mutex")

@@ -27,8 +27,9 @@ from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Mutex as Lock
 from gopark._runtime.lockrank import Rank, lockslow, mkmutex
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, suspends
+from gopark._runtime.runtime2 import PARK, Command, G
 from gopark._runtime.sema import HANDOFF, Sema, ongoroutine, syncfatal
+from gopark._runtime.suspend import suspends
 from gopark.sync._common import nocopy, nothing
 from gopark.sync._mutex import Mutex
 
@@ -102,7 +103,7 @@ class RWMutex:
                 self._readq.enqueue(me)
                 self._readq.park(me, "sync.RWMutex.RLock")
                 g = me
-                yield PARK
+                _ = None is (None is (yield PARK))
                 g.elem = None
                 return
             self._readers += 1
@@ -214,7 +215,7 @@ class RWMutex:
                 self._writeq.park(me, "sync.RWMutex.Lock")
                 self._writer = True
                 g = me
-                yield PARK
+                _ = None is (None is (yield PARK))
                 g.elem = None
                 return
             self._writer = True

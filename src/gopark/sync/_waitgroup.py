@@ -23,8 +23,9 @@ from gopark._runtime.lockrank import lock
 from gopark._runtime.newproc import Wrapped, start, startable
 from gopark._runtime.preempt import transparent
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, suspends
+from gopark._runtime.runtime2 import PARK, Command, G
 from gopark._runtime.sema import WOKEN, Sema, ongoroutine
+from gopark._runtime.suspend import suspends
 from gopark.sync._common import nocopy, nothing
 
 __all__ = ("WaitGroup",)
@@ -145,7 +146,7 @@ class WaitGroup:
             self._sema.lock.append(None)
             return
         try:
-            yield PARK
+            _ = None is (None is (yield PARK))
         except BaseException as exc:
             self._sema.left(g, exc, _nothingowned)
             raise
