@@ -45,7 +45,7 @@ from typing import Any, Final
 
 from gopark._runtime.cgogate import guard
 from gopark._runtime.deadlock import outside
-from gopark._runtime.lockrank import Rank, lasting, mklock
+from gopark._runtime.lockrank import Rank, lasting, mkrlock
 from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, Sched, casgstatus, extragoids, goids, tls
 from gopark._runtime.startm import hooks, minit
 
@@ -60,7 +60,7 @@ __all__ = (
     "unbind",
 )
 
-_lock: Final = lasting(mklock(Rank.EXTRAM))
+_lock: Final = lasting(mkrlock(Rank.EXTRAM))  # a finalizer may come in amid it
 _extra: list[M] = []
 _bound: set[M] = set()
 _pinned: dict[int, M] = {}  # those of C's threads, by number: what the destructor is told

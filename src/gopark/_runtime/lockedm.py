@@ -32,10 +32,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from types import CoroutineType
 from typing import Any, Final, TypeVar
 
-from gopark._runtime.errors import NotOnGError, ProgramEnded
+from gopark._runtime.errors import AmidRuntime, NotOnGError, ProgramEnded
 from gopark._runtime.runtime2 import (
     FREETHREADED,
     GOSCHED,
@@ -90,6 +91,7 @@ class _Foreign:
     """Set by extram.py: how a thread without a goroutine becomes one for the time of a call."""
 
     callback: Callable[[Callable[[], Any]], Any]
+    borrow: Callable[[Callable[[], Any]], Any]  # the same beside another that the thread has
 
 
 foreign = _Foreign()
@@ -128,9 +130,20 @@ def block(awaitable: Awaitable[T]) -> T:
     else:
         raise TypeError(f"block() needs an awaitable, got {awaitable!r}: block(ch.recv())")
     m = tls.m
-    if m is None or m.curg is None:
-        return foreign.callback(lambda: drive(coro))  # type: ignore[no-any-return]
+    if m is None or ((g := m.curg) is None and m.g is not None):
+        return foreign.callback(partial(drive, coro))  # type: ignore[no-any-return]
+    if g is None or m.waitunlockf is not None or g.waiting is not None or g.status is GWAITING:
+        return _borrowed(m, coro)
     return drive(coro)
+
+
+def _borrowed(m: M, coro: Coroutine[Any, Any, T]) -> T:
+    """A finalizer has come in amid the scheduler, or amid a wait: it is a goroutine of its own."""
+    tls.m = None
+    try:
+        return foreign.borrow(partial(drive, coro))  # type: ignore[no-any-return]
+    finally:
+        tls.m = m
 
 
 async def _await(awaitable: Awaitable[T]) -> T:
@@ -226,6 +239,10 @@ def mpark(m: M, g: G) -> None:
         if _undo(sched, m, g) and m.g is not None:
             return  # somebody was quicker, and it has what it wanted; its next wait will not
         raise ProgramEnded
+    if hooks.amid():  # somebody may need what this thread holds, to wake it
+        if _undo(sched, m, g):
+            return
+        raise AmidRuntime
     saved = g.ctx, g.lockedm
     g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
     g.lockedm = m
@@ -391,7 +408,8 @@ def mgosched(m: M, g: G) -> None:
     sched = mprogram(m)
     if sched.ended:
         raise ProgramEnded
-    requeue(sched, m, g)
+    if not hooks.amid():  # else it is not the goroutine that would give way
+        requeue(sched, m, g)
 
 
 def requeue(sched: Sched, m: M, g: G) -> None:

@@ -17,9 +17,10 @@ import threading
 import time
 import weakref
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
-from gopark._runtime.errors import Throw
+from gopark._runtime.errors import AmidRuntime, Throw
 
 __all__ = (
     "Holding",
@@ -27,6 +28,7 @@ __all__ = (
     "Mutex",
     "Rank",
     "debugvar",
+    "doors",
     "lasting",
     "lock",
     "lockslow",
@@ -72,6 +74,14 @@ def debugvar(name: str) -> str | None:
     return None
 
 
+class _Doors:
+    """Set by finq.py."""
+
+    amid: Callable[[], bool]  # the caller may have come in while this thread holds a lock
+
+
+doors: Final = _Doors()
+
 # The lock of a channel or a sema: a deque that holds one token while the lock is free. `pop()`
 # takes it and raises IndexError where somebody else has it (lockslow then waits), `append(None)`
 # gives it back; any thread may. The pair costs a quarter of a `_thread` lock's, and less than
@@ -83,6 +93,9 @@ def lockslow(mu: Mutex) -> None:
     """Take a lock that another thread holds, which does so for less than a microsecond.
 
     Unless that thread has lost its CPU or the GIL on the way: so give way, then sleep.
+
+    Raises:
+        AmidRuntime: the other thread may be this one: see finq.py.
     """
     spins = 0
     while True:
@@ -91,7 +104,8 @@ def lockslow(mu: Mutex) -> None:
         try:
             return mu.pop()
         except IndexError:
-            continue
+            if spins == _SPINS and doors.amid():
+                raise AmidRuntime from None
 
 
 def lock(mu: Mutex) -> None:
@@ -130,6 +144,8 @@ def _check(lock: Any, rank: Rank) -> None:
     for other, held in _stack():
         ascending = rank is Rank.CHAN and id(other) < id(lock)
         if held > rank or (held == rank and not ascending):
+            if doors.amid():
+                return  # it will not wait for it: see finq.py
             raise Throw(f"lock ranking: {rank.name} taken while holding {held.name}")
 
 
@@ -168,6 +184,8 @@ class _RankedLock:
 
     def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool:
         if blocking:
+            if any(held is self for held, _ in _stack()):
+                raise Throw(f"lock {self.rank.name} is taken by the thread that holds it")
             _check(self, self.rank)
         if not self._lock.acquire(blocking, timeout):
             return False

@@ -28,6 +28,7 @@ from gopark._runtime.startm import hooks
 from gopark._runtime.suspend import unawaited
 
 __all__ = (
+    "START",
     "Creator",
     "Wrapped",
     "checkcall",
@@ -123,7 +124,7 @@ def start(
     g = newg(next(goids), coro, fn, args, kwargs, frame)
     if m is None or (p := m.p) is None:
         if m is not None and m.sched is not None and m.sched.ended and m.g is None:
-            _toolate(g)
+            return _toolate(g)
         globrunqput(g)
     else:
         runqput(m, p, g)
@@ -175,7 +176,8 @@ def _toolate(g: G) -> None:
     allgs.discard(g)
     if g.coro is not None:
         g.coro.close()
-    raise ProgramEnded
+    if not hooks.amid():  # a finalizer: nobody waits for what it starts, or could be told
+        raise ProgramEnded
 
 
 class _Start:
@@ -213,6 +215,9 @@ class _Start:
         g.coro = result
         g.step = result.__await__()
         return next(g.step, DONE)
+
+
+START: Final = _Start.__next__.__code__
 
 
 class Wrapped:

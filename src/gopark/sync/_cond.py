@@ -23,6 +23,8 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
+from gopark._runtime.errors import AmidRuntime
+from gopark._runtime.finq import later
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.lockrank import Holding, Rank, lock, mkmutex
 from gopark._runtime.lockrank import Mutex as Lock
@@ -235,11 +237,14 @@ class Cond(Generic[L]):
         self._check()
         if not self._list.tickets:
             return
-        with Holding(self._list.lock):
-            if not self._list.tickets:
-                return
-            ticket = self._list.take()
-            ticket.signalled = True
+        try:
+            with Holding(self._list.lock):
+                if not self._list.tickets:
+                    return
+                ticket = self._list.take()
+                ticket.signalled = True
+        except AmidRuntime:
+            return later(self.signal)
         if ticket.parked:
             ready(ticket.g)
 
@@ -257,9 +262,12 @@ class Cond(Generic[L]):
         if not self._list.tickets:
             return
         taken = []
-        with Holding(self._list.lock):
-            while self._list.tickets:
-                taken.append(self._list.take())
+        try:
+            with Holding(self._list.lock):
+                while self._list.tickets:
+                    taken.append(self._list.take())
+        except AmidRuntime:
+            return later(self.broadcast)
         for ticket in taken:
             if ticket.parked:
                 ready(ticket.g)

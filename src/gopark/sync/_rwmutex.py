@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator
 from typing import Final
 
+from gopark._runtime.errors import AmidRuntime
+from gopark._runtime.finq import later
 from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Mutex as Lock
 from gopark._runtime.lockrank import Rank, lockslow, mkmutex
@@ -133,7 +135,10 @@ class RWMutex:
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except AmidRuntime:
+                return False
         free = not self._writer
         if free:
             self._readers += 1
@@ -156,7 +161,10 @@ class RWMutex:
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except AmidRuntime:
+                return later(self.runlock)
         g = None
         try:
             readers = self._readers
@@ -239,7 +247,10 @@ class RWMutex:
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except AmidRuntime:
+                return later(self._letin)
         self._writer = False
         while self._readq.waiters and (g := self._readq.dequeue(HANDOFF)) is not None:
             woken.append(g)
@@ -263,7 +274,11 @@ class RWMutex:
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except AmidRuntime:
+                self._w.unlock()
+                return False
         free = not self._readers
         if free:
             self._writer = True

@@ -17,7 +17,8 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Final
 
-from gopark._runtime.errors import Goexit, ProgramEnded
+from gopark._runtime.errors import AmidRuntime, Goexit, ProgramEnded
+from gopark._runtime.finq import later
 from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import lock
 from gopark._runtime.newproc import Wrapped, start, startable
@@ -83,7 +84,12 @@ class WaitGroup:
         if not isinstance(delta, int):
             raise TypeError(f"WaitGroup.add: delta must be an integer, got {delta!r}")
         woken: list[G] = []
-        lock(self._sema.lock)
+        try:
+            lock(self._sema.lock)
+        except AmidRuntime:
+            if delta > 0:  # who is started after it might be done before it
+                raise
+            return later(self.add, delta)
         try:
             count = self._count + delta
             if count >= 0:
