@@ -23,8 +23,10 @@ import contextlib
 import ctypes
 import faulthandler
 import gc
+import importlib.util
 import io
 import os
+import pathlib
 import random
 import re
 import signal
@@ -925,6 +927,24 @@ def crowds(rng: Random) -> None:
         await alone()
 
     run(main)
+
+
+# --- what comes in between any two lines ---------------------------------------------------
+
+
+def _others() -> list[Callable[[Random], None]]:
+    file = pathlib.Path(__file__).with_name("intruders.py")
+    spec = importlib.util.spec_from_file_location("stress_intruders", file)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    assert spec.loader is not None
+    spec.loader.exec_module(module)
+    found: list[Callable[[Random], None]] = module.PROGRAMS
+    return found
+
+
+for _one in _others():
+    program(_one)
 
 
 # --- running them ------------------------------------------------------------------------

@@ -70,11 +70,13 @@ from gopark._runtime.startm import (
 from gopark._runtime.suspend import unawaited
 
 __all__ = (
+    "YIELDS",
     "block",
     "drive",
     "entersyscall",
     "exitsyscall",
     "lock_os_thread",
+    "offqueue",
     "requeue",
     "unlock_os_thread",
 )
@@ -85,6 +87,9 @@ _INFLIGHT: Final = 0.0005  # seconds
 _LASTWAIT: Final = 0.1  # seconds: how long a callback of C's waits that comes in at exit
 late: Final[list[bool]] = []  # not empty once Python runs what atexit has been given
 exiting: Final[list[bool]] = []  # not empty once our part of that has run
+
+
+YIELDS: Final = "gosched"  # the wait reason of a pinned G that gives way: no value is on its way
 
 
 class _Foreign:
@@ -132,7 +137,7 @@ def block(awaitable: Awaitable[T]) -> T:
     m = tls.m
     if m is None or ((g := m.curg) is None and m.g is not None):
         return foreign.callback(partial(drive, coro))  # type: ignore[no-any-return]
-    if g is None or m.waitunlockf is not None or g.waiting is not None or g.status is GWAITING:
+    if g is None or g.waiting is not None or g.status is GWAITING:
         return _borrowed(m, coro)
     return drive(coro)
 
@@ -391,6 +396,11 @@ def _takeoff(sched: Sched, g: G) -> bool:
     if g.status is GWAITING:
         waiting = g.waiting  # once: whoever wakes `g` clears it at any moment
         return waiting is not None and waiting.unwait(g)
+    return offqueue(sched, g)
+
+
+def offqueue(sched: Sched, g: G) -> bool:
+    """Take a runnable G off the queue it is on; True: it is the caller's."""
     queues: list[Any] = [sched.runq, sched.hogq]
     for p in sched.allp[:]:
         queues += [p.runq, p.runnext]
@@ -409,6 +419,7 @@ def mgosched(m: M, g: G) -> None:
     if sched.ended:
         raise ProgramEnded
     if not hooks.amid():  # else it is not the goroutine that would give way
+        g.waitreason = YIELDS
         requeue(sched, m, g)
 
 

@@ -15,15 +15,27 @@ from __future__ import annotations
 
 import ctypes
 import opcode
+import sys
+import time
 from types import CodeType, FrameType
-from typing import Final
+from typing import Any, Final
 
 from gopark._runtime import cgocall, lockedm, newproc
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import GSYSCALL, G
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
-__all__ = ("interrupt", "interruptible", "transparent", "wakewith")
+__all__ = (
+    "Flight",
+    "interrupt",
+    "interruptible",
+    "throwin",
+    "transparent",
+    "undisturbed",
+    "wakewith",
+    "yieldcodes",
+    "yields",
+)
 
 # Frames of ours that user code may be called from, and an exception may pass through.
 transparent: Final[set[CodeType]] = {
@@ -33,6 +45,10 @@ transparent: Final[set[CodeType]] = {
     *cgocall.callers,
     newproc.START,
 }  # and rt0._keep
+# Of the operation that gives way: filled in by timesleep.py.
+yieldcodes: Final[set[CodeType]] = set()
+
+_LONG: Final = 1.0  # seconds
 _setasyncexc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _setasyncexc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
@@ -73,12 +89,27 @@ def wakewith(g: G, exc: BaseException) -> bool:
     waiting = g.waiting
     if waiting is None or not waiting.unwait(g):
         return False
+    throwin(g, exc)
+    ready(g)
+    return True
+
+
+def throwin(g: G, exc: BaseException) -> None:
+    """Have it raised where `g` waits or gives way, once it runs; the caller owns `g`."""
     if g.lockedm is not None:
         g.lockedm.exc = exc
     else:
         g.step = _Throw(g, exc)
-    ready(g)
-    return True
+
+
+def yields(g: G) -> bool:
+    """A runnable G that the caller owns has given way, and nobody has woken it with anything."""
+    if g.lockedm is not None:
+        return g.waitreason is lockedm.YIELDS
+    inner: Any = g.coro
+    while (below := getattr(inner, "cr_await", None)) is not None:
+        inner = below
+    return getattr(inner, "cr_code", None) in yieldcodes
 
 
 class _Throw:
@@ -103,20 +134,38 @@ class _Throw:
 transparent.add(_Throw.__next__.__code__)  # main runs on below it until its next wait
 
 
-def interrupt(ident: int, exc: BaseException) -> None:
-    """Raise it at the next line of that thread."""
-    _setasyncexc(ident, _carrier(exc))
+class undisturbed:
+    """`with undisturbed():` no other thread goes on in the block, where there is a GIL.
 
-
-def _carrier(exc: BaseException) -> type[BaseException]:
-    """A class whose instance is `exc`: an asynchronous exception is given as a class.
-
-    What stands for its constructor is C, so that no line of Python runs where it is raised.
+    Who waits for the GIL asks for it after a switch interval. It may be as short as the program
+    likes, and has passed for those that wait already; so they are left to find out about the
+    longer one first.
     """
-    if type(exc) is KeyboardInterrupt and not exc.args:
-        return KeyboardInterrupt
-    instances: dict[type, BaseException] = {}
+
+    def __enter__(self) -> None:
+        self.before = sys.getswitchinterval()
+        sys.setswitchinterval(_LONG)
+        time.sleep(2 * self.before)
+
+    def __exit__(self, *exc: object) -> None:
+        sys.setswitchinterval(self.before)
+
+
+Flight = dict[type[BaseException], BaseException]  # not empty until the exception is raised
+
+
+def interrupt(ident: int, exc: BaseException) -> Flight:
+    """Raise it at the next line of that thread, which the caller has seen at a safe point.
+
+    `undisturbed`: one that has gone on meanwhile would be met amid the runtime. A second one that
+    is sent before the first has been raised would take its place.
+
+    An asynchronous exception is given as a class: one whose instance is `exc`. What stands for its
+    constructor is C, so that no line of Python runs where it is raised.
+    """
+    flight: Flight = {}
     kind = type(exc)
-    carrier = type(kind.__name__, (kind,), {"__new__": staticmethod(instances.get)})
-    instances[carrier] = exc
-    return carrier
+    carrier = type(kind.__name__, (kind,), {"__new__": staticmethod(flight.pop)})
+    flight[carrier] = exc
+    _setasyncexc(ident, carrier)
+    return flight

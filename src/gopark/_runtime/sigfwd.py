@@ -43,6 +43,7 @@ from typing import Any, Final
 __all__ = (
     "Disposition",
     "Forward",
+    "Handler",
     "Relay",
     "doors",
     "getsignal",

@@ -47,10 +47,21 @@ from gopark._runtime.deadlock import outside
 from gopark._runtime.errand import SIGURG, chained, reachable, sendurg, sigurg
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.linewatch import LineWatch, needed
+from gopark._runtime.lockedm import offqueue
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.panic import doors, endsched
-from gopark._runtime.preempt import interrupt, interruptible, transparent, wakewith
+from gopark._runtime.preempt import (
+    Flight,
+    interrupt,
+    interruptible,
+    throwin,
+    transparent,
+    undisturbed,
+    wakewith,
+    yields,
+)
 from gopark._runtime.runtime2 import (
+    GRUNNABLE,
     GRUNNING,
     GSYSCALL,
     GWAITING,
@@ -63,13 +74,14 @@ from gopark._runtime.runtime2 import (
 from gopark._runtime.sigfwd import (
     Disposition,
     Forward,
+    Handler,
     handlerof,
     nforwards,
     note,
     pending,
     setsignal,
 )
-from gopark._runtime.startm import current, handoffp, hooks, releasep
+from gopark._runtime.startm import current, handoffp, hooks, releasep, wakep
 from gopark._runtime.traceback import boundary
 
 __all__ = (
@@ -93,8 +105,10 @@ class _State:
 
     def __init__(self) -> None:
         self.lock = mklock(Rank.SIGNAL)
-        self.owed: deque[BaseException] = deque()  # to main
+        # To main; and the handler that has raised it, with the signal, None for a Ctrl-C.
+        self.owed: deque[tuple[BaseException, tuple[Handler, int] | None]] = deque()
         self.helper: deque[None] = deque((None,))  # taken while a helper is at it
+        self.flight: Flight = {}  # sent to another thread, and not raised there yet
         self.installed = False  # SIGURG is ours: a program runs on the main thread
         self.before: list[Disposition] = []  # of SIGINT and SIGURG; main thread only
 
@@ -162,17 +176,13 @@ def endsig() -> BaseException | None:
     time.sleep(0)  # one that is on its way meets our handler, not the one we put back
     _putback()
     while pending:
-        handler, signum, frame = pending.popleft()
-        try:
-            handler(signum, frame)
-        except BaseException as exc:
-            _state.owed.append(exc)
-    try:
-        return _state.owed.popleft()
-    except IndexError:
-        return None
-    finally:
-        _state.owed.clear()
+        _call(pending.popleft())
+    last: BaseException | None = None
+    while (exc := _take()) is not None:  # as if each had been raised while the last was handled
+        if last is not None and exc.__context__ is None:
+            exc.__context__ = last
+        last = exc
+    return last
 
 
 def resume() -> None:
@@ -187,7 +197,7 @@ def _despite(step: Callable[[], object]) -> None:
         try:
             step()
         except BaseException as exc:
-            _state.owed.append(exc)
+            _state.owed.append((exc, None))
         else:
             return
 
@@ -212,8 +222,8 @@ def _putbackours() -> None:
 
 def _sigint(signum: int, frame: FrameType | None) -> None:
     """On the main thread, between any two lines: take no lock of ours."""
-    if not any(type(exc) is KeyboardInterrupt for exc in _state.owed.copy()):
-        _state.owed.append(KeyboardInterrupt())
+    if not any(handler is None for _, handler in _state.owed.copy()):
+        _state.owed.append((KeyboardInterrupt(), None))
     _attend(frame)
 
 
@@ -226,9 +236,13 @@ def _arrived(forward: Forward, signum: int, frame: FrameType | None) -> None:
 def _attend(frame: FrameType | None) -> None:
     """Call what is pending and raise what is owed to main, if this is the place for it; else see
     that it is done soon."""
-    sched, m = current(), tls.m
-    if sched is None:
-        _athome(frame)
+    m = tls.m
+    sched = current()
+    if m is not None and m.g is None and m.sched is not None:
+        sched = m.sched
+        if sched.ended:  # `run` is on its way home, and does the rest
+            _athome(frame)
+            return
     if not pending and not _state.owed:
         return
     g = None if m is None else m.curg
@@ -245,16 +259,27 @@ def _attend(frame: FrameType | None) -> None:
 
 
 def _callpending() -> None:
-    """On the main thread, where handlers of the program's own may be called: call them."""
-    while pending:
+    """On the main thread, where handlers of the program's own may be called: call them.
+
+    But one whose exception main has not got yet is not called again, as it would not be if main
+    ran on this very line: Python would have raised that, and calls it once for many signals.
+    """
+    for one in pending.copy():
+        if any(one[:2] == raiser for _, raiser in _state.owed.copy()):
+            continue
         try:
-            handler, signum, frame = pending.popleft()
-        except IndexError:
-            return
-        try:
-            handler(signum, frame)
-        except BaseException as exc:
-            _state.owed.append(exc)
+            pending.remove(one)
+        except ValueError:
+            continue
+        _call(one)
+
+
+def _call(one: tuple[Handler, int, FrameType | None]) -> None:
+    handler, signum, frame = one
+    try:
+        handler(signum, frame)
+    except BaseException as exc:
+        _state.owed.append((exc, (handler, signum)))
 
 
 def safepoint(m: M) -> None:
@@ -298,7 +323,7 @@ def _target(sched: Sched) -> G | None:
 def _take() -> BaseException | None:
     """What main is owed, and now is for the caller to raise."""
     try:
-        return _state.owed.popleft()
+        return _state.owed.popleft()[0]
     except IndexError:
         return None
 
@@ -381,6 +406,8 @@ def _interrupt(sched: Sched) -> None:
                 endsched(sched)
             elif g is not None and g.status is GWAITING:
                 _throw(g)
+            elif g is not None and g.status is GRUNNABLE:
+                _throwatyield(sched, g)
             elif g is not None and g.status in (GRUNNING, GSYSCALL) and g.m is not None:
                 poker.poke(g.m)
             time.sleep(_PAUSE)
@@ -388,10 +415,29 @@ def _interrupt(sched: Sched) -> None:
 
 def _throw(g: G) -> None:
     """Main is parked: let its wait end with what it is owed, unless somebody wakes it just now."""
-    if g.waiting is None or (exc := _take()) is None:
+    if g.waiting is None:
         return
-    if not wakewith(g, exc):
-        _state.owed.appendleft(exc)
+    try:
+        owed = _state.owed.popleft()
+    except IndexError:
+        return
+    if not wakewith(g, owed[0]):
+        _state.owed.appendleft(owed)
+
+
+def _throwatyield(sched: Sched, g: G) -> None:
+    """Main is about to run. If it has only given way, nothing that it was given is lost.
+
+    One that does so over and over may never be met in its own code: the moments at which threads
+    change are not random.
+    """
+    if not offqueue(sched, g):
+        return
+    if yields(g) and (exc := _take()) is not None:
+        throwin(g, exc)
+    sched.runq.append(g)
+    if sched.npidle:
+        wakep(sched)
 
 
 class _Poker:
@@ -427,14 +473,19 @@ class _Poker:
             _lines.on()
 
     def _send(self, m: M) -> None:
-        stack = currentframes().get(m.ident)
-        g = m.curg
-        if g is None or not stack or g.status is not GRUNNING or not interruptible(stack[0], g):
-            return
-        if self.home:
-            interrupt(m.ident, ProgramEnded())
-        elif (exc := _take()) is not None:
-            interrupt(m.ident, exc)
+        with undisturbed():
+            stack = currentframes().get(m.ident)
+            g = m.curg
+            if g is None or not stack or g.status is not GRUNNING:
+                return
+            if not interruptible(stack[0], g):
+                return
+            if _state.flight:
+                return  # it will be met there
+            if self.home:
+                _state.flight = interrupt(m.ident, ProgramEnded())
+            elif g is self.sched.main and (exc := _take()) is not None:
+                _state.flight = interrupt(m.ident, exc)
 
 
 def awaken() -> bool:

@@ -13,6 +13,7 @@ from time import monotonic
 
 from gopark._runtime.errors import NotOnGError
 from gopark._runtime.lockedm import notparked
+from gopark._runtime.preempt import yieldcodes
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import GOSCHED, PARK, Command, tls
 from gopark._runtime.startm import hooks, mysched
@@ -94,3 +95,6 @@ def gosched() -> Generator[Command, None, None]:
     Go: runtime.Gosched.
     """
     _ = None is (None is (yield GOSCHED))
+
+
+yieldcodes.add(gosched.__code__)
