@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ("set_public_module",)
+__all__ = ("flush", "set_public_module")
 
 
 def set_public_module(module: str, names: dict[str, Any]) -> None:
@@ -13,3 +13,10 @@ def set_public_module(module: str, names: dict[str, Any]) -> None:
         value = names[name]
         if getattr(value, "__module__", "").startswith("gopark.") and "._" in value.__module__:
             value.__module__ = module
+
+
+def flush(file: Any) -> None:
+    """Have a file of the user's give on what it holds back; what has only a `write` does not."""
+    how = getattr(file, "flush", None)
+    if how is not None:
+        how()

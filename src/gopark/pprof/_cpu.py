@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import IO, Any
 
 from gopark._runtime import cpuprof
-from gopark.pprof._profile import nanoseconds, refusetext
+from gopark.pprof._profile import nanoseconds, refusetext, writebytes
 from gopark.pprof._proto import Builder
 
 __all__ = ("start_cpu_profile", "stop_cpu_profile")
@@ -36,7 +36,7 @@ def start_cpu_profile(file: IO[Any], rate: int = 100) -> None:
 
     Go: runtime/pprof.StartCPUProfile.
     """
-    refusetext(file)
+    refusetext("start_cpu_profile", file)
     if not isinstance(rate, int) or isinstance(rate, bool):
         raise TypeError(f"start_cpu_profile() needs an integer as rate, got {rate!r}")
     if not 1 <= rate <= cpuprof.MAXRATE:
@@ -59,6 +59,6 @@ def stop_cpu_profile() -> None:
     builder = Builder(kinds, kinds[1], round(profiler.period * 1e9))
     for record in profiler.records():
         builder.sample((record.times, nanoseconds(record)), record.stack, record.labels)
-    profiler.file.write(builder.finish(profiler.began, profiler.lasted))
+    writebytes(profiler.file, builder.finish(profiler.began, profiler.lasted))
     if profiler.failed is not None:
         raise profiler.failed

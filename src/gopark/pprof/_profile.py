@@ -21,6 +21,7 @@ from typing import IO, Any, Final
 from gopark._runtime.mprof import MAXDEPTH, Record, Source, callerstack, sources
 from gopark._runtime.traceback import Frame, pathof
 from gopark._runtime.traceback import stack as stacks
+from gopark._util import flush
 from gopark.pprof import _text
 from gopark.pprof._proto import Builder
 
@@ -143,14 +144,14 @@ class Profile:
         Go: runtime/pprof.Profile.WriteTo.
         """
         if debug <= 0:
-            refusetext(file)
-            file.write(self._proto())
+            refusetext("write_to", file)
+            writebytes(file, self._proto())
         elif debug >= 2 and self.name in ("goroutine", "goroutineleak"):
             if self.name == "goroutineleak":
                 self._records()  # the search, after which dumps say `(leaked)`
-            writetext(file, stacks(all=True))
+            writetext("write_to", file, stacks(all=True))
         else:
-            writetext(file, self._text())
+            writetext("write_to", file, self._text())
 
     def _records(self) -> list[Record]:
         if self._source is not None:
@@ -241,17 +242,40 @@ def lostframe() -> Frame:
 # --- writing -----------------------------------------------------------------------------
 
 
-def refusetext(file: IO[Any]) -> None:
+def refusetext(who: str, file: object) -> None:
     """A profile in pprof's format needs a file that takes bytes."""
+    refuseothers(who, file)
     if isinstance(file, io.TextIOBase):
         raise TypeError(
-            f"pprof's format is bytes, and {file!r} takes text; open it with 'wb' "
+            f"{who}: pprof's format is bytes, and {file!r} takes text; open it with 'wb' "
             "(sys.stdout.buffer), or ask for text with debug=1"
         )
 
 
-def writetext(file: IO[Any], text: str) -> None:
-    file.write(text if isinstance(file, io.TextIOBase) else text.encode(errors="surrogateescape"))
+def refuseothers(who: str, file: object) -> None:
+    if not callable(getattr(file, "write", None)):
+        raise TypeError(f"{who}() needs an open file, got {file!r}: open(path, 'wb')")
+
+
+def writebytes(file: IO[Any], data: bytes) -> None:
+    """All of it, and out of the file's own buffer: it is there when the call is over."""
+    taken = file.write(data)
+    if isinstance(file, io.RawIOBase):  # without a buffer it may take a part
+        left = memoryview(data)
+        while taken is not None and (left := left[taken:]):
+            taken = file.write(left)
+        if taken is None:
+            raise BlockingIOError(f"{file!r} takes no more, and does not wait")
+    flush(file)
+
+
+def writetext(who: str, file: IO[Any], text: str) -> None:
+    refuseothers(who, file)
+    if isinstance(file, io.TextIOBase):
+        file.write(text)
+        flush(file)
+    else:
+        writebytes(file, text.encode(errors="surrogateescape"))
 
 
 # --- by name -----------------------------------------------------------------------------

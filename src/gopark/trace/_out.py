@@ -10,6 +10,8 @@ import io
 import os
 from typing import IO, Any
 
+from gopark._util import flush
+
 __all__ = ("File", "Out")
 
 File = str | os.PathLike[str] | IO[bytes] | IO[str]
@@ -38,3 +40,5 @@ class Out:
     def close(self) -> None:
         if self.ours:
             self.file.close()
+        else:
+            flush(self.file)  # whoever opened it may look into it now
