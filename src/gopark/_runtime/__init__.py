@@ -3,7 +3,7 @@
 From the bottom up; a module imports only those before it:
   errors · lockrank · runtime1 · runtime2 · timer · startm · sysmon · runq · proc · newproc
   lockedm · chan · selectgo · timechan · timefunc · timesleep · traceback · debug · panic
-  deadlock · cgogate · extram · cgocall · mfinal · signal_unix · sigwatch · snapshot
+  deadlock · cgogate · extram · cgoresult · cgocall · mfinal · signal_unix · sigwatch · snapshot
   remote · sigquit · sigqueue · rt0;
   gomaxprocs, proflabel, mprof, cpuprof, mgcleak, trace, traceloop and metrics beside them; bubble,
   synctest in tests; ancestors, checkmode, schedtrace in debug runs
