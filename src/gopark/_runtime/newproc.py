@@ -2,7 +2,8 @@
 
 What is wrong with the call is an error here, at the `go` line, and never a goroutine that
 dies later: not callable, a coroutine object, arguments that do not fit, a generator. None
-in the place of a function is fatal, as in Go, once there is a program that could die of it.
+is what `go(f(x))` hands over when f has run already and returned nothing, the commonest slip of
+all, so it is an error like the others, and not the end of the program, as in Go.
 An `async def` is called at once, which binds its arguments and runs none of its body. A
 plain function's arguments are compared with its signature.
 
@@ -24,7 +25,6 @@ from typing import Any, Final
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.runq import globrunqput, runqput, spread
 from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, tls
-from gopark._runtime.startm import hooks
 
 __all__ = (
     "Creator",
@@ -63,7 +63,6 @@ def go(fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
     Raises:
         TypeError: `fn` is not callable, is a coroutine object or a generator function, or
             the arguments do not fit.
-        FatalError: a goroutine passes None for `fn`; the program ends, in Go's words.
     Example:
         >>> async def main():
         ...     done = gopark.Chan()
@@ -315,19 +314,30 @@ def isasync(fn: object) -> bool:
 
 
 def _notcallable(who: str, fn: object) -> str:
-    if fn is None:
-        m = tls.m
-        if who == "go" and m is not None and m.curg is not None:
-            hooks.fatalerror("go of nil func value")
-        return f"{who} of nil func value: {who}() needs a function, got None"
     if isinstance(fn, CoroutineType):
         name = fn.__qualname__
         fn.close()  # or Python warns on top that it was never awaited
         return (
             f"{who}() was given a coroutine object, the result of calling {name}; "
-            f"pass the function and its arguments: {who}({name}, x), not {who}({name}(x))"
+            f"pass the function and its arguments: {_form(who, name)}"
         )
-    return f"{who}() needs a function, got {fn!r}"
+    nil = f"{who} of nil func value: " if fn is None else ""
+    return (
+        f"{nil}{who}() needs a function, got {fn!r}; pass the function and its arguments, "
+        f"not its result: {_form(who, 'f')}"
+    )
+
+
+def _form(who: str, name: str) -> str:
+    """What to write, and what not."""
+    if who in _ALONE:
+        return f"{who}({name}), not {who}({name}(x))"
+    first = _FIRST.get(who, "")
+    return f"{who}({first}{name}, x), not {who}({first}{name}(x))"
+
+
+_ALONE: Final = ("callback", "export", "once_func", "once_value", "once_values", "cleanup")
+_FIRST: Final = {"after_func": "..., ", "do": "key, ", "do_chan": "key, ", "pprof.do": "..., "}
 
 
 def _codeof(fn: object) -> CodeType | None:

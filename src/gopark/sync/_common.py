@@ -29,7 +29,5 @@ def nocopy(self: object, *_: object) -> NoReturn:
 
 
 def checked(who: str, fn: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raise TypeError unless `fn` can be called so. None is fatal for `go` alone."""
-    if fn is None:
-        raise TypeError(f"{who}() needs a function, got None")
+    """Raise TypeError unless `fn` can be called so."""
     checkcall(who, fn, args, kwargs)

@@ -202,7 +202,7 @@ class Group:
     def _add(
         self, who: str, frame: FrameType, wait: bool, fn: Callable[..., Any], args: Any, kwargs: Any
     ) -> Task[Any] | None:
-        checked(who, fn, args, kwargs)
+        checked(f"Group.{who}", fn, args, kwargs)
         task: Task[Any] = Task(self, fn)
         with use(self.ctx):
             call = Call(fn, args, kwargs, Creator(frame), copy_context())
