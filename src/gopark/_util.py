@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ("flush", "set_public_module")
+__all__ = ("flush", "integer", "set_public_module", "string")
+
+
+def string(who: str, what: str, value: object) -> None:
+    """Raise TypeError unless it is one."""
+    if not isinstance(value, str):
+        raise TypeError(f"{who}() needs a string as {what}, got {value!r}")
+
+
+def integer(who: str, what: str, value: object) -> None:
+    """Raise TypeError unless it is one; True is none."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{who}() needs an integer as {what}, got {value!r}")
 
 
 def set_public_module(module: str, names: dict[str, Any]) -> None:

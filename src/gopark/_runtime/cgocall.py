@@ -58,7 +58,7 @@ from gopark._runtime.errors import (
 )
 from gopark._runtime.extram import dropm, needm, resetctx
 from gopark._runtime.lockedm import drive, entersyscall, exitsyscall, foreign
-from gopark._runtime.newproc import isasync, startable_check
+from gopark._runtime.newproc import isasync, notcallable, startable_check
 from gopark._runtime.panic import fatal, gopanic, printerr, sysexit
 from gopark._runtime.printpanics import carriers
 from gopark._runtime.runtime2 import GDEAD, GRUNNING, GSYSCALL, G, M, allgs, tls
@@ -255,6 +255,7 @@ def export(
             "@export(CFUNCTYPE(c_int, c_int))"
         )
     resultof("export", export, restype)
+    classes("export", passes)
 
     def decorate(fn: Callable[..., Any]) -> R:
         startable_check("export", fn)
@@ -410,6 +411,8 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         args, kwargs: What it is called with.
     Returns:
         Its result; its exception passes through, and that of a callback.
+    Raises:
+        TypeError: `cfunc` cannot be called.
     Example:
         >>> libc = ctypes.CDLL(None)
         >>> async def main():
@@ -420,6 +423,8 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     Go: a cgo call.
     """
     global _ncgocall
+    if not callable(cfunc):
+        raise TypeError(notcallable("call", cfunc))
     with _countlock:
         _ncgocall += 1
     m = tls.m

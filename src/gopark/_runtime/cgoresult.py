@@ -88,9 +88,8 @@ def resultof(who: str, fn: Callable[..., Any], restype: Restype) -> Result | Non
         return None
     simple: Any = restype
     if not (isinstance(restype, type) and issubclass(restype, _SIMPLE)):
-        what = getattr(restype, "__name__", None) or repr(restype)
         raise TypeError(
-            f"{who}(): no function of Python can return {what} to C: ctypes has the "
+            f"{who}(): no function of Python can return {restype!r} to C: ctypes has the "
             "simple types for that, as c_int; for a pointer say c_void_p and return the address"
         )
     code, bits = simple._type_, 8 * ctypes.sizeof(simple)

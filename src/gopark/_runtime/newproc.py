@@ -20,7 +20,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, ParamSpec
 
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.runq import globrunqput, runqput, spread
@@ -33,10 +33,13 @@ __all__ = (
     "go",
     "isasync",
     "newg",
+    "notcallable",
     "start",
     "startable",
     "startable_check",
 )
+
+P = ParamSpec("P")
 
 _getframe: Final = sys._getframe
 _listg: Final = allgs.add  # bound once: looking it up costs as much as calling it
@@ -52,7 +55,7 @@ _CO_UNUSUAL: Final = (
 )
 
 
-def go(fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
+def go(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Start `fn(*args, **kwargs)` as a goroutine and return at once.
 
     Args:
@@ -292,7 +295,7 @@ def _checkargs(
 def startable_check(who: str, fn: object) -> None:
     """Raise TypeError unless `fn` is a function that can run as a goroutine."""
     if not callable(fn):
-        raise TypeError(_notcallable(who, fn))
+        raise TypeError(notcallable(who, fn))
     code = _codeof(fn)
     if code is not None and not code.co_flags & (_CO_GENERATOR | _CO_ASYNC_GENERATOR):
         return
@@ -313,7 +316,7 @@ def isasync(fn: object) -> bool:
     return inspect.ismethod(call) and inspect.iscoroutinefunction(call)
 
 
-def _notcallable(who: str, fn: object) -> str:
+def notcallable(who: str, fn: object) -> str:
     if isinstance(fn, CoroutineType):
         name = fn.__qualname__
         fn.close()  # or Python warns on top that it was never awaited

@@ -31,7 +31,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from gopark._runtime import (
     cgocall,
@@ -71,6 +71,7 @@ from gopark._runtime.traceback import boundary, drivers, internal, recordframes
 
 __all__ = ("run",)
 
+Params = ParamSpec("Params")
 T = TypeVar("T")
 
 # Seconds that `run` waits at its end, at most: for threads that were asleep to unwind, and for
@@ -84,9 +85,11 @@ _runs = 0
 
 
 @overload
-def run(main: Callable[..., Coroutine[Any, Any, T]], /, *args: object, **kwargs: object) -> T: ...
+def run(
+    main: Callable[Params, Coroutine[Any, Any, T]], /, *args: Params.args, **kwargs: Params.kwargs
+) -> T: ...
 @overload
-def run(main: Callable[..., T], /, *args: object, **kwargs: object) -> T: ...
+def run(main: Callable[Params, T], /, *args: Params.args, **kwargs: Params.kwargs) -> T: ...
 
 
 def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:

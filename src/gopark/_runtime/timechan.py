@@ -32,6 +32,7 @@ from math import isfinite, nextafter
 from typing import Any, Final, NoReturn
 
 from gopark._runtime.chan import Chan, Entry, Sudog, WaitQ, wake
+from gopark._runtime.errors import nocopy
 from gopark._runtime.lockrank import Holding, lock, mkmutex
 from gopark._runtime.runtime2 import G, tls
 from gopark._runtime.startm import TimeBase, hooks
@@ -294,6 +295,8 @@ class Timer:
     def __init__(self, duration: float) -> None:
         self.c = TimerChan(seconds("Timer", duration))
 
+    __reduce_ex__ = nocopy
+
     def stop(self) -> bool:
         """Keep the timer from firing. No value of it can be received once this has returned.
 
@@ -364,6 +367,8 @@ class Ticker:
     def __init__(self, period: float) -> None:
         every = _interval("Ticker", period, "NewTicker")
         self.c = TimerChan(every, every)
+
+    __reduce_ex__ = nocopy
 
     def stop(self) -> None:
         """No more ticks. The channel is not closed: who waits on it waits on.

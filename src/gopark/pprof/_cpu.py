@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import IO, Any
 
 from gopark._runtime import cpuprof
+from gopark._util import integer
 from gopark.pprof._profile import nanoseconds, refusetext, writebytes
 from gopark.pprof._proto import Builder
 
@@ -37,8 +38,7 @@ def start_cpu_profile(file: IO[Any], rate: int = 100) -> None:
     Go: runtime/pprof.StartCPUProfile.
     """
     refusetext("start_cpu_profile", file)
-    if not isinstance(rate, int) or isinstance(rate, bool):
-        raise TypeError(f"start_cpu_profile() needs an integer as rate, got {rate!r}")
+    integer("start_cpu_profile", "rate", rate)
     if not 1 <= rate <= cpuprof.MAXRATE:
         raise ValueError(f"start_cpu_profile: rate is 1 to {cpuprof.MAXRATE} samples, got {rate}")
     cpuprof.start(rate, file)

@@ -18,10 +18,11 @@ import threading
 from collections.abc import Hashable
 from typing import IO, Any, Final
 
+from gopark._runtime.errors import nocopy
 from gopark._runtime.mprof import MAXDEPTH, Record, Source, callerstack, sources
 from gopark._runtime.traceback import Frame, pathof
 from gopark._runtime.traceback import stack as stacks
-from gopark._util import flush
+from gopark._util import flush, integer, string
 from gopark.pprof import _text
 from gopark.pprof._proto import Builder
 
@@ -72,6 +73,8 @@ class Profile:
     def __repr__(self) -> str:
         return f"<Profile {self.name}>"
 
+    __reduce_ex__ = nocopy
+
     def count(self) -> int:
         """The number of stacks in the profile now.
 
@@ -93,7 +96,8 @@ class Profile:
             skip: How many frames to leave off; 0 begins with the function that calls `add`.
         Raises:
             ValueError: there is a stack for `value` already.
-            TypeError: the runtime keeps this profile itself, or `value` cannot be hashed.
+            TypeError: the runtime keeps this profile itself, `value` cannot be hashed, or `skip`
+                is no integer.
         Example:
             >>> opened = gopark.pprof.lookup("example") or gopark.pprof.new_profile("example")
             >>> opened.add("connection 1")
@@ -103,6 +107,8 @@ class Profile:
 
         Go: runtime/pprof.Profile.Add.
         """
+        integer("Profile.add", "skip", skip)
+        _hashable("Profile.add", value)
         if self._source is not None:
             raise TypeError(f"pprof: add called on built-in Profile {self.name}")
         stack = callerstack(skip)[:MAXDEPTH] or (lostframe(),)
@@ -114,6 +120,8 @@ class Profile:
 
         Args:
             value: What `add` was given.
+        Raises:
+            TypeError: it cannot be hashed.
         Example:
             >>> opened = gopark.pprof.lookup("example") or gopark.pprof.new_profile("example")
             >>> opened.add(1)
@@ -123,6 +131,7 @@ class Profile:
 
         Go: runtime/pprof.Profile.Remove.
         """
+        _hashable("Profile.remove", value)
         self._stacks.pop(value, None)
 
     def write_to(self, file: IO[Any], debug: int = 0) -> None:
@@ -133,7 +142,7 @@ class Profile:
             debug: 0 for pprof's format, 1 for text with equal stacks counted together. 2 is a
                 dump of all goroutines for `goroutine` and `goroutineleak`, and as 1 for others.
         Raises:
-            TypeError: `file` takes text, and `debug` is 0.
+            TypeError: `file` is none that is open, or takes text, and `debug` is 0.
         Example:
             >>> import sys
             >>> async def main():
@@ -143,6 +152,7 @@ class Profile:
 
         Go: runtime/pprof.Profile.WriteTo.
         """
+        integer("write_to", "debug", debug)
         if debug <= 0:
             refusetext("write_to", file)
             writebytes(file, self._proto())
@@ -181,6 +191,13 @@ class Profile:
             return _text.timed(name, source.fraction(), rows)
         groups = [(count, key, stack) for count, key, stack, _ in _groups(records)]
         return _text.counted(self.name, sum(r.times for r in records), groups)
+
+
+def _hashable(who: str, value: object) -> None:
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(f"{who}() needs something hashable, got {value!r}") from None
 
 
 def _slowest(records: list[Record]) -> list[Record]:
@@ -289,12 +306,15 @@ def lookup(name: str) -> Profile | None:
     Args:
         name: `goroutine`, `threadcreate`, `block`, `mutex`, `goroutineleak`, or what
             `new_profile` was given.
+    Raises:
+        TypeError: it is no string.
     Example:
         >>> gopark.pprof.lookup("unknown") is None
         True
 
     Go: runtime/pprof.Lookup.
     """
+    string("lookup", "name", name)
     found = _profiles.get(name)
     if found is None and name in sources:
         found = _profiles.setdefault(name, Profile(name, sources[name]))
@@ -321,6 +341,7 @@ def new_profile(name: str) -> Profile:
         name: Without spaces; to keep names apart, it begins with that of your module.
     Raises:
         ValueError: the name is empty, or in use.
+        TypeError: it is no string.
     Example:
         >>> opened = gopark.pprof.lookup("example") or gopark.pprof.new_profile("example")
         >>> opened.count()
@@ -328,6 +349,7 @@ def new_profile(name: str) -> Profile:
 
     Go: runtime/pprof.NewProfile.
     """
+    string("new_profile", "name", name)
     if not name:
         raise ValueError("pprof: new_profile with empty name")
     made = Profile(name)
