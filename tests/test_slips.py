@@ -125,8 +125,8 @@ ON = {
     **{name: getattr(atomic, name) for name in ("Int32", "Int64", "Uint32", "Uint64", "Bool")},
 }
 # Classes that gopark makes: `Server(page)` is nothing that a user writes.
-MADE = {"LogFilter", "Leak", "Server", "Description", "Histogram", "Kind", "LabelSet", "Profile", "Task",
-        "Region", "Option", "Result", "LeakError", "Handle"}  # fmt: skip
+MADE = {"Leak", "LogFilter", "Server", "Description", "Histogram", "Kind", "LabelSet", "Profile",
+        "Task", "Region", "Option", "Result", "LeakError", "Handle"}  # fmt: skip
 
 
 def public():
