@@ -20,7 +20,11 @@ def integer(who: str, what: str, value: object) -> None:
 
 
 def set_public_module(module: str, names: dict[str, Any]) -> None:
-    """Make classes and functions say the public module they are found in (repr, pickle, help)."""
+    """Make classes and functions say the public module they are found in (repr, pickle, help).
+
+    And have `dir` show what is public, and not how the package is laid out.
+    """
+    names["__dir__"] = lambda: [*names["__all__"], *(n for n in names if n.startswith("__"))]
     for name in names["__all__"]:
         value = names[name]
         if getattr(value, "__module__", "").startswith("gopark.") and "._" in value.__module__:

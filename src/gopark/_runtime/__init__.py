@@ -1,7 +1,7 @@
 """The scheduler: G, M and P, channels, timers, extra Ms. Imports nothing above itself.
 
 From the bottom up; a module imports only those before it:
-  errors · lockrank · runtime1 · runtime2 · timer · startm · sysmon · runq · proc · newproc
+  errors · lockrank · runtime1 · monkey · runtime2 · timer · startm · sysmon · runq · proc · newproc
   lockedm · chan · selectgo · timechan · timefunc · timesleep · traceback · debug · panic
   deadlock · cgogate · extram · cgoresult · cgocall · mfinal · signal_unix · sigwatch · snapshot
   remote · sigquit · sigqueue · rt0;

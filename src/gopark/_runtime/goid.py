@@ -70,6 +70,13 @@ class LogFilter:
                 ` job=7 kind=index`, with a space before each, empty if there are no labels.
         Returns:
             True.
+        Example:
+            >>> import logging
+            >>> record = logging.makeLogRecord({"msg": "hello"})
+            >>> gopark.runtime.LogFilter().filter(record), record.goid
+            (True, 0)
+
+        Go: none.
         """
         m = tls.m
         g = None if m is None else m.curg

@@ -48,6 +48,7 @@ from gopark._runtime import (
     sysmon,
 )
 from gopark._runtime.errors import Goexit
+from gopark._runtime.monkey import refusepatched
 from gopark._runtime.newproc import newg, startable
 from gopark._runtime.proc import schedule, stopm
 from gopark._runtime.runq import drainp, runqput
@@ -101,7 +102,8 @@ def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
     Returns:
         What main returns. An exception of main passes through unchanged.
     Raises:
-        RuntimeError: called inside a goroutine, or while another `run` is active.
+        RuntimeError: called inside a goroutine, while another `run` is active, or with Python's
+            threads replaced, as `gevent.monkey.patch_all()` does.
         TypeError: `main` cannot be called so, or is a coroutine object.
         FatalError: another goroutine let an exception escape (its `__cause__`). Its report
             is on stderr; it is a SystemExit with status 2.
@@ -115,6 +117,7 @@ def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
 
     Go: the program, from `func main` on.
     """
+    refusepatched("run()")
     before = tls.m
     if before is not None and before.curg is not None:
         raise RuntimeError(

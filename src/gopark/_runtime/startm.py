@@ -30,6 +30,7 @@ from time import monotonic
 from typing import Any, Final, NoReturn, Protocol
 
 from gopark._runtime.errors import Throw
+from gopark._runtime.monkey import refusepatched
 from gopark._runtime.runtime2 import G, M, Note, P, Sched, tls
 from gopark._runtime.timer import NEVER, Timers
 
@@ -164,6 +165,7 @@ def newsched() -> Sched:
     with _sched_lock:
         sched = _current
         if sched is None or sched.ended:
+            refusepatched("gopark")
             sched = Sched(_gomaxprocs)
             sched.timers = Timers(lambda s=sched: wakepoller(s))  # type: ignore[misc]
             sched.now = monotonic()
