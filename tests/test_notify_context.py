@@ -108,3 +108,11 @@ async def test_once_stopped_it_is_garbage():
     while len(gone) < 3:
         gc.collect()
         await gopark.gosched()
+
+
+async def test_the_form_with_a_block_may_cancel():
+    why = OSError("enough")
+    with notify_context(background(), SIGUSR1) as ctx:
+        ctx.cancel(why)
+        await ctx.done().recv()
+        assert gopark.context.cause(ctx) is why

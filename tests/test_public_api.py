@@ -266,7 +266,8 @@ def test_the_core_needs_nothing_but_the_standard_library():
     import sys
 
     for path in SOURCES:
-        extra = {"pytest"} if path.name == "_plugin.py" else set()  # which alone loads it
+        # The plugin alone loads it.
+        extra = {"pytest"} if path.name in ("_plugin.py", "_fixtures.py") else set()
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
             if isinstance(node, ast.Import):
@@ -283,3 +284,11 @@ def test_the_tests_that_a_module_names_exist(path):
     tests = pathlib.Path(__file__).parent
     for name in re.findall(r"tests?/((?:runtime/)?test_\w+\.py)", path.read_text()):
         assert (tests / name).exists(), name
+
+
+@pytest.mark.parametrize("module", sorted({*PUBLIC_MODULES} - {"gopark.testing.plugin"}))
+def test_dir_shows_public_names_only(module):
+    module = importlib.import_module(module)
+    names = [name for name in dir(module) if not (name.startswith("__") and name.endswith("__"))]
+    assert names == sorted(module.__all__)
+    assert all(hasattr(module, name) for name in dir(module))

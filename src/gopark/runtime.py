@@ -1,6 +1,8 @@
 """Looking at and steering the scheduler. Go: package runtime."""
 
 from gopark._runtime.cgocall import num_cgo_call as num_cgo_call
+from gopark._runtime.goid import LogFilter as LogFilter
+from gopark._runtime.goid import goid as goid
 from gopark._runtime.gomaxprocs import gomaxprocs as gomaxprocs
 from gopark._runtime.gomaxprocs import num_cpu as num_cpu
 from gopark._runtime.gomaxprocs import set_default_gomaxprocs as set_default_gomaxprocs
@@ -14,6 +16,8 @@ from gopark._runtime.traceback import stack as stack
 from gopark._util import set_public_module
 
 __all__ = (
+    "LogFilter",
+    "goid",
     "gomaxprocs",
     "lock_os_thread",
     "num_cgo_call",

@@ -269,6 +269,10 @@ def test_no_program_of_gopark(says):
     sleeper = subprocess.Popen(["sleep", "1000"])
     try:
         says("does not listen: it is no program of gopark's, or gopark.run is not", sleeper.pid)
+        says(
+            "once its main thread is in gopark.run(main); without that it can show them",
+            sleeper.pid,
+        )
         sleeper.send_signal(signal.SIGSTOP)
         while "T" not in pathlib.Path(f"/proc/{sleeper.pid}/stat").read_text().rpartition(")")[2]:
             pass

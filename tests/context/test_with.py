@@ -134,3 +134,45 @@ def test_after_func_refuses_arguments_that_do_not_fit():
         for args in ((), (1, 2)):
             with pytest.raises(TypeError, match=r"^after_func: .* cannot be called so"):
                 context.after_func(BACKGROUND, fn, *args)
+
+
+# --- cancel, in the form with `with` ----------------------------------------------------------
+
+TIMES = {
+    "with_cancel": lambda: context.with_cancel(BACKGROUND),
+    "with_cancel_cause": lambda: context.with_cancel_cause(BACKGROUND),
+    "with_timeout": lambda: context.with_timeout(BACKGROUND, 60),
+    "with_deadline_cause": lambda: context.with_deadline_cause(BACKGROUND, 1e9, ValueError()),
+    "sooner parent": lambda: context.with_timeout(context.with_timeout(BACKGROUND, 1)[0], 60),
+}
+
+
+@pytest.mark.parametrize("make", TIMES.values(), ids=TIMES)
+def test_the_block_may_end_its_context_before_its_end(make):
+    with make() as ctx:
+        child, _ = context.with_cancel(ctx)
+        assert ctx.err() is None
+        ctx.cancel()
+        assert isinstance(ctx.err(), context.Canceled)
+        assert child.done().try_recv()[2]
+        ctx.cancel(OSError("too late"))
+    assert context.cause(child) is not None
+    assert not isinstance(context.cause(child), OSError)
+
+
+async def test_the_async_form_may_as_well_with_a_cause():
+    why = OSError("disk full")
+    async with context.with_timeout(BACKGROUND, 60) as ctx:
+        ctx.cancel(why)
+        await ctx.done().recv()
+    assert context.cause(ctx) is why
+    with context.with_cancel(BACKGROUND) as ctx:
+        with pytest.raises(TypeError, match="the cause must be an exception or None, got 'late'"):
+            ctx.cancel("late")
+        assert ctx.err() is None
+
+
+def test_who_has_a_child_alone_cannot():
+    with context.with_cancel(BACKGROUND) as ctx:
+        for child in (context.with_value(ctx, "k", 1), context.without_cancel(ctx)):
+            assert not hasattr(child, "cancel")

@@ -254,3 +254,46 @@ def test_write_to_err(debug):
 
     with pytest.raises(OSError, match="full"):
         pprof.lookup("goroutine").write_to(Full(), debug)
+
+
+@pytest.mark.parametrize("debug", [0, 1])
+@pytest.mark.parametrize("buffering", [0, -1], ids=["raw", "buffered"])
+def test_a_file_has_the_profile_when_the_call_is_over(tmp_path, debug, buffering):
+    """Though it is open still, and nobody has closed it."""
+    with open(tmp_path / "profile", "wb", buffering) as file:
+        pprof.lookup("threadcreate").write_to(file, debug)
+        start = (tmp_path / "profile").read_bytes()[:2]
+    assert start == (b"th" if debug else b"\x1f\x8b")
+
+
+def test_a_file_that_takes_a_part_at_a_time_gets_all():
+    class Slow(io.RawIOBase):
+        def __init__(self):
+            self.got = b""
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            self.got += bytes(data[:7])
+            return min(7, len(data))
+
+    slow, whole = Slow(), io.BytesIO()
+    pprof.lookup("threadcreate").write_to(slow, 1)
+    pprof.lookup("threadcreate").write_to(whole, 1)
+    assert slow.got == whole.getvalue()
+
+
+def test_a_file_that_takes_nothing_now_is_told():
+    class Full(io.RawIOBase):
+        def write(self, _):
+            return None
+
+    with pytest.raises(BlockingIOError, match="takes no more"):
+        pprof.lookup("threadcreate").write_to(Full(), 1)
+
+
+@pytest.mark.parametrize("debug", [0, 1, 2])
+def test_what_is_no_file_is_named(debug):
+    with pytest.raises(TypeError, match=r"write_to\(\) needs an open file, got 1"):
+        pprof.lookup("goroutine").write_to(1, debug)

@@ -11,11 +11,13 @@ import threading
 import types
 import warnings
 import weakref
+from functools import partial
 
 import pytest
 
 import gopark
 from gopark import Chan
+from gopark.sync import WaitGroup, errgroup, singleflight
 from gopark.testing import wait_all_parked
 
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="unset")
@@ -190,16 +192,62 @@ async def test_a_function_marked_by_inspect_runs_as_a_coroutine():
 # --- what cannot ------------------------------------------------------------------------------
 
 
-def test_none_is_refused_with_gos_words():
-    """Where no goroutine runs. In one it is fatal: tests/conformance/panic, test_go_nil."""
-    with pytest.raises(TypeError, match="go of nil func value"):
-        gopark.go(None)
+@pytest.mark.parametrize("wrong", [None, 1, "f", [], object()], ids=type)
+@pytest.mark.parametrize(
+    ("start", "form"),
+    [
+        (gopark.go, "go(f, x), not go(f(x))"),
+        (gopark.run, "run(f, x), not run(f(x))"),
+        (WaitGroup().go, "WaitGroup.go(f, x), not WaitGroup.go(f(x))"),
+        (errgroup.Group().go, "Group.go(f, x), not Group.go(f(x))"),
+        (errgroup.Group().try_go, "Group.try_go(f, x), not Group.try_go(f(x))"),
+        (partial(gopark.time.after_func, 60), "after_func(..., f, x), not after_func(..., f(x))"),
+        (
+            partial(gopark.context.after_func, gopark.context.background()),
+            "after_func(..., f, x), not after_func(..., f(x))",
+        ),
+        (partial(singleflight.Group().do_chan, "k"), "do_chan(key, f, x), not do_chan(key, f(x))"),
+        (gopark.cgo.callback, "callback(f), not callback(f(x))"),
+        (gopark.sync.once_func, "once_func(f), not once_func(f(x))"),
+    ],
+    ids=lambda value: value.split(",")[0] if isinstance(value, str) else "",
+)
+def test_what_is_not_callable_is_refused_with_what_to_write(start, form, wrong):
+    with pytest.raises(TypeError) as caught:
+        start(wrong)
+    text = str(caught.value)
+    assert f"() needs a function, got {wrong!r}; pass the function and its arguments" in text
+    assert text.endswith(f"not its result: {form}")
+    assert text.startswith(form.split("(")[0])
+    assert gopark.runtime.num_goroutine() == 0
 
 
-@pytest.mark.parametrize("wrong", [1, "f", [], object()])
-def test_what_is_not_callable_is_refused(wrong):
-    with pytest.raises(TypeError, match="needs a function, got"):
-        gopark.go(wrong)
+async def test_the_result_of_a_call_in_a_goroutine_is_refused_and_life_goes_on():
+    """The commonest slip: go(f(x))."""
+    out = Chan()
+
+    def work():
+        pass
+
+    def slips():
+        try:
+            gopark.go(work())
+        except TypeError as exc:
+            gopark.block(out.send(str(exc)))
+
+    gopark.go(slips)
+    text = await out.recv()
+    assert text == (
+        "go of nil func value: go() needs a function, got None; pass the function and its "
+        "arguments, not its result: go(f, x), not go(f(x))"
+    )
+
+
+async def test_once_takes_no_result():
+    with pytest.raises(TypeError, match=r"Once.do\(f, x\), not Once.do\(f\(x\)\)"):
+        await gopark.sync.Once().do(None)
+    with pytest.raises(TypeError, match=r"do\(key, f, x\), not do\(key, f\(x\)\)"):
+        await singleflight.Group().do("k", None)
 
 
 def test_a_coroutine_object_is_refused_with_the_right_form_and_closed():

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import sys
 import threading
+import weakref
 
 import pytest
 
 import gopark
 from dumps import goroutines, lineof
 from gopark import Chan, recv, select
+from gopark._debug import _api, _graph, _look
 from gopark._runtime import runtime2
-from gopark.testing import wait_all_parked
+from gopark._runtime.panic import runningpanicdefers
+from gopark._runtime.snapshot import snapshot
+from gopark._runtime.startm import current
+from gopark.testing import _leak, wait_all_parked
 
 FREE_THREADED = hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
 
@@ -507,3 +514,72 @@ async def test_a_goroutine_that_runs_one_of_our_own_functions_shows_that():
     assert dump[1] == "gopark.Chan.recv(...)"
     assert dump[3].startswith("created by ")
     ch.close()
+
+
+# --- who looks, and what that leaves ----------------------------------------------------------
+
+
+class Big:
+    """Something in a local of the function that looks."""
+
+
+def whilehandled():
+    try:
+        raise ValueError("on the way")
+    except ValueError:
+        gopark.debug.stack()
+
+
+LOOKS = {
+    "stack": lambda: gopark.runtime.stack(all=True),
+    "debug.stack": gopark.debug.stack,
+    "debug.stack, handling": whilehandled,
+    **{
+        f"{name} {debug}": lambda name=name, debug=debug: gopark.pprof.lookup(name).write_to(
+            io.BytesIO(), debug
+        )
+        for name in ("goroutine", "threadcreate", "goroutineleak")
+        for debug in (0, 1, 2)
+    },
+    "leaks": gopark.debug.leaks,
+    "top": snapshot,
+    "page": _look.look,
+    "graph": _graph.graph,
+    "one": lambda: _api.ANSWERS["goroutine.json"](None, {"id": "1"}),
+    "unexpected": lambda: _leak.unexpected(()),
+    "unwinding": lambda: runningpanicdefers(current()),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+async def test_a_look_keeps_nothing_alive_of_who_looks(look):
+    """Stacks in a local are a cycle with its frame, unless that is left out of them."""
+    gopark.go(Chan().recv)
+    gopark.go(lambda: gopark.block(Chan().recv()))
+    await wait_all_parked()
+
+    def looks():
+        big = Big()
+        look()
+        return weakref.ref(big)
+
+    look()  # the first time may import something
+    gc.collect()
+    gc.disable()
+    try:
+        assert looks()() is None
+    finally:
+        gc.enable()
+
+
+async def test_a_search_for_leftovers_keeps_nothing_alive_of_who_looks():
+    async def looks():
+        big = Big()
+        await gopark.testing.leak.find()
+        return weakref.ref(big)
+
+    gc.disable()
+    try:
+        assert (await looks())() is None
+    finally:
+        gc.enable()

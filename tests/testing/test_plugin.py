@@ -194,6 +194,207 @@ async def test_beside_another_thread(other):
     result.assert_outcomes(passed=1)
 
 
+# --- plain tests, async fixtures, outcomes -----------------------------------------------------
+
+
+def test_a_plain_test_with_the_marker_is_the_main_goroutine(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+@pytest.mark.gopark(timeout=20)
+@pytest.mark.parametrize("n", [1, 2])
+def test_plain(n):
+    assert gopark.runtime.goid() == 1
+    ch = gopark.Chan()
+    gopark.go(ch.send, n)
+    assert gopark.block(ch.recv()) == n
+
+@pytest.mark.gopark
+def test_leaves():
+    gopark.go(gopark.Chan().recv)
+
+@pytest.mark.gopark(strict_deadlock=True)
+def test_hangs():
+    gopark.block(gopark.Chan().recv())
+
+@pytest.mark.gopark
+class TestPlain:
+    def test_is_left_alone_if_only_its_class_is_marked(self):
+        assert gopark.runtime.goid() == 0
+"""
+    )
+    result.assert_outcomes(passed=3, failed=2)
+    result.stdout.fnmatch_lines(["the test left goroutines behind:", "*DeadlockError*"])
+
+
+FIXTURES = """
+log = []
+
+@pytest.fixture
+def plain():
+    assert gopark.runtime.goid() == 0
+    yield 1
+
+@pytest.fixture
+async def number(plain):
+    await gopark.gosched()
+    return plain + 1
+
+@pytest.fixture
+async def server(number):  # its goroutine has to be one of the test's program
+    requests = gopark.Chan()
+    ended = gopark.Chan()
+    async def serve():
+        async for reply in requests:
+            await reply.send(number)
+        ended.close()
+    gopark.go(serve)
+    log.append("up")
+    yield requests
+    requests.close()
+    await ended.recv()
+    log.append("down")
+
+async def ask(server):
+    reply = gopark.Chan()
+    await server.send(reply)
+    return await reply.recv()
+"""
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_async_fixtures_are_of_the_program_of_the_test(pytest_run: Run, asynchronous: bool) -> None:
+    kind, wait = ("async def", "await ") if asynchronous else ("def", "gopark.block")
+    result = pytest_run(
+        f"""
+{FIXTURES}
+@pytest.mark.gopark
+{kind} test_asks(server, number):
+    assert number == 2
+    assert log == ["up"]
+    assert {wait}(ask(server)) == 2
+
+def test_it_was_taken_down():
+    assert log == ["up", "down"]
+    log.clear()
+
+@pytest.mark.gopark
+{kind} test_fails(server):
+    assert False, "on purpose"
+
+def test_it_was_taken_down_after_a_failure_too():
+    assert log == ["up", "down"]
+    log.clear()
+
+@pytest.mark.gopark
+@pytest.mark.usefixtures("server")
+{kind} test_by_name():
+    assert log == ["up"]
+
+class TestMethods:
+    @pytest.fixture(autouse=True)
+    async def own(self):
+        self.value = 5
+        yield
+        self.value = None
+
+    @pytest.mark.gopark
+    {kind} test_method(self, number):
+        assert self.value + number == 7
+"""
+    )
+    result.assert_outcomes(passed=5, failed=1)
+    result.stdout.fnmatch_lines(["*on purpose*"])
+
+
+def test_async_fixtures_in_auto_mode_and_with_examples(pytest_run: Run) -> None:
+    pytest.importorskip("hypothesis")
+    result = pytest_run(
+        f"""
+from hypothesis import HealthCheck, given, settings, strategies
+{FIXTURES}
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(n=strategies.integers())
+async def test_each(server, n):
+    assert await ask(server) == 2
+
+def test_each_example_had_its_own():
+    assert log == ["up", "down"] * (len(log) // 2)
+    assert len(log) >= 10
+""",
+        *AUTO,
+    )
+    result.assert_outcomes(passed=2)
+
+
+def test_async_fixtures_that_cannot_work_say_why(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+@pytest.fixture(scope="module")
+async def wide(): ...
+
+@pytest.fixture
+async def inner(): ...
+
+@pytest.fixture
+def outer(inner): ...
+
+@pytest.fixture
+async def twice():
+    yield 1
+    yield 2
+
+@pytest.fixture
+async def broken():
+    yield
+    raise ValueError("on the way down")
+
+async def test_wide(wide): ...
+async def test_outer(outer): ...
+async def test_twice(twice): ...
+async def test_broken(broken): ...
+""",
+        *AUTO,
+    )
+    result.assert_outcomes(errors=2, failed=2)
+    result.stdout.fnmatch_lines(
+        [
+            "the async fixture 'wide' has scope 'module'; each test of gopark is a program *",
+            "the fixture 'outer' is a plain function, and 'inner', which it uses, an async one *",
+            "*RuntimeError: the async fixture 'twice' has yielded twice",
+            "*ValueError: on the way down",
+        ]
+    )
+
+
+@pytest.mark.parametrize("start", ["gopark.go(worker)", "gopark.go(plain)", "called(plain)"])
+def test_a_goroutine_says_how_its_test_ends(pytest_run: Run, start: str) -> None:
+    """pytest.skip in any goroutine of the test skips it, and no panic is reported."""
+    result = pytest_run(
+        f"""
+def called(fn):
+    gopark.go(lambda: gopark.cgo.callback(fn)())
+
+@pytest.mark.parametrize("how", ["skip", "fail", "xfail"])
+async def test_one(how):
+    async def worker():
+        await gopark.gosched()
+        plain()
+    def plain():
+        getattr(pytest, how)("said by a goroutine")
+    {start}
+    await gopark.Chan().recv()
+
+async def test_next():
+    pass
+""",
+        *AUTO,
+    )
+    result.assert_outcomes(skipped=1, failed=1, xfailed=1, passed=1)
+    result.stdout.fnmatch_lines(["*Failed: said by a goroutine*"])
+    if "called" not in start:
+        result.stdout.no_fnmatch_line("*panic:*")
+
+
 # --- time limit --------------------------------------------------------------------------------
 
 HANGS = {
@@ -312,9 +513,6 @@ def plain(fn):
     return wrapped
 
 @pytest.mark.gopark
-def test_plain(): pass
-
-@pytest.mark.gopark
 @plain
 async def test_taken(): pass
 
@@ -328,11 +526,10 @@ async def test_unknown(): pass
 async def test_no_number(): pass
 """
     )
-    result.assert_outcomes(failed=5)
+    result.assert_outcomes(failed=4)
     result.stdout.fnmatch_lines(
         [
-            "the marker gopark is for an `async def`",
-            "the marker gopark is for an `async def`, and something has made a plain *",
+            "the marker gopark is on an `async def`, and something has made a plain *",
             "the marker gopark takes timeout, *, not an argument without a name",
             "the marker gopark takes timeout, *, not time",
             "timeout is a number of seconds, 0 for no limit, not 'x'",

@@ -19,7 +19,7 @@ from harness import run_python
         ({"max_bytes": -1}, ValueError, "max_bytes must be positive, got -1"),
         ({"min_age": float("nan")}, ValueError, "min_age must be positive, got nan"),
         ({"min_age": "5"}, TypeError, "min_age must be a number, got '5'"),
-        ({"max_bytes": True}, TypeError, "max_bytes must be a number, got True"),
+        ({"max_bytes": True}, TypeError, "needs an integer as max_bytes, got True"),
     ],
 )
 def test_limits(options, error, text):

@@ -308,6 +308,14 @@ def test_idle_threads_are_traced_from_their_first_step(run, procs):
     assert all(ran)
 
 
+def test_a_file_of_the_users_has_the_trace_when_it_is_stopped(tmp_path):
+    """Though it is open still: what its own buffer held is in it."""
+    with open(tmp_path / "trace.json", "wb") as file:
+        trace.start(file)
+        trace.stop()
+        assert traces.read((tmp_path / "trace.json").read_text())
+
+
 def test_files(tmp_path):
     """Paths, compressed ones, text and binary files."""
 

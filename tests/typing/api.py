@@ -1,5 +1,7 @@
 """What a type checker must make of the public names. Checked by tests/test_typing.py, never run."""
 
+import functools
+import logging
 import signal
 from collections.abc import Callable
 from typing import assert_type
@@ -74,6 +76,9 @@ async def contexts(parent: context.Context) -> None:
     cancel_cause(ValueError())
     cancel_cause("why")  # type: ignore[arg-type]
     async with context.with_timeout(ctx, 1) as timed:
+        timed.cancel()
+        timed.cancel(ValueError())
+        timed.cancel("why")  # type: ignore[arg-type]
         with context.use(timed) as used:
             assert_type(used, context.Context)
             await contexts(context.current())
@@ -176,6 +181,23 @@ async def main() -> None:
     assert_type(index, int)
     assert_type(ok, bool)
     gopark.go(double, 1, ch)
+    gopark.go(double, n=1, out=ch)
+    gopark.go(ch.send, 1)
+    gopark.go(lambda: print("text"))
+    gopark.go(functools.partial(double, 1), ch)
+    gopark.go(double, 1)  # type: ignore[call-arg]
+    gopark.go(double, "1", ch)  # type: ignore[arg-type]
+    gopark.go(ch.send, "text")  # type: ignore[arg-type]
+    gopark.go(double(1, ch))  # type: ignore[arg-type]
+    gopark.time.after_func(1, double, "1", ch)  # type: ignore[arg-type]
+    context.after_func(context.background(), double, 1)  # type: ignore[call-arg]
+    WaitGroup().go(double, 1, ch, 2)  # type: ignore[call-arg]
+    await Once().do(double, "1", ch)  # type: ignore[arg-type]
+    await Once().do(double, 1, ch)
+    gopark.run(double, "1", ch)  # type: ignore[call-overload]
+    assert_type(gopark.testing.synctest.test(double, 1, ch), int)
+    assert_type(gopark.runtime.goid(), int)
+    logging.getLogger().addFilter(gopark.runtime.LogFilter())
     assert_type(gopark.block(ch.recv()), int | None)
     assert_type(gopark.runtime.num_goroutine(), int)
     assert_type(gopark.runtime.stack(all=True), str)

@@ -160,8 +160,11 @@ def _hears(pid: int) -> bool | None:
 def _deaf(pid: int) -> str:
     return (
         f"process {pid} does not listen: it is no program of gopark's, or gopark.run is not "
-        f"active on its main thread. If it is one in Python, `py-spy dump --pid {pid}` shows its "
-        f"threads"
+        f"active on its main thread. A program that uses goroutines without it (callbacks from C, "
+        f"`go` or `block` in plain code) answers once its main thread is in gopark.run(main); "
+        f"without that it can show them itself, print(gopark.runtime.stack(all=True)) or the page "
+        f"of gopark.debug.serve(). If it is another one in Python, `py-spy dump --pid {pid}` "
+        f"shows its threads"
     )
 
 

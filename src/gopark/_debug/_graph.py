@@ -60,6 +60,7 @@ from gopark._runtime.runtime2 import (
 )
 from gopark._runtime.selectgo import _Selecting
 from gopark._runtime.timer import Timer, Timers
+from gopark._runtime.traceback import threadstates
 
 __all__ = ("graph", "waitson")
 
@@ -145,7 +146,7 @@ def graph() -> dict[str, Any]:
 
 
 def _nodes(things: dict[int, _Thing]) -> list[_Node]:
-    finder = _Finder()
+    finder = _Finder(threadstates())
     nodes: dict[tuple[Any, ...], _Node] = {}
     for g in paced(allgs.copy()):
         if g.status is GDEAD:

@@ -179,7 +179,7 @@ def what(g: G) -> str:
 def look() -> Look:
     """Visit every goroutine."""
     at, began = time.time(), time.perf_counter()
-    finder = _Finder()
+    finder = _Finder(threadstates())  # taken here, as this frame is the one that keeps them
     groups: dict[tuple[Any, ...], Group] = {}
     states: dict[str, int] = {}
     total = 0
@@ -213,8 +213,8 @@ def look() -> Look:
 class _Finder:
     """The stacks of goroutines; equal ones are one object."""
 
-    def __init__(self) -> None:
-        self.threads: Stacks = threadstates()
+    def __init__(self, threads: Stacks) -> None:
+        self.threads = threads
         self.chains: dict[tuple[object, ...], Stack] = {}
         self.stacks: dict[Stack, Stack] = {}
         self.creators: dict[tuple[object, int], Frame] = {}

@@ -11,6 +11,9 @@ import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from gopark._runtime.errors import nocopy
+from gopark._util import string
+
 if TYPE_CHECKING:
     from gopark._debug._http import Page
 
@@ -38,6 +41,8 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {self.url}>"
+
+    __reduce_ex__ = nocopy
 
     def close(self) -> None:
         """Stop serving: connections are cut, and all threads of the server have ended. Idempotent.
@@ -74,6 +79,7 @@ def serve(addr: str = "127.0.0.1:0", *, public: bool = False, hosts: Iterable[st
     Returns:
         A handle with `url` and `close()`, which also works as a `with` block.
     Raises:
+        TypeError: `addr` is no string, or `hosts` are none.
         ValueError: `addr` is none, or can be reached from outside and `public` is false.
         OSError: the address is in use, or not of this machine.
     Example:
@@ -84,6 +90,8 @@ def serve(addr: str = "127.0.0.1:0", *, public: bool = False, hosts: Iterable[st
 
     Go: importing net/http/pprof and serving http.DefaultServeMux.
     """
+    string("serve", "addr, 'host:port'", addr)
+    names = _names(hosts)
     host, port = _address(addr)
     if not public and not _loopback(host):
         raise ValueError(
@@ -93,7 +101,17 @@ def serve(addr: str = "127.0.0.1:0", *, public: bool = False, hosts: Iterable[st
         )
     from gopark._debug._http import Page
 
-    return Server(Page(host, port, frozenset(name.lower() for name in hosts)))
+    return Server(Page(host, port, frozenset(names)))
+
+
+def _names(hosts: Iterable[str]) -> list[str]:
+    try:
+        names = list(hosts)
+    except TypeError:
+        names = [hosts]  # type: ignore[list-item]
+    if isinstance(hosts, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"serve() needs several names as hosts, got {hosts!r}: hosts=['name']")
+    return [name.lower() for name in names]
 
 
 def _address(addr: str) -> tuple[str, int]:

@@ -20,6 +20,8 @@ takes it out of that state by itself (lockedm.py, `drive`), and a `call` in it i
 Order matters in 3 and 5: a G is running before it is listed, and unlisted before it is dead,
 so that no dump meets a listed G that is dead.
 
+What it returns, C may not be able to take: see cgoresult.py.
+
 At interpreter exit (`_closing`) a callback is not run: it is reported once and gets zero.
 
 Source: Go 1.27 runtime/cgocall.go. Tests: tests/runtime/test_cgocall.py
@@ -35,7 +37,20 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, ParamSpec, TypeVar
 
-from gopark._runtime import cgogate
+from gopark._runtime import cgogate, cgoresult
+from gopark._runtime.cgoresult import (
+    UNWINDS,
+    Passes,
+    Restype,
+    Result,
+    checkerror,
+    classes,
+    passed,
+    passing,
+    resultof,
+    trying,
+    watch,
+)
 from gopark._runtime.deadlock import outside
 from gopark._runtime.errors import (
     FatalError,
@@ -47,7 +62,7 @@ from gopark._runtime.errors import (
 from gopark._runtime.extram import dropm, getextra, needm, resetctx
 from gopark._runtime.lockedm import drive, entersyscall, exitsyscall, foreign
 from gopark._runtime.lockrank import lasting
-from gopark._runtime.newproc import isasync, startable_check
+from gopark._runtime.newproc import isasync, notcallable, startable_check
 from gopark._runtime.panic import fatal, gopanic, printerr, sysexit
 from gopark._runtime.printpanics import carriers
 from gopark._runtime.runtime2 import GDEAD, GRUNNING, GSYSCALL, G, M, allgs, tls
@@ -79,7 +94,13 @@ _GOEXIT_DIRECT: Final = (
 )
 
 
-def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
+def callback(
+    fn: Callable[..., Any],
+    *,
+    error: Any = ...,
+    restype: Restype = ...,
+    passes: Passes = (),
+) -> Callable[..., Any]:
     """Make a function safe to be called by C from any thread: each call is a goroutine.
 
     Wrap the result in what the binding asks for: `CFUNCTYPE(...)(callback(fn))` with
@@ -88,10 +109,16 @@ def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
     Args:
         fn: A function or an `async def`. It may use channels and everything else that
             waits; an exception that it lets escape is a panic.
-        error: What C gets when the function could not run to its end. For cffi functions
-            that return nothing say None.
+        error: What C gets when the function could not run to its end, or returned what C
+            cannot take; zero if nothing is said. For cffi functions that return nothing say None.
+        restype: What C gets, a simple type of ctypes, or None for nothing. With it a result that C
+            cannot take becomes a TypeError (OverflowError: too large) before C sees it. Without
+            it that is noticed afterwards, and C has been given what the binding had.
+        passes: Exception classes that are no panic: they go on to who called, which has to be
+            Python code that knows what to do with them.
     Raises:
-        TypeError: `fn` is not a function that can be called.
+        TypeError: `fn` is not a function that can be called, `restype` nothing that C can be
+            given, `error` not of that type, or `passes` no exception classes.
     Example:
         >>> compare = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)
         >>> twice = compare(gopark.cgo.callback(lambda n: 2 * n))
@@ -101,15 +128,45 @@ def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
     Go: an exported function, `//export`.
     """
     startable_check("callback", fn)
-    run: Callable[..., Any] = _driven(fn) if isasync(fn) else fn
+    return _callback("callback", fn, error, restype, passes)
 
-    # The hot path: a bound thread comes in again. No call of ours, no lock: 0.15 µs above a
-    # bare ctypes callback on a kept thread state (benchmarks: callback).
+
+def _callback(
+    who: str, fn: Callable[..., Any], error: Any, restype: Restype, passes: Passes
+) -> Callable[..., Any]:
+    excs = classes(who, passes)
+    result = resultof(who, fn, restype)
+    if error is ...:
+        error = 0 if result is None else result.zero
+        if restype is None:
+            error = None
+    elif result is not None:
+        checkerror(who, result, error)
+    run: Callable[..., Any] = _driven(fn) if isasync(fn) else fn
+    entry = _plain(run, error, excs) if result is None else _checked(run, error, excs, result)
+    if restype is ...:
+        watch(entry, fn)
+    callback_entry.add(entry.__code__)
+    _live.add(id(entry))
+    weakref.finalize(entry, _gone, id(entry)).atexit = False
+    return entry
+
+
+# The hot path is one of the next two: a bound thread comes in again. No call of ours, no lock:
+# 0.15 µs above a bare ctypes callback on a kept thread state (benchmarks: callback).
+
+
+def _plain(
+    run: Callable[..., Any], error: Any, passes: tuple[type[BaseException], ...]
+) -> Callable[..., Any]:
+    """What C calls, for a function that may return anything."""
     listed, unlisted = allgs.add, allgs.discard
 
     def entry(*args: Any) -> Any:
         m = tls.m
         if m is None or m.curg is not None or _closing:
+            if passes:
+                return passed(_slowentry(passing(run, passes), args, error))
             return _slowentry(run, args, error)
         g = m.curg = m.g
         if g is None:
@@ -119,6 +176,8 @@ def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
         try:
             return run(*args)
         except BaseException as exc:
+            if passes and isinstance(exc, passes) and not isinstance(exc, UNWINDS):
+                raise
             return _failed(m, g, exc, error)
         finally:
             unlisted(g)
@@ -127,22 +186,63 @@ def callback(fn: Callable[..., Any], *, error: Any = 0) -> Callable[..., Any]:
             if m.ctx or m.sched is not None:
                 _leave(m, g)
 
-    callback_entry.add(entry.__code__)
-    _live.add(id(entry))
-    weakref.finalize(entry, _gone, id(entry)).atexit = False
     return entry
 
 
-def export(prototype: Callable[[Any], R]) -> Callable[[Callable[..., Any]], R]:
+def _checked(
+    run: Callable[..., Any], error: Any, passes: tuple[type[BaseException], ...], how: Result
+) -> Callable[..., Any]:
+    """The same for one whose result C has to be able to take."""
+    listed, unlisted = allgs.add, allgs.discard
+    kind, low, high, check = how.kind, how.low, how.high, how.check
+    tried = trying(run, check)
+
+    def entry(*args: Any) -> Any:
+        m = tls.m
+        if m is None or m.curg is not None or _closing:
+            if passes:
+                return passed(_slowentry(passing(tried, passes), args, error))
+            return _slowentry(tried, args, error)
+        g = m.curg = m.g
+        if g is None:
+            return error
+        g.status = GRUNNING
+        listed(g)
+        try:
+            result = run(*args)
+            if type(result) is kind and low <= result <= high:
+                return result
+            return check(result)
+        except BaseException as exc:
+            if passes and isinstance(exc, passes) and not isinstance(exc, UNWINDS):
+                raise
+            return _failed(m, g, exc, error)
+        finally:
+            unlisted(g)
+            g.status = GDEAD
+            m.curg = None
+            if m.ctx or m.p is not None or m.hog:
+                _leave(m, g)
+
+    return entry
+
+
+def export(
+    prototype: Callable[[Any], R], *, error: Any = ..., passes: Passes = ()
+) -> Callable[[Callable[..., Any]], R]:
     """Decorator: a C function pointer for a Python function, kept alive for ever.
+
+    What the function returns is tried before C gets it: what C cannot take, by its type or
+    because it is too large, is a TypeError or an OverflowError that the function lets escape.
 
     Args:
         prototype: A ctypes function type, `CFUNCTYPE(restype, *argtypes)`.
+        error, passes: As for `callback`.
     Returns:
         A decorator whose result is the function pointer, to be handed to C.
     Raises:
-        TypeError: `prototype` is not a ctypes function type, or what is decorated is not
-            a function.
+        TypeError: `prototype` is not a ctypes function type, C cannot get its result from Python,
+            or what is decorated is not a function.
     Example:
         >>> @gopark.cgo.export(ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int))
         ... def twice(n):
@@ -152,15 +252,18 @@ def export(prototype: Callable[[Any], R]) -> Callable[[Callable[..., Any]], R]:
 
     Go: `//export`.
     """
-    restype = getattr(prototype, "_restype_", prototype)
+    restype: Any = getattr(prototype, "_restype_", prototype)
     if restype is prototype or not isinstance(prototype, type):
         raise TypeError(
             f"export() needs a ctypes function type, got {prototype!r}: "
             "@export(CFUNCTYPE(c_int, c_int))"
         )
+    resultof("export", export, restype)
+    classes("export", passes)
 
     def decorate(fn: Callable[..., Any]) -> R:
-        entry = callback(fn, error=None if restype is None else 0)
+        startable_check("export", fn)
+        entry = _callback("export", fn, error, restype, passes)
         pointer: R = prototype(entry)
         cgogate.guard(pointer)
         _exported.append((pointer, entry))
@@ -315,6 +418,7 @@ callers: Final = (
     borrow.__code__,
     _driven(drive).__code__,
 )
+cgoresult.doors.fail = lambda raises: callback(raises, restype=None)()
 
 
 # --- calls out ---------------------------------------------------------------------------
@@ -333,6 +437,8 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         args, kwargs: What it is called with.
     Returns:
         Its result; its exception passes through, and that of a callback.
+    Raises:
+        TypeError: `cfunc` cannot be called.
     Example:
         >>> libc = ctypes.CDLL(None)
         >>> async def main():
@@ -343,6 +449,8 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     Go: a cgo call.
     """
     global _ncgocall
+    if not callable(cfunc):
+        raise TypeError(notcallable("call", cfunc))
     with _countlock:
         _ncgocall += 1
     m = tls.m

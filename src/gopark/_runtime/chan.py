@@ -26,11 +26,12 @@ Source: Go 1.27 runtime/chan.go. Tests: tests/runtime/test_chan.py, test_chan_mo
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from gopark._runtime.errors import AmidRuntime, ClosedChannelError, NotOnGError
+from gopark._runtime.errors import AmidRuntime, ClosedChannelError, NotOnGError, nocopy
 from gopark._runtime.finq import later
 from gopark._runtime.lockedm import block, notparked
 from gopark._runtime.lockrank import Holding, Mutex, lockslow, mkmutex
@@ -83,6 +84,9 @@ class Sudog:
 Entry = G | Sudog
 
 
+_MAXCAP: Final = sys.maxsize // 8  # so many references fit into what a process can address
+
+
 # One side's waiters, first come first. A plain deque: the methods of a subclass are called in
 # a slower way, 50 ns of a round trip.
 WaitQ = deque[Entry]
@@ -108,7 +112,7 @@ class Chan(Waiter, Generic[T]):
     Args:
         capacity: How many values it holds without a receiver. 0: sender and receiver meet.
     Raises:
-        ValueError: `capacity` is negative.
+        ValueError: `capacity` is negative, or more than fits into memory.
         TypeError: `capacity` is not an integer.
     Example:
         >>> async def main():
@@ -140,9 +144,9 @@ class Chan(Waiter, Generic[T]):
 
     def __init__(self, capacity: int = 0) -> None:
         if not isinstance(capacity, int) or isinstance(capacity, bool):
-            raise TypeError(f"makechan: capacity must be an integer, got {capacity!r}")
-        if capacity < 0:
-            raise ValueError(f"makechan: size out of range: {capacity}")
+            raise TypeError(f"makechan: Chan() needs an integer as capacity, got {capacity!r}")
+        if not 0 <= capacity <= _MAXCAP:
+            raise ValueError(f"makechan: size out of range: Chan({capacity})")
         self.cap = capacity
         self._lock: Mutex = mkmutex()
         self._unlock = self._lock.append
@@ -155,6 +159,8 @@ class Chan(Waiter, Generic[T]):
     def __len__(self) -> int:
         """The number of values in the buffer. Go: len(ch)."""
         return len(self._buf)
+
+    __reduce_ex__ = nocopy
 
     def __bool__(self) -> bool:
         return True  # an empty channel is still a channel

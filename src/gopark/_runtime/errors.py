@@ -10,6 +10,8 @@ Source: Go 1.27 runtime/error.go, panic.go. Tests: tests/runtime/test_errors.py
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 __all__ = (
     "AmidRuntime",
     "BubbleDeadlockError",
@@ -20,7 +22,22 @@ __all__ = (
     "NotOnGError",
     "ProgramEnded",
     "Throw",
+    "nocopy",
 )
+
+
+def nocopy(self: object, *_: object) -> NoReturn:
+    """Stands in for `__reduce_ex__`: refuse copy.copy, copy.deepcopy and pickle.
+
+    For what others know by being the very object: a copy would be another.
+    """
+    classes = (cls for cls in type(self).__mro__ if "._" not in cls.__module__)
+    cls = next(classes, type(self))  # the one that users know, not what we have made of it
+    name = f"{cls.__module__}.{cls.__qualname__}".removeprefix("gopark.")
+    raise TypeError(
+        f"{name} must not be copied: the copy would share nothing with {self!r}; "
+        "pass the object itself"
+    )
 
 
 class FatalError(SystemExit):

@@ -12,7 +12,7 @@ Source: Go 1.27 runtime/cgo/handle.go. Tests: tests/conformance/cgo/test_handle.
 from __future__ import annotations
 
 import itertools
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 __all__ = ("Handle", "new_handle")
 
@@ -71,6 +71,18 @@ class Handle(int):
             del _values[self]
         except KeyError:
             raise self._invalid() from None
+
+    def __copy__(self) -> Handle:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Handle:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            f"cannot pickle {self!r}: in another process the number stands for nothing, or for "
+            "another value"
+        )
 
     def _invalid(self) -> ValueError:
         return ValueError(

@@ -2,7 +2,8 @@
 
 What is wrong with the call is an error here, at the `go` line, and never a goroutine that
 dies later: not callable, a coroutine object, arguments that do not fit, a generator. None
-in the place of a function is fatal, as in Go, once there is a program that could die of it.
+is what `go(f(x))` hands over when f has run already and returned nothing, the commonest slip of
+all, so it is an error like the others, and not the end of the program, as in Go.
 An `async def` is called at once, which binds its arguments and runs none of its body. A
 plain function's arguments are compared with its signature.
 
@@ -19,7 +20,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, ParamSpec
 
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.runq import globrunqput, runqput, spread
@@ -35,10 +36,13 @@ __all__ = (
     "go",
     "isasync",
     "newg",
+    "notcallable",
     "start",
     "startable",
     "startable_check",
 )
+
+P = ParamSpec("P")
 
 _getframe: Final = sys._getframe
 _listg: Final = allgs.add  # bound once: looking it up costs as much as calling it
@@ -54,7 +58,7 @@ _CO_UNUSUAL: Final = (
 )
 
 
-def go(fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
+def go(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
     """Start `fn(*args, **kwargs)` as a goroutine and return at once.
 
     Args:
@@ -65,7 +69,6 @@ def go(fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
     Raises:
         TypeError: `fn` is not callable, is a coroutine object or a generator function, or
             the arguments do not fit.
-        FatalError: a goroutine passes None for `fn`; the program ends, in Go's words.
     Example:
         >>> async def main():
         ...     done = gopark.Chan()
@@ -302,7 +305,7 @@ def _checkargs(
 def startable_check(who: str, fn: object) -> None:
     """Raise TypeError unless `fn` is a function that can run as a goroutine."""
     if not callable(fn):
-        raise TypeError(_notcallable(who, fn))
+        raise TypeError(notcallable(who, fn))
     code = _codeof(fn)
     if code is not None and not code.co_flags & (_CO_GENERATOR | _CO_ASYNC_GENERATOR):
         return
@@ -323,20 +326,31 @@ def isasync(fn: object) -> bool:
     return inspect.ismethod(call) and inspect.iscoroutinefunction(call)
 
 
-def _notcallable(who: str, fn: object) -> str:
-    if fn is None:
-        m = tls.m
-        if who == "go" and m is not None and m.curg is not None:
-            hooks.fatalerror("go of nil func value")
-        return f"{who} of nil func value: {who}() needs a function, got None"
+def notcallable(who: str, fn: object) -> str:
     if isinstance(fn, CoroutineType):
         name = fn.__qualname__
         fn.close()  # or Python warns on top that it was never awaited
         return (
             f"{who}() was given a coroutine object, the result of calling {name}; "
-            f"pass the function and its arguments: {who}({name}, x), not {who}({name}(x))"
+            f"pass the function and its arguments: {_form(who, name)}"
         )
-    return f"{who}() needs a function, got {fn!r}"
+    nil = f"{who} of nil func value: " if fn is None else ""
+    return (
+        f"{nil}{who}() needs a function, got {fn!r}; pass the function and its arguments, "
+        f"not its result: {_form(who, 'f')}"
+    )
+
+
+def _form(who: str, name: str) -> str:
+    """What to write, and what not."""
+    if who in _ALONE:
+        return f"{who}({name}), not {who}({name}(x))"
+    first = _FIRST.get(who, "")
+    return f"{who}({first}{name}, x), not {who}({first}{name}(x))"
+
+
+_ALONE: Final = ("callback", "export", "once_func", "once_value", "once_values", "cleanup")
+_FIRST: Final = {"after_func": "..., ", "do": "key, ", "do_chan": "key, ", "pprof.do": "..., "}
 
 
 def _codeof(fn: object) -> CodeType | None:

@@ -85,6 +85,7 @@ class _Doors:
     """Set by signal_unix.py: bring the thread that called run back to it."""
 
     bringhome: Callable[[Sched], None]
+    outcomes: tuple[type[BaseException], ...] = ()  # testing: they end the program, as main's
     died: Callable[[], None] | None = None  # trace: the report is printed; what else is to be kept?
 
 
@@ -225,6 +226,9 @@ def _quiet(sched: Sched, g: G, exc: BaseException) -> bool:
         return True
     if isinstance(exc, Throw):
         return False
+    if isinstance(exc, doors.outcomes) and g is not sched.main:
+        endwith(sched, exc)
+        return True
     return (
         g is sched.main
         or isinstance(exc, (Goexit, ProgramEnded))

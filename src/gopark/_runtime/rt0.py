@@ -34,7 +34,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from gopark._runtime import (
     cgocall,
@@ -52,6 +52,7 @@ from gopark._runtime import (
 )
 from gopark._runtime.errors import FatalError, Goexit
 from gopark._runtime.lockrank import lasting
+from gopark._runtime.monkey import refusepatched
 from gopark._runtime.newproc import newg, startable
 from gopark._runtime.proc import schedule, stopm
 from gopark._runtime.runq import drainp, runqput
@@ -75,6 +76,7 @@ from gopark._runtime.traceback import boundary, drivers, internal, recordframes
 
 __all__ = ("run",)
 
+Params = ParamSpec("Params")
 T = TypeVar("T")
 
 # Seconds that `run` waits at its end, at most: for threads that were asleep to unwind, and for
@@ -88,9 +90,11 @@ _runs = 0
 
 
 @overload
-def run(main: Callable[..., Coroutine[Any, Any, T]], /, *args: object, **kwargs: object) -> T: ...
+def run(
+    main: Callable[Params, Coroutine[Any, Any, T]], /, *args: Params.args, **kwargs: Params.kwargs
+) -> T: ...
 @overload
-def run(main: Callable[..., T], /, *args: object, **kwargs: object) -> T: ...
+def run(main: Callable[Params, T], /, *args: Params.args, **kwargs: Params.kwargs) -> T: ...
 
 
 def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
@@ -102,7 +106,8 @@ def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
     Returns:
         What main returns. An exception of main passes through unchanged.
     Raises:
-        RuntimeError: called inside a goroutine, or while another `run` is active.
+        RuntimeError: called inside a goroutine, while another `run` is active, or with Python's
+            threads replaced, as `gevent.monkey.patch_all()` does.
         TypeError: `main` cannot be called so, or is a coroutine object.
         FatalError: another goroutine let an exception escape (its `__cause__`). Its report
             is on stderr; it is a SystemExit with status 2.
@@ -116,6 +121,7 @@ def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
 
     Go: the program, from `func main` on.
     """
+    refusepatched("run()")
     before = tls.m
     if before is not None and before.curg is not None:
         raise RuntimeError(

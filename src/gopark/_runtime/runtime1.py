@@ -72,6 +72,7 @@ def set_traceback(level: str) -> None:
             process ends by SIGABRT). As in Go, "0", "1" and "2" are none, all and system.
     Raises:
         ValueError: there is no such level.
+        TypeError: it is not a string.
     Example:
         >>> gopark.debug.set_traceback("all")
         >>> gopark.debug.set_traceback("single")
@@ -79,6 +80,8 @@ def set_traceback(level: str) -> None:
     Go: runtime/debug.SetTraceback.
     """
     global _current
+    if not isinstance(level, str):
+        raise TypeError(f"set_traceback() needs the name of a level, got {level!r}")
     if level not in _LEVELS:
         names = ", ".join(name for name in _LEVELS if name.isalpha())
         raise ValueError(f"set_traceback: no level {level!r}; there are {names}")

@@ -452,28 +452,40 @@ def callers(frame: FrameType | None) -> list[FrameType]:
 _FBACK: Final = itertools.repeat("f_back")
 
 
-def currentframes(only: Container[int] | None = None) -> dict[int, list[FrameType]]:
+def currentframes(
+    only: Container[int] | None = None, mine: FrameType | None = None
+) -> dict[int, list[FrameType]]:
     """The stack of every thread, or of some, by identifier: `sys._current_frames()`, the callers.
+
+    That of the calling thread begins with `mine`, and without one behind the caller: who keeps
+    the result in a local must not be in it. A frame that refers to itself is freed by the
+    collector only, and until then keeps the locals of all who called it alive.
 
     In CPython 3.11 a collection may start inside that function, run Python, and so give the
     GIL to a thread that is being started and waits for a lock which the function holds: both
     hang (python/cpython#106883). So there no collection starts meanwhile.
     """
+    if mine is None:
+        mine = sys._getframe(1).f_back
     if sys.version_info >= (3, 12):
-        return _stacks(only)
+        return _stacks(only, mine)
     with _frameslock:
         enabled = gc.isenabled()
         gc.disable()
         try:
-            return _stacks(only)
+            return _stacks(only, mine)
         finally:
             if enabled:
                 gc.enable()
 
 
-def _stacks(only: Container[int] | None) -> dict[int, list[FrameType]]:
-    frames = sys._current_frames().items()
-    return {i: callers(frame) for i, frame in frames if only is None or i in only}
+def _stacks(only: Container[int] | None, mine: FrameType | None) -> dict[int, list[FrameType]]:
+    me = _thread.get_ident()
+    return {  # what is gone through has no name: this frame is in it
+        i: callers(mine if i == me else frame)
+        for i, frame in sys._current_frames().items()
+        if only is None or i in only
+    }
 
 
 def codeof(g: G) -> object:

@@ -31,6 +31,7 @@ from typing import Any, Final, NoReturn, Protocol
 
 from gopark._runtime.errors import Throw
 from gopark._runtime.lockrank import lasting
+from gopark._runtime.monkey import refusepatched
 from gopark._runtime.runtime2 import GSYSCALL, G, M, Note, P, Sched, tls
 from gopark._runtime.timer import NEVER, Timers
 
@@ -236,6 +237,7 @@ def newsched() -> Sched:
         sched = _current
         if sched is not None and not sched.ended:
             return sched
+        refusepatched("gopark")
         fresh = Sched(_gomaxprocs)
         fresh.timers = Timers(lambda s=fresh: wakepoller(s))  # type: ignore[misc]
         fresh.now = monotonic()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine, Generator
 from types import FrameType
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from gopark._runtime.bubble import Bubble, bubbleof, mybubble, roots, within
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded
@@ -28,15 +28,18 @@ from gopark._runtime.timesleep import sleep as timesleep
 
 __all__ = ("sleep", "test", "wait")
 
+Params = ParamSpec("Params")
 T = TypeVar("T")
 
 _UNWINDS: Final = (Goexit, ProgramEnded, GeneratorExit)
 
 
 @overload
-def test(fn: Callable[..., Coroutine[Any, Any, T]], /, *args: object, **kwargs: object) -> T: ...
+def test(
+    fn: Callable[Params, Coroutine[Any, Any, T]], /, *args: Params.args, **kwargs: Params.kwargs
+) -> T: ...
 @overload
-def test(fn: Callable[..., T], /, *args: object, **kwargs: object) -> T: ...
+def test(fn: Callable[Params, T], /, *args: Params.args, **kwargs: Params.kwargs) -> T: ...
 
 
 def test(fn: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:

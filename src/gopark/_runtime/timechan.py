@@ -32,7 +32,7 @@ from math import isfinite, nextafter
 from typing import Any, Final, NoReturn
 
 from gopark._runtime.chan import Chan, Entry, Sudog, WaitQ, wake
-from gopark._runtime.errors import AmidRuntime
+from gopark._runtime.errors import AmidRuntime, nocopy
 from gopark._runtime.finq import later
 from gopark._runtime.lockrank import Holding, lock, mkmutex
 from gopark._runtime.runtime2 import G, tls
@@ -304,6 +304,8 @@ class Timer:
     def __init__(self, duration: float) -> None:
         self.c = TimerChan(seconds("Timer", duration))
 
+    __reduce_ex__ = nocopy
+
     def stop(self) -> bool:
         """Keep the timer from firing. No value of it can be received once this has returned.
 
@@ -374,6 +376,8 @@ class Ticker:
     def __init__(self, period: float) -> None:
         every = _interval("Ticker", period, "NewTicker")
         self.c = TimerChan(every, every)
+
+    __reduce_ex__ = nocopy
 
     def stop(self) -> None:
         """No more ticks. The channel is not closed: who waits on it waits on.

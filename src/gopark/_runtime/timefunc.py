@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextvars import Context, copy_context
 from inspect import CO_COROUTINE
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
-from typing import Any, Final
+from typing import Any, Final, ParamSpec
 
 from gopark._runtime.newproc import checkcall, newg
 from gopark._runtime.runq import globrunqput, runqput
@@ -27,11 +27,13 @@ from gopark._runtime.timer import Timers
 
 __all__ = ("after_func",)
 
+P = ParamSpec("P")
+
 _UNCHECKED: Final = (BuiltinFunctionType, type)  # their own errors will tell
 
 
 def after_func(
-    duration: float, fn: Callable[..., object], /, *args: object, **kwargs: object
+    duration: float, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
 ) -> Timer:
     """Start `fn(*args, **kwargs)` as a goroutine of its own once this long has passed.
 

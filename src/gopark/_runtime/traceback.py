@@ -205,8 +205,11 @@ def gframes(
 
 
 def threadstates() -> Stacks:
-    """The stack of each thread; none without the GIL, where they may not be read."""
-    return {} if FREETHREADED else currentframes()
+    """The stack of each thread; none without the GIL, where they may not be read.
+
+    The caller may keep them in a local: of its own thread they begin behind it.
+    """
+    return {} if FREETHREADED else currentframes(mine=sys._getframe(1).f_back)
 
 
 def recordframes(m: M) -> None:

@@ -145,6 +145,26 @@ class CancelCtx(Ctx):
     def _suffix(self) -> str:
         return ".WithCancel"
 
+    def cancel(self, cause: BaseException | None = None) -> None:
+        """End the context, for the form with `with`, which hands out no function for that.
+
+        May be called from anywhere, and again; the first call counts. Who shall not be able to
+        gets a child: `with_value` and the others make contexts that end with this one.
+
+        Args:
+            cause: What `gopark.context.cause` returns then.
+        Raises:
+            TypeError: `cause` is no exception.
+        Example:
+            >>> with gopark.context.with_cancel(gopark.context.background()) as ctx:
+            ...     ctx.cancel()
+            ...     print(ctx.err())
+            context canceled
+
+        Go: context.CancelFunc, context.CancelCauseFunc.
+        """
+        self._cancel_cause(cause)
+
     def _cancel(self) -> None:
         finish(self, self._end[0] if self._end else newend(Canceled(CANCELED), None))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import isfinite
 from types import BuiltinFunctionType, TracebackType
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from gopark._runtime.newproc import checkcall
 from gopark._runtime.timenow import monotonic
@@ -44,11 +44,12 @@ class CancelCauseFunc(Protocol):
     def __call__(self, cause: BaseException | None = None) -> None: ...
 
 
+P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., None])
 
 
 class Pair(tuple[CancelCtx, F]):
-    """`ctx, cancel = pair`, or `with pair as ctx:`, which cancels at its end."""
+    """`ctx, cancel = pair`; or `with pair as ctx:`, ended by the block or by `ctx.cancel()`."""
 
     __slots__ = ()
 
@@ -124,7 +125,7 @@ def checked(who: str, ctx: object) -> None:
         )
 
 
-def _parent(who: str, parent: object) -> None:
+def parentof(who: str, parent: object) -> None:
     if parent is None:
         raise TypeError(
             f"cannot create context from nil parent: {who}() was given None; "
@@ -157,7 +158,8 @@ def with_cancel(parent: Context) -> Pair[CancelFunc]:
         parent: The context that it is derived from.
     Returns:
         The pair `(ctx, cancel)`. `cancel()` may be called from any thread and more than once.
-        As `with with_cancel(parent) as ctx:`, or `async with`, the block's end cancels.
+        As `with with_cancel(parent) as ctx:`, or `async with`, the block's end cancels, and
+        `ctx.cancel()` does before.
     Raises:
         TypeError: `parent` is no context.
     Example:
@@ -169,7 +171,7 @@ def with_cancel(parent: Context) -> Pair[CancelFunc]:
 
     Go: context.WithCancel.
     """
-    _parent("with_cancel", parent)
+    parentof("with_cancel", parent)
     return _cancelable(parent)
 
 
@@ -197,7 +199,7 @@ def with_cancel_cause(parent: Context) -> Pair[CancelCauseFunc]:
 
     Go: context.WithCancelCause.
     """
-    _parent("with_cancel_cause", parent)
+    parentof("with_cancel_cause", parent)
     ctx = CancelCtx(parent)
     link(ctx)
     return CausePair((ctx, ctx._cancel_cause))
@@ -310,7 +312,7 @@ def with_timeout_cause(
 
 
 def _timed(who: str, parent: Context, when: float, cause: BaseException | None) -> Pair[CancelFunc]:
-    _parent(who, parent)
+    parentof(who, parent)
     _reason(who, cause)
     sooner = parent.deadline()
     if sooner is not None and sooner < when:
@@ -345,7 +347,7 @@ def with_value(parent: Context, key: object, value: object) -> Context:
 
     Go: context.WithValue.
     """
-    _parent("with_value", parent)
+    parentof("with_value", parent)
     if key is None:
         raise TypeError("nil key: with_value() needs a key other than None")
     try:
@@ -374,12 +376,12 @@ def without_cancel(parent: Context) -> Context:
 
     Go: context.WithoutCancel.
     """
-    _parent("without_cancel", parent)
+    parentof("without_cancel", parent)
     return Detached(parent)
 
 
 def after_func(
-    ctx: Context, fn: Callable[..., object], /, *args: object, **kwargs: object
+    ctx: Context, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs
 ) -> Callable[[], bool]:
     """Start `fn(*args, **kwargs)` as a goroutine once `ctx` is done, at once if it is already.
 

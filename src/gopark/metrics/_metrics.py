@@ -28,6 +28,7 @@ from gopark._runtime.lockrank import lasting
 from gopark._runtime.runtime2 import GRUNNABLE, GRUNNING, GSYSCALL, GWAITING, allgs, goids
 from gopark._runtime.snapshot import allms
 from gopark._runtime.startm import current, sysmonwait
+from gopark._util import string
 
 __all__ = ("Description", "Histogram", "Kind", "Sample", "all", "read")
 
@@ -102,6 +103,8 @@ class Sample:
     Attributes:
         value: What was read; None if there is no such metric.
         kind: What that is; `Kind.BAD` if there is none, or it has not been read.
+    Raises:
+        TypeError: `name` is no string.
     Example:
         >>> sample = gopark.metrics.Sample("/sched/gomaxprocs:threads")
         >>> gopark.metrics.read([sample])
@@ -118,6 +121,7 @@ class Sample:
     value: Value
 
     def __init__(self, name: str) -> None:
+        string("Sample", "name", name)
         self.name = name
         self.kind = Kind.BAD
         self.value = None
@@ -154,6 +158,8 @@ def read(samples: Iterable[Sample]) -> None:
     Go: runtime/metrics.Read.
     """
     now = _Now()
+    if not hasattr(samples, "__iter__"):
+        raise TypeError(f"read() needs a list of samples, got {samples!r}")
     for sample in samples:
         if not isinstance(sample, Sample):
             raise TypeError(

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import IO, Any
 
 from gopark._runtime import cpuprof
-from gopark.pprof._profile import nanoseconds, refusetext
+from gopark._util import integer
+from gopark.pprof._profile import nanoseconds, refusetext, writebytes
 from gopark.pprof._proto import Builder
 
 __all__ = ("start_cpu_profile", "stop_cpu_profile")
@@ -36,9 +37,8 @@ def start_cpu_profile(file: IO[Any], rate: int = 100) -> None:
 
     Go: runtime/pprof.StartCPUProfile.
     """
-    refusetext(file)
-    if not isinstance(rate, int) or isinstance(rate, bool):
-        raise TypeError(f"start_cpu_profile() needs an integer as rate, got {rate!r}")
+    refusetext("start_cpu_profile", file)
+    integer("start_cpu_profile", "rate", rate)
     if not 1 <= rate <= cpuprof.MAXRATE:
         raise ValueError(f"start_cpu_profile: rate is 1 to {cpuprof.MAXRATE} samples, got {rate}")
     cpuprof.start(rate, file)
@@ -59,6 +59,6 @@ def stop_cpu_profile() -> None:
     builder = Builder(kinds, kinds[1], round(profiler.period * 1e9))
     for record in profiler.records():
         builder.sample((record.times, nanoseconds(record)), record.stack, record.labels)
-    profiler.file.write(builder.finish(profiler.began, profiler.lasted))
+    writebytes(profiler.file, builder.finish(profiler.began, profiler.lasted))
     if profiler.failed is not None:
         raise profiler.failed

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar, overload
 
-from gopark._runtime.newproc import isasync
+from gopark._runtime.newproc import isasync, startable_check
 from gopark._runtime.preempt import transparent
 from gopark._runtime.proflabel import Labels, setproflabel
+from gopark._util import string
 from gopark.context import Context, with_value
+from gopark.context._with import checked
 from gopark.pprof._text import labeltext
 
 __all__ = (
@@ -79,11 +81,11 @@ def labels(*args: str) -> LabelSet:
 
     Go: runtime/pprof.Labels.
     """
-    if len(args) % 2:
-        raise ValueError("uneven number of arguments to pprof.labels: each key needs a value")
     for arg in args:
         if not isinstance(arg, str):
             raise TypeError(f"labels() takes strings, got {arg!r}; say str({arg!r})")
+    if len(args) % 2:
+        raise ValueError("uneven number of arguments to pprof.labels: each key needs a value")
     return LabelSet(_sorted(dict(zip(args[::2], args[1::2], strict=True))))
 
 
@@ -113,10 +115,17 @@ def with_labels(ctx: Context, labels: LabelSet) -> Context:
 
     Go: runtime/pprof.WithLabels.
     """
+    _checked("with_labels", ctx, labels)
+    return _withlabels(ctx, labels)
+
+
+def _checked(who: str, ctx: object, labels: object) -> None:
+    checked(who, ctx)
     if not isinstance(labels, LabelSet):
-        raise TypeError(f"with_labels() needs what labels() returns, got {labels!r}")
-    if not isinstance(ctx, Context):
-        raise TypeError(f"with_labels() needs a context, got {ctx!r}")
+        raise TypeError(f"{who}() needs what labels() returns, got {labels!r}")
+
+
+def _withlabels(ctx: Context, labels: LabelSet) -> Context:
     return with_value(ctx, _KEY, _sorted({**dict(_of(ctx)), **dict(labels._pairs)}))
 
 
@@ -126,12 +135,16 @@ def label(ctx: Context, key: str) -> tuple[str, bool]:
     Args:
         ctx: A context.
         key: The key of the label.
+    Raises:
+        TypeError: `ctx` is no context, or `key` no string.
     Example:
         >>> gopark.pprof.label(gopark.context.background(), "kind")
         ('', False)
 
     Go: runtime/pprof.Label.
     """
+    checked("label", ctx)
+    string("label", "key", key)
     for name, value in _of(ctx):
         if name == key:
             return value, True
@@ -143,6 +156,8 @@ def for_labels(ctx: Context) -> Iterator[tuple[str, str]]:
 
     Args:
         ctx: A context.
+    Raises:
+        TypeError: `ctx` is no context.
     Example:
         >>> ctx = gopark.pprof.with_labels(
         ...     gopark.context.background(), gopark.pprof.labels("b", "2", "a", "1")
@@ -152,6 +167,7 @@ def for_labels(ctx: Context) -> Iterator[tuple[str, str]]:
 
     Go: runtime/pprof.ForLabels.
     """
+    checked("for_labels", ctx)
     return iter(_of(ctx))
 
 
@@ -163,11 +179,14 @@ def set_goroutine_labels(ctx: Context) -> None:
 
     Args:
         ctx: A context.
+    Raises:
+        TypeError: `ctx` is no context.
     Example:
         >>> gopark.pprof.set_goroutine_labels(gopark.context.background())
 
     Go: runtime/pprof.SetGoroutineLabels.
     """
+    checked("set_goroutine_labels", ctx)
     setproflabel(_of(ctx))
 
 
@@ -192,7 +211,7 @@ def do(ctx: Context, labels: LabelSet, fn: Callable[[Context], Any]) -> Any:
     Returns:
         What `fn` returns.
     Raises:
-        TypeError: `labels` is no set of labels, or `ctx` no context.
+        TypeError: `labels` is no set of labels, `ctx` no context, or `fn` no function.
     Example:
         >>> async def work(ctx):
         ...     return gopark.pprof.label(ctx, "kind")
@@ -204,7 +223,9 @@ def do(ctx: Context, labels: LabelSet, fn: Callable[[Context], Any]) -> Any:
 
     Go: runtime/pprof.Do.
     """
-    inner = with_labels(ctx, labels)
+    _checked("do", ctx, labels)
+    startable_check("pprof.do", fn)
+    inner = _withlabels(ctx, labels)
     if isasync(fn):
         return _doasync(ctx, inner, fn)
     set_goroutine_labels(inner)

@@ -17,10 +17,12 @@ import threading
 from collections.abc import Hashable
 from typing import IO, Any, Final
 
+from gopark._runtime.errors import nocopy
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.mprof import MAXDEPTH, Record, Source, callerstack, sources
 from gopark._runtime.traceback import Frame, pathof
 from gopark._runtime.traceback import stack as stacks
+from gopark._util import flush, integer, string
 from gopark.pprof import _text
 from gopark.pprof._proto import Builder
 
@@ -71,6 +73,8 @@ class Profile:
     def __repr__(self) -> str:
         return f"<Profile {self.name}>"
 
+    __reduce_ex__ = nocopy
+
     def count(self) -> int:
         """The number of stacks in the profile now.
 
@@ -92,7 +96,8 @@ class Profile:
             skip: How many frames to leave off; 0 begins with the function that calls `add`.
         Raises:
             ValueError: there is a stack for `value` already.
-            TypeError: the runtime keeps this profile itself, or `value` cannot be hashed.
+            TypeError: the runtime keeps this profile itself, `value` cannot be hashed, or `skip`
+                is no integer.
         Example:
             >>> opened = gopark.pprof.lookup("example") or gopark.pprof.new_profile("example")
             >>> opened.add("connection 1")
@@ -102,6 +107,8 @@ class Profile:
 
         Go: runtime/pprof.Profile.Add.
         """
+        integer("Profile.add", "skip", skip)
+        _hashable("Profile.add", value)
         if self._source is not None:
             raise TypeError(f"pprof: add called on built-in Profile {self.name}")
         stack = callerstack(skip)[:MAXDEPTH] or (lostframe(),)
@@ -113,6 +120,8 @@ class Profile:
 
         Args:
             value: What `add` was given.
+        Raises:
+            TypeError: it cannot be hashed.
         Example:
             >>> opened = gopark.pprof.lookup("example") or gopark.pprof.new_profile("example")
             >>> opened.add(1)
@@ -122,6 +131,7 @@ class Profile:
 
         Go: runtime/pprof.Profile.Remove.
         """
+        _hashable("Profile.remove", value)
         self._stacks.pop(value, None)
 
     def write_to(self, file: IO[Any], debug: int = 0) -> None:
@@ -132,7 +142,7 @@ class Profile:
             debug: 0 for pprof's format, 1 for text with equal stacks counted together. 2 is a
                 dump of all goroutines for `goroutine` and `goroutineleak`, and as 1 for others.
         Raises:
-            TypeError: `file` takes text, and `debug` is 0.
+            TypeError: `file` is none that is open, or takes text, and `debug` is 0.
         Example:
             >>> import sys
             >>> async def main():
@@ -142,15 +152,16 @@ class Profile:
 
         Go: runtime/pprof.Profile.WriteTo.
         """
+        integer("write_to", "debug", debug)
         if debug <= 0:
-            refusetext(file)
-            file.write(self._proto())
+            refusetext("write_to", file)
+            writebytes(file, self._proto())
         elif debug >= 2 and self.name in ("goroutine", "goroutineleak"):
             if self.name == "goroutineleak":
                 self._records()  # the search, after which dumps say `(leaked)`
-            writetext(file, stacks(all=True))
+            writetext("write_to", file, stacks(all=True))
         else:
-            writetext(file, self._text())
+            writetext("write_to", file, self._text())
 
     def _records(self) -> list[Record]:
         if self._source is not None:
@@ -180,6 +191,13 @@ class Profile:
             return _text.timed(name, source.fraction(), rows)
         groups = [(count, key, stack) for count, key, stack, _ in _groups(records)]
         return _text.counted(self.name, sum(r.times for r in records), groups)
+
+
+def _hashable(who: str, value: object) -> None:
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(f"{who}() needs something hashable, got {value!r}") from None
 
 
 def _slowest(records: list[Record]) -> list[Record]:
@@ -241,17 +259,40 @@ def lostframe() -> Frame:
 # --- writing -----------------------------------------------------------------------------
 
 
-def refusetext(file: IO[Any]) -> None:
+def refusetext(who: str, file: object) -> None:
     """A profile in pprof's format needs a file that takes bytes."""
+    refuseothers(who, file)
     if isinstance(file, io.TextIOBase):
         raise TypeError(
-            f"pprof's format is bytes, and {file!r} takes text; open it with 'wb' "
+            f"{who}: pprof's format is bytes, and {file!r} takes text; open it with 'wb' "
             "(sys.stdout.buffer), or ask for text with debug=1"
         )
 
 
-def writetext(file: IO[Any], text: str) -> None:
-    file.write(text if isinstance(file, io.TextIOBase) else text.encode(errors="surrogateescape"))
+def refuseothers(who: str, file: object) -> None:
+    if not callable(getattr(file, "write", None)):
+        raise TypeError(f"{who}() needs an open file, got {file!r}: open(path, 'wb')")
+
+
+def writebytes(file: IO[Any], data: bytes) -> None:
+    """All of it, and out of the file's own buffer: it is there when the call is over."""
+    taken = file.write(data)
+    if isinstance(file, io.RawIOBase):  # without a buffer it may take a part
+        left = memoryview(data)
+        while taken is not None and (left := left[taken:]):
+            taken = file.write(left)
+        if taken is None:
+            raise BlockingIOError(f"{file!r} takes no more, and does not wait")
+    flush(file)
+
+
+def writetext(who: str, file: IO[Any], text: str) -> None:
+    refuseothers(who, file)
+    if isinstance(file, io.TextIOBase):
+        file.write(text)
+        flush(file)
+    else:
+        writebytes(file, text.encode(errors="surrogateescape"))
 
 
 # --- by name -----------------------------------------------------------------------------
@@ -265,12 +306,15 @@ def lookup(name: str) -> Profile | None:
     Args:
         name: `goroutine`, `threadcreate`, `block`, `mutex`, `goroutineleak`, or what
             `new_profile` was given.
+    Raises:
+        TypeError: it is no string.
     Example:
         >>> gopark.pprof.lookup("unknown") is None
         True
 
     Go: runtime/pprof.Lookup.
     """
+    string("lookup", "name", name)
     found = _profiles.get(name)
     if found is None and name in sources:
         found = _profiles.setdefault(name, Profile(name, sources[name]))
@@ -297,6 +341,7 @@ def new_profile(name: str) -> Profile:
         name: Without spaces; to keep names apart, it begins with that of your module.
     Raises:
         ValueError: the name is empty, or in use.
+        TypeError: it is no string.
     Example:
         >>> opened = gopark.pprof.lookup("example") or gopark.pprof.new_profile("example")
         >>> opened.count()
@@ -304,6 +349,7 @@ def new_profile(name: str) -> Profile:
 
     Go: runtime/pprof.NewProfile.
     """
+    string("new_profile", "name", name)
     if not name:
         raise ValueError("pprof: new_profile with empty name")
     made = Profile(name)

@@ -6,14 +6,15 @@ Source: Go 1.27 os/signal/signal.go (NotifyContext). Tests: tests/signal/test_no
 from __future__ import annotations
 
 import signal
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
 
 from gopark import context
 from gopark._runtime.chan import Chan
 from gopark._runtime.newproc import go
 from gopark._runtime.selectgo import recv, select
-from gopark.context._with import CancelFunc, Pair
-from gopark.signal._signal import notify, stop
+from gopark.context._with import CancelFunc, Pair, parentof
+from gopark.signal._signal import notify, signals, stop
 
 __all__ = ("notify_context",)
 
@@ -47,6 +48,8 @@ def notify_context(parent: context.Context, *sigs: int) -> Pair[CancelFunc]:
 
     Go: signal.NotifyContext.
     """
+    parentof("notify_context", parent)
+    signals("notify_context", sigs)
     inner, cancel = context.with_cancel_cause(parent)
     ch = Chan[signal.Signals](1)
     try:
@@ -55,16 +58,19 @@ def notify_context(parent: context.Context, *sigs: int) -> Pair[CancelFunc]:
         cancel()
         raise
 
-    def end() -> None:
-        cancel()
+    def endwith(cause: BaseException | None) -> None:
+        cancel(cause)
         stop(ch)
+
+    def end() -> None:
+        endwith(None)
 
     async def wait() -> None:
         index, signum, _ = await select(recv(ch), recv(inner.done()))
         if index == 0:
             cancel(SignalError(signum))
 
-    ctx = SignalContext(parent, inner, sigs)
+    ctx = SignalContext(parent, inner, sigs, endwith)
     if inner.err() is None:
         go(wait)
     return Pair(cast(Any, (ctx, end)))
@@ -73,14 +79,27 @@ def notify_context(parent: context.Context, *sigs: int) -> Pair[CancelFunc]:
 class SignalContext(context.Context):
     """What `notify_context` makes; it differs from its inner context in how it prints."""
 
-    __slots__ = ("__weakref__", "_inner", "_parent", "_sigs")
+    __slots__ = ("__weakref__", "_end", "_inner", "_parent", "_sigs")
 
     def __init__(
-        self, parent: context.Context, inner: context.Context, sigs: tuple[int, ...]
+        self,
+        parent: context.Context,
+        inner: context.Context,
+        sigs: tuple[int, ...],
+        end: Callable[[BaseException | None], None],
     ) -> None:
+        self._end = end
         self._parent = parent
         self._inner = inner
         self._sigs = sigs
+
+    def cancel(self, cause: BaseException | None = None) -> None:
+        """End the context and listen no more, as `stop` does, for the form with `with`.
+
+        Args:
+            cause: What `gopark.context.cause` returns then.
+        """
+        self._end(cause)
 
     def deadline(self) -> float | None:
         return self._inner.deadline()
@@ -93,6 +112,15 @@ class SignalContext(context.Context):
 
     def value(self, key: object) -> Any:
         return self._inner.value(key)
+
+    def __copy__(self) -> SignalContext:
+        return self  # as the other contexts do
+
+    def __deepcopy__(self, memo: object) -> SignalContext:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"cannot pickle {self}: a context belongs to its process")
 
     def __str__(self) -> str:
         names = " ".join(_name(sig) for sig in self._sigs)

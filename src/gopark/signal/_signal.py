@@ -146,7 +146,12 @@ def _checkchan(who: str, ch: object) -> None:
 
 def _numbers(who: str, sigs: tuple[int, ...], all_: frozenset[int]) -> frozenset[int]:
     """Those of `sigs` that something can be done about; all if there are none."""
+    signals(who, sigs)
+    return all_.intersection(sigs) if sigs else all_
+
+
+def signals(who: str, sigs: tuple[int, ...]) -> None:
+    """Raise TypeError unless all are numbers."""
     for sig in sigs:
         if not isinstance(sig, int) or isinstance(sig, bool):
             raise TypeError(f"{who}() needs signal numbers, got {sig!r}: signal.SIGTERM")
-    return all_.intersection(sigs) if sigs else all_

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
-from gopark._runtime.errors import ProgramEnded
+from gopark._runtime.errors import ProgramEnded, nocopy
 from gopark._runtime.newproc import checkcall
 from gopark._runtime.runtime2 import GOSCHED, Point
 
@@ -19,17 +19,6 @@ nothing: Final[Awaitable[None]] = Point()  # type: ignore[assignment]
 yielding: Final[Awaitable[None]] = Point([GOSCHED])  # type: ignore[assignment]
 
 
-def nocopy(self: object, *_: object) -> NoReturn:
-    """Stands in for `__reduce_ex__`: refuse copy.copy, copy.deepcopy and pickle."""
-    name = type(self).__name__
-    raise TypeError(
-        f"sync.{name} must not be copied: the copy would share nothing with {self!r}; "
-        "pass the object itself"
-    )
-
-
 def checked(who: str, fn: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Raise TypeError unless `fn` can be called so. None is fatal for `go` alone."""
-    if fn is None:
-        raise TypeError(f"{who}() needs a function, got None")
+    """Raise TypeError unless `fn` can be called so."""
     checkcall(who, fn, args, kwargs)

@@ -93,6 +93,8 @@ class Cond(Generic[L]):
 
     Args:
         locker: A `Mutex`, an `RWMutex`, what its `reader()` gives, or any other `Locker`.
+    Raises:
+        TypeError: it is none.
     Example:
         >>> async def main():
         ...     cond, ready = gopark.sync.Cond(gopark.sync.Mutex()), []
@@ -116,6 +118,11 @@ class Cond(Generic[L]):
     locker: L
 
     def __init__(self, locker: L) -> None:
+        if not all(callable(getattr(locker, name, None)) for name in ("lock", "unlock")):
+            raise TypeError(
+                f"Cond() needs a locker, got {locker!r}: gopark.sync.Mutex(), or what has the "
+                "methods lock and unlock"
+            )
         self.locker = locker
         self._list = _NotifyList()
         self._checker = 0  # once it has been used: its identity, which a copy has not

@@ -35,6 +35,7 @@ from gopark._runtime.runtime2 import PARK, Command, G
 from gopark._runtime.sema import WOKEN, Sema, ongoroutine
 from gopark._runtime.suspend import suspends
 from gopark.context import Canceled, Context, cause, current, use, with_cancel_cause
+from gopark.context._with import checked as checkedctx
 from gopark.sync._again import raise_again
 from gopark.sync._common import PROGRAMENDS, checked, nocopy
 from gopark.sync._task import LEFT, RUNNING, Call, Plain, Task, drive
@@ -90,8 +91,13 @@ class Group:
     ctx: Context  # current in the group's block and functions; done when the group is
 
     def __init__(self, ctx: Context | None = None, *, limit: int | None = None) -> None:
-        self._limit = _checked(limit)
-        self.ctx, self._cancel = with_cancel_cause(current() if ctx is None else ctx)
+        self._limit = _checked("Group", limit)
+        if ctx is None:
+            ctx = current()
+        elif isinstance(ctx, int):  # what Go's SetLimit, and most pools of others, take first
+            raise TypeError(f"Group() needs a context, got {ctx!r}: Group(limit={ctx!r})")
+        checkedctx("Group", ctx)
+        self.ctx, self._cancel = with_cancel_cause(ctx)
         self._sema = Sema()
         self._lock = self._sema.lock
         self._active = 0
@@ -189,7 +195,7 @@ class Group:
 
         Go: errgroup.Group.SetLimit.
         """
-        n = _checked(n)
+        n = _checked("set_limit", n)
         with Holding(self._lock):
             if self._active:
                 raise RuntimeError(
@@ -203,7 +209,7 @@ class Group:
     def _add(
         self, who: str, frame: FrameType, wait: bool, fn: Callable[..., Any], args: Any, kwargs: Any
     ) -> Task[Any] | None:
-        checked(who, fn, args, kwargs)
+        checked(f"Group.{who}", fn, args, kwargs)
         task: Task[Any] = Task(self, fn)
         with use(self.ctx):
             call = Call(fn, args, kwargs, Creator(frame), copy_context())
@@ -446,15 +452,16 @@ def with_context(ctx: Context) -> tuple[Group, Context]:
             "cannot create context from nil parent: with_context() was given None; "
             "Group() derives its context from the current one"
         )
+    checkedctx("with_context", ctx)
     group = Group(ctx)
     return group, group.ctx
 
 
-def _checked(limit: object) -> int | None:
+def _checked(who: str, limit: object) -> int | None:
     if limit is None:
         return None
     if not isinstance(limit, int) or isinstance(limit, bool):
-        raise TypeError(f"errgroup: the limit must be an integer or None, got {limit!r}")
+        raise TypeError(f"errgroup: {who}: the limit must be an integer or None, got {limit!r}")
     return None if limit < 0 else limit
 
 

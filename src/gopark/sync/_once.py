@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import isawaitable
+from typing import TypeVarTuple
 
 from gopark._runtime.newproc import startable_check
 from gopark._runtime.preempt import transparent
@@ -18,6 +19,8 @@ from gopark.sync._common import PROGRAMENDS, nocopy
 from gopark.sync._mutex import Mutex
 
 __all__ = ("Once",)
+
+Ts = TypeVarTuple("Ts")
 
 
 class Once:
@@ -45,7 +48,7 @@ class Once:
 
     __reduce_ex__ = nocopy
 
-    async def do(self, fn: Callable[..., object], /, *args: object) -> None:
+    async def do(self, fn: Callable[[*Ts], object], /, *args: *Ts) -> None:
         """Call `fn(*args)` if this is the first call of `do`, else wait until that has ended.
 
         An exception of the function reaches the caller that ran it; it counts as done all the

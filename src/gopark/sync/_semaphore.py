@@ -27,6 +27,7 @@ from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Holding, Rank, mkmutex
 from gopark._runtime.selectgo import recv, select
 from gopark.context import Context
+from gopark.context._with import checked
 from gopark.sync._common import nocopy
 
 __all__ = ("Held", "Weighted")
@@ -91,7 +92,7 @@ class Weighted:
             Canceled: `ctx` was cancelled; no unit is held. The error is `ctx.err()`, so with a
                 deadline it may be DeadlineExceeded as well.
             ValueError: `n` is negative.
-            TypeError: it is not an integer.
+            TypeError: it is not an integer, or `ctx` no context.
         Example:
             >>> async def main():
             ...     sem = gopark.sync.semaphore.Weighted(3)
@@ -108,6 +109,7 @@ class Weighted:
         Go: semaphore.Weighted.Acquire.
         """
         _units("acquire", "weight", n)
+        _context("acquire", ctx)
         done = None if ctx is None else ctx.done()
         if _isdone(done):
             raise _err(ctx)
@@ -199,6 +201,7 @@ class Weighted:
 
         Go: none; Acquire and a deferred Release.
         """
+        _context("held", ctx)
         return Held(self, _units("held", "weight", n), ctx)
 
     def __aenter__(self) -> Awaitable[None]:
@@ -279,6 +282,11 @@ def _units(who: str, what: str, n: object) -> int:
     if n < 0:
         raise ValueError(f"semaphore: {who}: the {what} must not be negative, got {n}")
     return n
+
+
+def _context(who: str, ctx: object) -> None:
+    if ctx is not None:
+        checked(f"Weighted.{who}", ctx)
 
 
 def _isdone(done: Chan[object] | None) -> bool:

@@ -131,7 +131,7 @@ class Group:
         Go: singleflight.Group.Do. Differs: an error is raised, the same one for all.
         """
         checked("do", fn, args, kwargs)
-        call, first = self._join(key)
+        call, first = self._join("do", key)
         if first:
             shared = await self._run(key, call, fn, args, kwargs)
             if call.err is not None:
@@ -182,7 +182,7 @@ class Group:
         """
         checked("do_chan", fn, args, kwargs)
         ch: Chan[Result[Any]] = Chan(1)
-        call, first = self._join(key, ch)
+        call, first = self._join("do_chan", key, ch)
         if first:
             go(self._apart if isasync(fn) else self._apart_plain, key, call, fn, args, kwargs)
         return ch
@@ -192,19 +192,24 @@ class Group:
 
         Args:
             key: What the call is for.
+        Raises:
+            TypeError: it cannot be hashed.
         Example:
             >>> gopark.sync.singleflight.Group().forget("answer")
 
         Go: singleflight.Group.Forget.
         """
+        _hashed("forget", key)
         with Holding(self._lock):
             self._calls.pop(key, None)
 
     # --- the call ----------------------------------------------------------------------------
 
-    def _join(self, key: Hashable, ch: Chan[Result[Any]] | None = None) -> tuple[_Call, bool]:
+    def _join(
+        self, who: str, key: Hashable, ch: Chan[Result[Any]] | None = None
+    ) -> tuple[_Call, bool]:
         """The call for this key; True: it is new, and the caller has to make it."""
-        hash(key)  # the user's code, and it may fail: not under the lock
+        _hashed(who, key)  # the user's code, and it may fail: not under the lock
         new = _Call()
         with Holding(self._lock):
             call = self._calls.setdefault(key, new)
@@ -267,3 +272,10 @@ def _brokenoff(key: Hashable, exc: BaseException) -> RuntimeError:
 
 
 transparent.update((Group.do.__code__, Group._run.__code__))  # Ctrl-C may reach `fn` below them
+
+
+def _hashed(who: str, key: object) -> None:
+    try:
+        hash(key)
+    except TypeError as exc:
+        raise TypeError(f"{who}() needs a hashable key, got {key!r}: {exc}") from None

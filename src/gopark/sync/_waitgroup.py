@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, Final
+from typing import Any, Final, ParamSpec
 
 from gopark._runtime.errors import AmidRuntime, Goexit, ProgramEnded
 from gopark._runtime.finq import later
@@ -33,6 +33,8 @@ __all__ = ("WaitGroup",)
 
 _NEGATIVE: Final = "sync: negative WaitGroup counter"
 _REUSED: Final = "sync: WaitGroup is reused before previous Wait has returned"
+P = ParamSpec("P")
+
 _getframe: Final = sys._getframe
 
 
@@ -160,7 +162,7 @@ class WaitGroup:
         if self._count:
             raise RuntimeError(_REUSED)
 
-    def go(self, fn: Callable[..., object], /, *args: object, **kwargs: object) -> None:
+    def go(self, fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Start `fn(*args, **kwargs)` as a goroutine that counts until it has returned.
 
         Args:

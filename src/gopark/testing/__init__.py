@@ -19,3 +19,7 @@ def __getattr__(name: str) -> Any:
     if name == "synctest":
         return import_module("gopark.testing.synctest")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -279,7 +279,7 @@ async def find(*options: Option) -> LeakError | None:
 
     Go: goleak.Find.
     """
-    _checked(options)
+    _checked("find", options)
     if any(option._cleanup for option in options):
         raise ValueError("find() calls no cleanup function; pass it to verify_none()")
     return await _find(options)
@@ -304,7 +304,7 @@ async def verify_none(*options: Option) -> None:
 
     Go: goleak.VerifyNone.
     """
-    _checked(options)
+    _checked("verify_none", options)
     try:
         err = await _find(options)
         if err is not None:
@@ -315,10 +315,12 @@ async def verify_none(*options: Option) -> None:
                 option._cleanup()
 
 
-def _checked(options: tuple[Any, ...]) -> None:
+def _checked(who: str, options: tuple[Any, ...]) -> None:
     for option in options:
         if not isinstance(option, Option):
-            raise TypeError(f"{option!r} is no option; they come from gopark.testing.leak")
+            raise TypeError(
+                f"{who}() needs options, as gopark.testing.leak has them, got {option!r}"
+            )
 
 
 async def _find(options: tuple[Option, ...]) -> LeakError | None:

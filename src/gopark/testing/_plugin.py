@@ -21,20 +21,23 @@ import functools
 import inspect
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import Any, Final, NamedTuple, NoReturn
 
 import pytest
 
 from gopark._runtime.deadlock import bystanders, strict_deadlock
+from gopark._runtime.errors import FatalError
 from gopark._runtime.gomaxprocs import gomaxprocs
-from gopark._runtime.panic import endwith
+from gopark._runtime.lockedm import block
+from gopark._runtime.panic import doors, endwith
 from gopark._runtime.preempt import transparent
 from gopark._runtime.rt0 import run
 from gopark._runtime.startm import current
 from gopark._runtime.traceback import stack
 from gopark.testing import _leak
+from gopark.testing._fixtures import Fixtures, isasyncfixture, pending, refused
 
 _MODES: Final = ("strict", "auto")
 _OTHERS: Final = ("anyio", "asyncio", "tornado", "trio", "twisted")  # markers of other plugins
@@ -42,6 +45,8 @@ _TAKEN: Final = (
     ", and something has made a plain function of this one; if it is pytest-asyncio in its auto "
     "mode, say asyncio_mode = strict"
 )
+# What a test says by an exception: in any of its goroutines it is no panic, but the test's outcome.
+_OUTCOMES: Final = (pytest.skip.Exception, pytest.fail.Exception, pytest.exit.Exception)
 _LATE: Final = 5.0  # seconds that a program has to end in after its time was up
 _PROCS: Final = "gopark_procs"
 
@@ -80,13 +85,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "gopark(timeout, leaks, strict_deadlock, procs): run an async test as a main goroutine; "
+        "gopark(timeout, leaks, strict_deadlock, procs): run a test as a main goroutine; "
         "see gopark.testing.plugin",
     )
     mode = config.getini("gopark_mode")
     if mode not in _MODES:
         raise pytest.UsageError(f"gopark_mode is {' or '.join(_MODES)}, not {mode!r}")
     _seconds("gopark_timeout", config.getini("gopark_timeout"))
+    doors.outcomes = _OUTCOMES
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -120,6 +126,25 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     return True
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, Any, Any]:
+    item = getattr(request, "_pyfuncitem", None)
+    if not isinstance(item, pytest.Function) or _settings(item) is None:
+        return (yield)
+    if not isasyncfixture(fixturedef.func):
+        refused(fixturedef, request)
+        return (yield)
+    changed: Any = fixturedef
+    before = fixturedef.func
+    changed.func = pending(fixturedef, request)
+    try:
+        return (yield)
+    finally:
+        changed.func = before
+
+
 # --- which tests ---------------------------------------------------------------------------------
 
 
@@ -132,10 +157,10 @@ def _settings(item: pytest.Function) -> _Settings | None:
     ):
         return None
     if not _isasync(item.obj):
-        if mark is not None and mark in item.own_markers:
-            taken = inspect.iscoroutinefunction(inspect.unwrap(item.obj))
-            _wrong(f"the marker gopark is for an `async def`{_TAKEN if taken else ''}")
-        return None
+        if mark is None or mark not in item.own_markers:
+            return None  # a plain test among others: a class or a module has the marker
+        if inspect.iscoroutinefunction(inspect.unwrap(item.obj)):
+            _wrong(f"the marker gopark is on an `async def`{_TAKEN}")
     given = dict(mark.kwargs) if mark is not None else {}
     unknown = given.keys() - {*_Settings._fields}
     if unknown or (mark is not None and mark.args):
@@ -192,7 +217,10 @@ class _TimeUpError(BaseException):
 
 
 def _runtest(
-    item: pytest.Function, settings: _Settings, test: Callable[[], Any], fn: Callable[..., Any]
+    item: pytest.Function,
+    settings: _Settings,
+    test: functools.partial[Any],
+    fn: Callable[..., Any],
 ) -> None:
     __tracebackhide__ = True
     if settings.strict_deadlock:
@@ -202,9 +230,12 @@ def _runtest(
     before = gomaxprocs(settings.procs)
     watch.begin()
     try:
-        run(_main, settings.leaks, test, left)
+        run(_main if _isasync(test.func) else _plainmain, settings.leaks, item, test, left)
     except BaseException as exc:
         if not watch.report:
+            outcome = exc.__cause__
+            if isinstance(exc, FatalError) and isinstance(outcome, _OUTCOMES):
+                raise outcome from None  # of a callback from C
             exc.__traceback__ = _fromtest(exc.__traceback__, fn)
             raise
     finally:
@@ -216,17 +247,46 @@ def _runtest(
         pytest.fail(watch.report or left[0], pytrace=False)
 
 
-async def _main(leaks: bool, test: Callable[[], Any], left: list[str]) -> None:
+async def _main(
+    leaks: bool, item: pytest.Function, test: functools.partial[Any], left: list[str]
+) -> None:
     """The main goroutine of a test."""
     __tracebackhide__ = True
     mark = _leak.scope()
-    await test()
-    err = await _leak.find(_leak.scoped(mark)) if leaks else None
+    fixtures = Fixtures()
+    try:
+        await fixtures.values(item.funcargs)
+        await test.func(*test.args, **await fixtures.values(test.keywords))
+    finally:
+        await fixtures.close()
+    if leaks:
+        await _find(mark, left)
+
+
+def _plainmain(
+    leaks: bool, item: pytest.Function, test: functools.partial[Any], left: list[str]
+) -> None:
+    """The same for a plain function, which waits with `block`."""
+    __tracebackhide__ = True
+    mark = _leak.scope()
+    fixtures = Fixtures()
+    try:
+        block(fixtures.values(item.funcargs))
+        test.func(*test.args, **block(fixtures.values(test.keywords)))
+    finally:
+        block(fixtures.close())
+    if leaks:
+        block(_find(mark, left))
+
+
+async def _find(mark: object, left: list[str]) -> None:
+    err = await _leak.find(_leak.scoped(mark))
     if err is not None:
         left.append("the test left goroutines behind:\n\n" + "\n".join(err.stacks))
 
 
-transparent.add(_main.__code__)  # the end of a program may interrupt what it calls
+# The end of a program may interrupt what these call.
+transparent.update((_main.__code__, _plainmain.__code__))
 
 
 def _fromtest(tb: TracebackType | None, fn: Callable[..., Any]) -> TracebackType | None:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, TypeVar, overload
 
-from gopark._runtime.newproc import isasync
+from gopark._runtime.errors import nocopy
+from gopark._runtime.newproc import isasync, startable_check
 from gopark._runtime.preempt import transparent
 from gopark._runtime.trace import LOG, REGION, REGION_END, TASK, TASK_END, emit, now, tracing
 from gopark.context import Context, with_value
@@ -54,6 +55,8 @@ class _Block:
     """What ends with its block."""
 
     __slots__ = ()
+
+    __reduce_ex__ = nocopy
 
     def end(self) -> None:
         raise NotImplementedError
@@ -144,9 +147,10 @@ def log(ctx: Context, category: str, message: str) -> None:
 
     Go: runtime/trace.Log.
     """
+    checked("log", ctx)
+    category, message = _name("log", "category", category), _name("log", "message", message)
     if tracing.on:
         task = _taskof("log", ctx)
-        category, message = _name("log", "category", category), _name("log", "message", message)
         t, goid = now()
         emit((LOG, t, goid, task, category, message))
 
@@ -248,14 +252,16 @@ def with_region(ctx: Context, name: str, fn: Callable[[], Any]) -> Any:
     Returns:
         What `fn` returns.
     Raises:
-        TypeError: `ctx` is no context, or `name` no string.
+        TypeError: `ctx` is no context, `name` no string, or `fn` no function.
     Example:
         >>> gopark.trace.with_region(gopark.context.background(), "sum", lambda: 1 + 1)
         2
 
     Go: runtime/trace.WithRegion.
     """
-    marked = region(ctx, name)
+    who = "with_region"
+    startable_check(who, fn)
+    marked = Region(_taskof(who, ctx), _name(who, "name", name))
     if isasync(fn):
         return _within(marked, fn)
     with marked:

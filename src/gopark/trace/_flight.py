@@ -15,10 +15,12 @@ from collections import deque
 from math import isfinite
 from typing import Final
 
+from gopark._runtime.errors import nocopy
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.trace import Goroutine, Items, clock, tracing
+from gopark._util import integer
 from gopark.trace._events import Recorded
-from gopark.trace._out import File, Out
+from gopark.trace._out import File, Out, checkfile
 from gopark.trace._write import write
 
 __all__ = ("FlightRecorder", "atdeath")
@@ -80,7 +82,7 @@ class FlightRecorder:
             error.
     Raises:
         ValueError: `min_age` or `max_bytes` is not positive.
-        TypeError: one of them is no number.
+        TypeError: one of them is no number, or `on_panic` no path.
     Example:
         >>> import io
         >>> recorder = gopark.trace.FlightRecorder(min_age=5)
@@ -101,15 +103,20 @@ class FlightRecorder:
         max_bytes: int = 10 << 20,
         on_panic: str | os.PathLike[str] | None = None,
     ) -> None:
+        integer("FlightRecorder", "max_bytes", max_bytes)
         for name, value in (("min_age", min_age), ("max_bytes", max_bytes)):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise TypeError(f"FlightRecorder: {name} must be a number, got {value!r}")
             if not isfinite(value) or value <= 0:
                 raise ValueError(f"FlightRecorder: {name} must be positive, got {value!r}")
+        if on_panic is not None and not isinstance(on_panic, str | os.PathLike):
+            raise TypeError(f"FlightRecorder() needs a path as on_panic, got {on_panic!r}")
         self._limits = min_age, max_bytes
         self._on_panic = on_panic
         self._ring: _Ring | None = None  # while it records
         self._writing = lasting(threading.Lock())
+
+    __reduce_ex__ = nocopy
 
     def start(self) -> None:
         """Begin to record.
@@ -183,6 +190,7 @@ class FlightRecorder:
 
         Go: FlightRecorder.WriteTo.
         """
+        checkfile("write_to", file)
         ring = self._ring
         if ring is None:
             raise RuntimeError("cannot snapshot a disabled flight recorder")

@@ -321,23 +321,23 @@ register_value("CircularPanic", ExampleCircleStartError)
 
 @register("GoNil")
 async def go_nil() -> None:
-    """Whatever the program would do about it, it does not live to do so."""
+    """A program that looks after it lives on; this does, and then it does not."""
     try:
         gopark.go(None)  # type: ignore[arg-type]
-    except BaseException:
-        pass
-    await gopark.select()
+    except TypeError:
+        print("alive")
+    gopark.go(None)  # type: ignore[arg-type]
 
 
 @register("GoNilInGoroutine")
 async def go_nil_in_goroutine() -> None:
-    """The same in a plain goroutine, which goes on until its next wait."""
+    """The same in a plain goroutine, by the slip that leads to it."""
+
+    def work() -> None:
+        pass
 
     def nil() -> None:
-        try:
-            gopark.go(None)  # type: ignore[arg-type]
-        except BaseException:
-            pass
+        gopark.go(work())  # type: ignore[func-returns-value]
 
     gopark.go(nil)
     await gopark.select()
