@@ -50,6 +50,7 @@ __all__ = (
     "mysched",
     "newsched",
     "notesleep",
+    "nothread",
     "ourthreads",
     "pidleget",
     "pidleput",
@@ -294,6 +295,14 @@ def startthread(sched: Sched, thread: threading.Thread) -> None:
         if not sched.ended:
             have = len(sched.allm)
             hooks.throw(Throw(f"newm: no new thread (have {have} already): {exc}"))
+
+
+def nothread(why: BaseException) -> str:
+    """What it means that the system starts no thread, and what to do. Go: newosproc."""
+    return (
+        f"{why} (this process has {threading.active_count()} threads of Python's already); close "
+        "some, or raise the limit: max user processes (ulimit -u), a container's pids.max, memory"
+    )
 
 
 def startsysmon() -> None:
