@@ -8,7 +8,8 @@ directory, and sends SIGURG, which does nothing to a program that does not wait 
                  on a thread of its own, until the other side hangs up
   4. both        see that the other runs under the same user (by the kernel's word)
 The directory belongs to the user and to nobody else, so another's sockets cannot be in it; one
-that does not look so is left alone.
+that does not look so is left alone, and the next place is taken. In `/tmp` anybody can make the
+directory first; the last place is in the user's home, where nobody can.
 
 A request is a word, an answer its length in bytes, a newline, and the bytes. No request changes
 anything.
@@ -51,6 +52,10 @@ def meetingplaces(env: Mapping[str, str], uid: int) -> list[str]:
         place = os.path.join(parent, f"gopark-{uid}")
         if os.path.isabs(parent) and place not in places:
             places.append(place)
+    # Nobody else can have been there first, as in /tmp.
+    home = env.get("HOME", "")
+    if os.path.isabs(home):
+        places.append(os.path.join(home, ".cache", "gopark"))
     return places
 
 
