@@ -66,6 +66,10 @@ _INFLIGHT: Final = 0.0005  # seconds
 exiting: Final[list[bool]] = []  # not empty once the interpreter exits
 
 
+class _Left(ProgramEnded):
+    """The coroutine swallows ProgramEnded again and again: it is not thrown into it any more."""
+
+
 class _Foreign:
     """Set by extram.py: how a thread without a goroutine becomes one for the time of a call."""
 
@@ -185,7 +189,7 @@ def mpark(m: M, g: G) -> None:
     sched = _schedof(m)
     if sched.ended:
         _undo(g, m)
-        raise ProgramEnded
+        raise _Left if hooks.refused(sched, m, g) else ProgramEnded
     saved = g.ctx, g.lockedm
     g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
     g.lockedm = m
@@ -300,7 +304,7 @@ def mgosched(m: M, g: G) -> None:
     """Yield from plain code: go to the back of the global queue and wait for a turn."""
     sched = _schedof(m)
     if sched.ended:
-        raise ProgramEnded
+        raise _Left if hooks.refused(sched, m, g) else ProgramEnded
     requeue(sched, m, g)
 
 
@@ -446,6 +450,8 @@ def parklocked(m: M, g: G, command: object) -> None:
             value: Any = None
             try:
                 dowait(m, g, command)
+            except _Left:
+                raise
             except BaseException as exc:
                 step, value = coro.throw, exc
             command = g.ctx.run(step, value)

@@ -11,7 +11,7 @@ The end, step by step, on M0:
      those threads, a second at most. For one that is in C or computing it waits a tenth of
      that; it ends at its next wait.
   4. Parked and runnable coroutines are taken off their queues and closed: `finally` blocks
-     run, what they await does not.
+     run, what they await does not. One that goes on all the same is named, and left (closing.py).
   5. Async generators that are left are closed (mfinal.py).
 A coroutine is closed by the one who took it off its wait queue or run queue, never while
 another thread may step it.
@@ -35,6 +35,7 @@ from typing import Any, Final, TypeVar, overload
 
 from gopark._runtime import (
     cgocall,
+    closing,
     extram,
     lockedm,
     mfinal,
@@ -47,12 +48,12 @@ from gopark._runtime import (
     startm,
     sysmon,
 )
+from gopark._runtime.closing import bury
 from gopark._runtime.errors import Goexit
 from gopark._runtime.newproc import newg, startable
 from gopark._runtime.proc import schedule, stopm
 from gopark._runtime.runq import drainp, runqput
 from gopark._runtime.runtime2 import (
-    GDEAD,
     GRUNNABLE,
     GRUNNING,
     GWAITING,
@@ -306,7 +307,8 @@ def _end(sched: Sched, m: M) -> None:
             allgs.discard(g)
     for p in sched.allp:
         p.gfree.clear()
-    mfinal.closeleft()
+    mfinal.closeleft(lambda step: closing.closing(sched, G(0), lambda _: step()))
+    closing.forget(sched)
     sched.m0 = sched.main = sched.maincoro = None
     with sched.lock:
         if m in sched.allm:
@@ -347,34 +349,7 @@ def abandon(sched: Sched, g: G | None) -> None:
             startm.givep(lockedm, P(-1, sched))  # that thread unwinds it: see lockedm
             lockedm.park.wakeup()
         else:
-            _bury(taken)
-
-
-def _bury(g: G) -> None:
-    coro, ctx = g.coro, g.ctx
-    allgs.discard(g)
-    g.status = GDEAD
-    if coro is not None and ctx is not None:
-        _close(coro, ctx)  # it may look at `g.elem`: has it been given something?
-    g.clear()
-
-
-def _close(coro: Coroutine[Any, Any, Any], ctx: Any) -> None:
-    """`finally` blocks run here; one that insists on waiting is asked again, then kept."""
-    for _ in range(100):
-        try:
-            ctx.run(coro.close)
-        except RuntimeError as exc:
-            if "ignored GeneratorExit" not in str(exc):
-                return
-        except BaseException:
-            return
-        else:
-            return
-    _undead.append(coro)  # the collector would only complain about it
-
-
-_undead: Final[list[object]] = []
+            bury(sched, taken)
 
 
 def _join(sched: Sched, m: M) -> None:
@@ -395,7 +370,7 @@ def _join(sched: Sched, m: M) -> None:
 def _unwinding(m: M) -> bool:
     """This M was asleep, so it is on its way out; a G that runs user code may take for ever."""
     g = m.curg
-    return g is None or g.status is GWAITING
+    return g is None or g.status is GWAITING or closing.refusing(m)
 
 
 # --- fork and exit -----------------------------------------------------------------------

@@ -345,6 +345,8 @@ def _athome(frame: FrameType | None) -> None:
     m = tls.m
     if m is None or m.sched is None or not m.sched.ended or m.curg is None:
         return
+    if m is not m.sched.m0:
+        return  # it closes what is left behind
     if _interruptible(frame, m.curg):
         raise m.sched.fatal if m.sched.fatal is not None else ProgramEnded()
 
