@@ -7,8 +7,9 @@ once, and such a loop would go round for ever in the thread that closes it. So t
 of its own with the G as its `curg`; a wait that begins is undone (`_letgo`).
 
 Asked _PATIENCE times in vain, the coroutine is named on stderr and left: kept for good, since the
-collector would close it again. The same for a thread that goes on waiting in a program that has ended
-(`refused`): it sleeps for good, and a main that does so ends the process, for `run` cannot return.
+collector would close it again. The same for a thread that goes on waiting in a program that has
+ended (`refused`): it sleeps for good, and a main that does so ends the process, for `run` cannot
+return.
 
 Locks: none. Source: none; Go's goroutines are not unwound. Tests: tests/runtime/test_closing.py
 """

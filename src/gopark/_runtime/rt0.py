@@ -48,6 +48,7 @@ from gopark._runtime import (
     startm,
     sysmon,
 )
+from gopark._runtime import newosproc as newosproc  # it has to be there
 from gopark._runtime.closing import bury
 from gopark._runtime.errors import Goexit
 from gopark._runtime.newproc import newg, startable

@@ -39,6 +39,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from types import CodeType, FrameType
 from typing import Any, Final
 
@@ -62,11 +63,23 @@ from gopark._runtime.runtime2 import (
 from gopark._runtime.startm import current
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
-__all__ = ("SIGURG", "Disposition", "atend", "atfork", "chained", "initsig", "onmain", "runsonmain")
+__all__ = (
+    "SIGURG",
+    "Disposition",
+    "atend",
+    "atfork",
+    "chained",
+    "initsig",
+    "onmain",
+    "onwatch",
+    "runsonmain",
+)
 
 GRACE: Final = 1.0  # seconds
 _PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
 _PAUSE: Final = 0.001
+_TURN: Final = 0.05  # seconds that the thread which watches for signals helps at once
+_ALONE: Final = 0.5  # seconds that who ends a program sees to it himself, without a thread for it
 SIGURG: Final[int] = getattr(signal, "SIGURG", 0)  # 0: this system has none
 
 # Frames of ours that user code may be called from, and an exception may pass through.
@@ -97,6 +110,9 @@ def _nothing() -> None:
 
 
 _state = _State()
+
+# Have the thread that watches for signals do something short; False: there is none. sigwatch.py.
+onwatch: Final[list[Callable[[Callable[[], None]], bool]]] = []
 
 _sends: Final = itertools.count(1)
 
@@ -384,9 +400,24 @@ def _help() -> None:
         return
     try:
         _thread.start_new_thread(_helper, (state,))
+    except (RuntimeError, MemoryError):  # no more threads: the one that watches, if there is one
+        if not (onwatch and onwatch[0](_helpbywatch)):
+            state.helper.append(None)  # the next Ctrl-C may find one
     except BaseException:
         state.helper.append(None)
         raise
+
+
+def _helpbywatch() -> None:
+    """As `_helper`, in turns, for the thread has signals to hear."""
+    sched = current()
+    try:
+        if sched is not None:
+            _interrupt(sched, time.monotonic() + _TURN)
+    finally:
+        more = bool(_state.owed) and sched is not None and not sched.ended
+        if not (more and onwatch[0](_helpbywatch)):
+            _state.helper.append(None)
 
 
 def _helper(state: _State) -> None:
@@ -405,10 +436,10 @@ def _helper(state: _State) -> None:
             return
 
 
-def _interrupt(sched: Sched) -> None:
+def _interrupt(sched: Sched, until: float = inf) -> None:
     """Get a KeyboardInterrupt into main."""
     with _Poker(sched, KeyboardInterrupt) as poker:
-        while _state.owed and not sched.ended:
+        while _state.owed and not sched.ended and time.monotonic() < until:
             g = sched.main
             if g is None or sched.main_goexited:
                 sched.exc = KeyboardInterrupt()
@@ -514,14 +545,20 @@ def bringhome(sched: Sched) -> None:
     g = None if m0 is None else m0.curg
     if m0 is None or g is None or g.status is GWAITING:
         return  # asleep: it has been woken
-    _thread.start_new_thread(_home, (sched,))
+    try:
+        _thread.start_new_thread(_home, (sched,))
+    except (RuntimeError, MemoryError):  # no more threads: this one does it, if it can
+        if m0.ident != _thread.get_ident():
+            _home(sched, _ALONE)
 
 
-def _home(sched: Sched) -> None:
+def _home(sched: Sched, patience: float = inf) -> None:
     began = time.monotonic()
     with _Poker(sched, ProgramEnded) as poker:
         while (m0 := sched.m0) is not None and (g := m0.curg) is not None:
             waited = time.monotonic() - began
+            if waited > patience:
+                break  # M0 may wait for what the caller holds
             if waited > _PATIENCE and g.status is not GWAITING:
                 poker.poke(m0)
             if waited > GRACE and sched.fatal is not None:

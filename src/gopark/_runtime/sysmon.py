@@ -49,7 +49,7 @@ from gopark._runtime.startm import (
     wakep,
 )
 
-__all__ = ("FORCE_PREEMPT", "MAXHOGS", "Sysmon", "Watch")
+__all__ = ("FORCE_PREEMPT", "MAXHOGS", "Sysmon", "Watch", "keepon")
 
 # Seconds.
 _SHORT: Final = 0.0003  # between two looks, after a P was retaken
@@ -298,7 +298,18 @@ def _admit(sched: Sched, now: float) -> None:
 
 def start() -> None:
     """The first P of the process is taken: start the thread."""
-    _thread.start_new_thread(Sysmon().loop, ())
+    _thread.start_new_thread(keepon, (Sysmon(),))
+
+
+def keepon(sysmon: Sysmon) -> None:
+    """The whole life of the thread. Memory that is short for a while does not end it."""
+    while True:
+        try:
+            sysmon.loop()
+        except MemoryError:
+            sysmon.delay = _LONG
+        except BaseException as exc:
+            hooks.throw(exc)
 
 
 def forget() -> None:
