@@ -339,7 +339,7 @@ print("done")
         assert "Throw" not in done.stderr
 
 
-@pytest.mark.parametrize("n", [1, 10, 30, 100, 400])
+@pytest.mark.parametrize("n", [10, 30, 100])
 @pytest.mark.parametrize("where", ["thread", "run"])
 def test_memory_that_is_really_gone_hangs_nothing(child, n, where):
     """Every allocation but the next few fails, for good."""

@@ -60,7 +60,7 @@ from gopark._runtime.runtime2 import (
     currentframes,
     tls,
 )
-from gopark._runtime.startm import current
+from gopark._runtime.startm import current, hooks
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
 __all__ = (
@@ -78,6 +78,7 @@ __all__ = (
 GRACE: Final = 1.0  # seconds
 _PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
 _PAUSE: Final = 0.001
+_OFTEN: Final = 10_000  # exceptions in the last lines of `run`; a handler raises but one at a time
 _TURN: Final = 0.05  # seconds that the thread which watches for signals helps at once
 _ALONE: Final = 0.5  # seconds that who ends a program sees to it himself, without a thread for it
 SIGURG: Final[int] = getattr(signal, "SIGURG", 0)  # 0: this system has none
@@ -155,11 +156,12 @@ def initsig(sched: Sched) -> Callable[[], None]:
         putback()
 
     def restore() -> None:
-        while True:
+        for _ in range(_OFTEN):
             try:
                 return end()
             except BaseException as exc:  # of a handler of the program's own: as if main's
                 sched.exc = sched.exc or exc
+        hooks.throw(sched.exc or MemoryError())
 
     _state.putback = putback
     return restore

@@ -68,6 +68,8 @@ MAXHOGS: Final = 8  # Ms that compute without a P, at most
 # idle and wakes again at the wrong pace would have sysmon woken more than 100 times a second.
 _IDLELOOKS: Final = 12
 
+_SHORTAGES: Final = 10_000  # times that there was no memory for it: a process that has none left
+
 _clock: Final = getattr(time, "clock_gettime", None)
 
 
@@ -302,14 +304,17 @@ def start() -> None:
 
 
 def keepon(sysmon: Sysmon) -> None:
-    """The whole life of the thread. Memory that is short for a while does not end it."""
-    while True:
+    """The whole life of the thread. Memory that is short for a moment does not end it."""
+    failed: BaseException = MemoryError()
+    for _ in range(_SHORTAGES):
         try:
             sysmon.loop()
         except MemoryError:
             sysmon.delay = _LONG
         except BaseException as exc:
-            hooks.throw(exc)
+            failed = exc
+            break
+    hooks.throw(failed)
 
 
 def forget() -> None:
