@@ -339,25 +339,40 @@ print("done")
         assert "Throw" not in done.stderr
 
 
-@pytest.mark.parametrize("n", [10, 30, 100])
-@pytest.mark.parametrize("where", ["thread", "run"])
-def test_memory_that_is_really_gone_hangs_nothing(child, n, where):
-    """Every allocation but the next few fails, for good."""
+@pytest.mark.parametrize("n", range(0, 300, 37))
+def test_an_allocation_that_fails_hangs_nothing(child, n):
+    """One of CPython's own, somewhere in the runtime or in the program.
+
+    All of them, for good, is more than CPython bears: `Thread.start` waits for ever then.
+    """
     pytest.importorskip("_testcapi")
     program = f"""
 import _testcapi
 import gopark
 
-def plain():
-    _testcapi.set_nomemory({n}, 0)
-    gopark.block(gopark.gosched())
-    gopark.block(gopark.time.sleep(0.001))
+def plain(ch):
+    gopark.block(ch.send(1))
+
+async def coroutine(ch):
+    await ch.send(1)
 
 async def main():
-    gopark.go(plain)
-    await gopark.time.sleep(0.05)
-    await gopark.Chan().recv()
+    gopark.debug.strict_deadlock()
+    ch = gopark.Chan()
+    for attempt in range(2):  # the first one warms up
+        if attempt:
+            _testcapi.set_nomemory({n}, {n} + 1)
+        try:
+            gopark.go(plain, ch)
+            gopark.go(coroutine, ch)
+            await ch.recv()
+            await ch.recv()
+            await gopark.time.sleep(0.001)
+        finally:
+            if attempt:
+                _testcapi.remove_mem_hooks()
 
-gopark.run({"main" if where == "thread" else "plain"})
+gopark.run(main)
 """
-    assert child(program).returncode != 0
+    done = child(program)
+    assert done.returncode == 0 or "emory" in done.stderr
