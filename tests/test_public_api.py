@@ -8,8 +8,10 @@ import ctypes
 import doctest
 import importlib
 import inspect
+import os
 import pathlib
 import re
+import subprocess
 import threading
 
 import pytest
@@ -292,3 +294,70 @@ def test_dir_shows_public_names_only(module):
     names = [name for name in dir(module) if not (name.startswith("__") and name.endswith("__"))]
     assert names == sorted(module.__all__)
     assert all(hasattr(module, name) for name in dir(module))
+
+
+# --- the tree ---------------------------------------------------------------------------------
+
+
+# What is no text, and belongs here: pictures of the docs and nothing else.
+PICTURES = ("docs/images/", ".png")
+LARGEST = 400_000  # bytes
+
+
+def tracked():
+    """The files that git knows, from the root of the tree."""
+    root = pathlib.Path(__file__).parent.parent
+    try:
+        listed = subprocess.run(
+            ["git", "ls-files", "-z"], cwd=root, capture_output=True, check=True
+        ).stdout.split(b"\0")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no checkout, or there is no git")
+    return root, [os.fsdecode(name) for name in listed if name]
+
+
+def test_no_stray_binary_lies_in_the_tree():
+    """A wheel, an archive, a library, a profile: what was made or fetched is not tracked."""
+    root, names = tracked()
+    assert "pyproject.toml" in names
+    stray = []
+    for name in names:
+        path = root / name
+        if not path.is_file():
+            continue  # removed, and not committed yet
+        data = path.read_bytes()
+        picture = name.startswith(PICTURES[0]) and name.endswith(PICTURES[1])
+        if len(data) > LARGEST or (b"\0" in data and not picture):
+            stray.append(name)
+            continue
+        if not picture:
+            try:
+                data.decode()
+            except UnicodeDecodeError:
+                stray.append(name)
+    assert stray == []
+
+
+def test_nothing_but_the_usual_lies_in_the_root():
+    _, names = tracked()
+    top = {name for name in names if "/" not in name}
+    assert {pathlib.PurePath(name).suffix for name in top} <= {"", ".md", ".toml", ".yml"}
+
+
+def test_imports_of_the_live_page_run_one_way():
+    """Those for the type checker count as well: _http, _api and _plain were a circle."""
+    needs = {
+        p.stem: {
+            name.rpartition(".")[2] for name in imports_of(p) if name.startswith("gopark._debug.")
+        }
+        for p in sorted((ROOT / "_debug").glob("*.py"))
+        if p.stem not in ("__init__", "_serve")  # which imports the server when it is called
+    }
+    order: list[str] = []
+    while needs:
+        free = sorted(name for name, deps in needs.items() if deps <= set(order))
+        assert free, f"a circle among {needs}"
+        order += free
+        for name in free:
+            del needs[name]
+    assert order.index("_answer") < order.index("_api") < order.index("_http")

@@ -226,6 +226,74 @@ def test_places_to_meet():
         "/var/t/gopark-7",
         "/tmp/gopark-7",
     ]
+    assert remote.meetingplaces({"HOME": "/home/gopher"}, 7) == [
+        "/tmp/gopark-7",
+        "/home/gopher/.cache/gopark",
+    ]
+
+
+def occupied(tmp_path, monkeypatch, home="home"):
+    """An environment in which somebody was everywhere first, but perhaps for the home."""
+    env = {"XDG_RUNTIME_DIR": str(tmp_path), "TMPDIR": str(tmp_path), "HOME": str(tmp_path / home)}
+    usual = remote.meetingplaces
+
+    def places(env, uid):  # /tmp itself is not the test's
+        return [place for place in usual(env, uid) if not place.startswith("/tmp/gopark-")]
+
+    monkeypatch.setattr(_ask, "meetingplaces", places)
+    return env
+
+
+def test_when_others_were_everywhere_first_the_two_meet_in_the_home(tmp_path, monkeypatch):
+    env = occupied(tmp_path, monkeypatch)
+    (tmp_path / "gopark").mkdir(mode=0o755)
+    (tmp_path / f"gopark-{os.geteuid()}").symlink_to(tmp_path)
+    (tmp_path / "home").mkdir()
+    child = start_python(["-c", PARKED], env=env)
+    child.expect("ready")
+    try:
+        with _ask.connect(child.pid, 20) as process:
+            assert process.ask("dump").startswith("goroutine 1 ")
+        assert (tmp_path / "home" / ".cache" / "gopark").stat().st_mode & 0o777 == 0o700
+    finally:
+        child.kill()
+        child.end()
+
+
+def test_when_there_is_no_place_to_meet_it_says_why_and_what_to_do(tmp_path, monkeypatch):
+    env = occupied(tmp_path, monkeypatch, home="file")
+    (tmp_path / "file").write_text("")
+    (tmp_path / "gopark").mkdir(mode=0o755)
+    (tmp_path / f"gopark-{os.geteuid()}").write_text("")
+    lstat = os.lstat
+
+    def owned(path, *args, **kw):
+        found = lstat(path, *args, **kw)
+        if str(path) == str(tmp_path / "gopark"):
+            return os.stat_result([*found[:4], 12345, *found[5:10]])
+        return found
+
+    child = start_python(["-c", PARKED], env=env)
+    child.expect("ready")
+    try:
+        for theirs in (False, True):
+            if theirs:
+                monkeypatch.setattr(os, "lstat", owned)
+            with pytest.raises(Failed) as failed:
+                _ask.connect(child.pid, 20)
+            said = str(failed.value)
+            folder = tmp_path / "gopark"
+            if theirs:
+                assert f"{folder} was made by user '#12345', and only '#12345' or root" in said
+            else:
+                assert f"{folder} is open to others: `chmod 700 {folder}`" in said
+            assert f"{folder}-{os.geteuid()} is no folder: remove it" in said
+            assert "file/.cache/gopark: Not a directory" in said
+            assert f"`kill -QUIT {child.pid}`" in said
+            assert "XDG_RUNTIME_DIR" in said
+    finally:
+        child.kill()
+        child.end()
 
 
 # --- who cannot be asked ----------------------------------------------------------------------

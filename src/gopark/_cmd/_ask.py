@@ -14,6 +14,7 @@ import os
 import secrets
 import signal
 import socket
+import stat
 import sys
 import time
 from collections.abc import Mapping
@@ -180,19 +181,36 @@ def _path(pid: int, uid: int) -> str:
     for place in meetingplaces(env, uid):
         folder = root + place
         try:
+            if place.endswith("/.cache/gopark"):
+                os.makedirs(os.path.dirname(folder), 0o700, exist_ok=True)
             os.mkdir(folder, 0o700)
-        except FileExistsError:
-            pass
         except OSError as exc:
-            wrong.append(f"{folder}: {exc.strerror}")
-            continue
+            if not os.path.lexists(folder):
+                wrong.append(f"{folder}: {exc.strerror}")
+                continue
         if private(folder, uid):
             return os.path.join(folder, f"{inside}-{secrets.token_hex(4)}.sock")
-        wrong.append(f"{folder} is not a folder of yours that nobody else may enter")
+        wrong.append(_notprivate(folder, uid))
     raise Failed(
-        f"no private folder to meet process {pid} in ({'; '.join(wrong)}); remove what is in the "
-        f"way, or have XDG_RUNTIME_DIR name a folder of yours when the program starts"
+        f"no private folder to meet process {pid} in: {'; '.join(wrong)}. Mend one of them; or "
+        f"start the program with XDG_RUNTIME_DIR naming a folder of yours, as in "
+        f"`XDG_RUNTIME_DIR=$HOME python ...`. `kill -QUIT {pid}` needs no folder: it has the "
+        f"process print every goroutine on its stderr, and ends it"
     )
+
+
+def _notprivate(folder: str, uid: int) -> str:
+    """What is wrong with a folder that is there, and who can do what about it."""
+    try:
+        status = os.lstat(folder)
+    except OSError as exc:
+        return f"{folder}: {exc.strerror}"
+    if status.st_uid != uid:
+        owner = _name(status.st_uid)
+        return f"{folder} was made by user {owner}, and only {owner} or root can remove it"
+    if not stat.S_ISDIR(status.st_mode):
+        return f"{folder} is no folder: remove it"
+    return f"{folder} is open to others: `chmod 700 {folder}`"
 
 
 def _environ(pid: int) -> Mapping[str, str]:

@@ -18,20 +18,20 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from gopark._debug import _look
 from gopark._debug._answer import Refused, number
 from gopark._debug._graph import waitson
+from gopark._debug._shared import Shared
 from gopark._runtime.runtime2 import allgs
 from gopark._runtime.traceback import gtraceback, threadstates
-
-if TYPE_CHECKING:
-    from gopark._debug._http import Page
 
 __all__ = ("ANSWERS", "groups", "program")
 
 _PAGE: Final = 500
+_ORDERS: Final = ("count", "age", "name")
+_DIGITS: Final = 18  # of the number of a goroutine
 Query = Mapping[str, str]
 
 
@@ -47,8 +47,8 @@ def program() -> dict[str, Any]:
     }
 
 
-def _state(page: Page, query: Query) -> dict[str, Any]:
-    ticks, history = page.ticks, list(page.history)
+def _state(shared: Shared, query: Query) -> dict[str, Any]:
+    ticks, history = shared.ticks, list(shared.history)
     since = number(query, "since", 0)
     new = min(max(0, ticks - since), len(history))
     return {
@@ -69,6 +69,8 @@ def groups(look: _look.Look, query: Query) -> tuple[list[_look.Group], int]:
     if words:
         found = [group for group in found if _matches(group, words)]
     order = query.get("sort", "count")
+    if order not in _ORDERS:
+        raise Refused(400, f"sort must be one of {', '.join(_ORDERS)}, not {order!r}")
     if order != "count":
         found = sorted(found, key=_look.sortkey(order))
     return found, sum(map(len, found))
@@ -77,11 +79,15 @@ def groups(look: _look.Look, query: Query) -> tuple[list[_look.Group], int]:
 def _matches(group: _look.Group, words: list[str]) -> bool:
     """Every word is in the text of the group; one that is a number may be a goroutine's, too."""
     text = group.text()
-    return all(word in text or (word.isdecimal() and group.has(int(word))) for word in words)
+    return all(word in text or (_isnumber(word) and group.has(int(word))) for word in words)
 
 
-def _groups(page: Page, query: Query) -> dict[str, Any]:
-    look = page.look()
+def _isnumber(word: str) -> bool:
+    return word.isdecimal() and len(word) <= _DIGITS  # int() takes no number of any length
+
+
+def _groups(shared: Shared, query: Query) -> dict[str, Any]:
+    look = shared.look()
     found, total = groups(look, query)
     offset, limit = number(query, "offset", 0), number(query, "limit", 50, _PAGE)
     now = time.monotonic()
@@ -97,9 +103,9 @@ def _groups(page: Page, query: Query) -> dict[str, Any]:
     }
 
 
-def _goroutines(page: Page, query: Query) -> dict[str, Any]:
+def _goroutines(shared: Shared, query: Query) -> dict[str, Any]:
     key = query.get("group", "")
-    group = page.look().find(key)
+    group = shared.look().find(key)
     if group is None:
         raise Refused(404, "there is no such group any more")
     offset, limit = number(query, "offset", 0), number(query, "limit", 100, _PAGE)
@@ -115,7 +121,7 @@ def _goroutines(page: Page, query: Query) -> dict[str, Any]:
     }
 
 
-def _goroutine(page: Page, query: Query) -> dict[str, Any]:
+def _goroutine(shared: Shared, query: Query) -> dict[str, Any]:
     goid = number(query, "id", -1)
     g = next((g for g in allgs.copy() if g.goid == goid), None)
     text = "" if g is None else gtraceback(g, threads=threadstates())
@@ -124,11 +130,11 @@ def _goroutine(page: Page, query: Query) -> dict[str, Any]:
     return {"id": goid, "stack": text, "what": _look.what(g), "waits_on": waitson(g)}
 
 
-def _graph(page: Page, query: Query) -> dict[str, Any]:
-    return page.graph()
+def _graph(shared: Shared, query: Query) -> dict[str, Any]:
+    return shared.graph()
 
 
-ANSWERS: Final[dict[str, Callable[[Page, Query], dict[str, Any]]]] = {
+ANSWERS: Final[dict[str, Callable[[Shared, Query], dict[str, Any]]]] = {
     "state.json": _state,
     "groups.json": _groups,
     "goroutines.json": _goroutines,

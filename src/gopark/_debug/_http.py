@@ -6,47 +6,49 @@ stuck, and `num_goroutine` does not know of them. They wake nobody, so they are 
 runtime (startm.py): a program in which all else is asleep is dead, page or no page. They are
 daemons, for a program's end does not wait for who looks at it.
 
-What is not answered:
-  - anything but GET and HEAD: nothing here changes the program (a profile or a trace that is
-    asked for runs for as long as was asked, and is given to who asked)
-  - a request to a host name that is not ours: a web site may point its own name at this machine
-    (DNS rebinding), and the browser would take the page for a part of that site
-  - a request that another site has made the browser send (`Sec-Fetch-Site`)
-There are no CORS headers, and the policy of the page lets it load nothing but its own files.
+Anything but GET and HEAD is refused: nothing here changes the program (a profile or a trace that is
+asked for runs for as long as was asked, or as who asked stays, and is given to him). Who may ask
+for what is in _guard.py. There are no CORS headers, and the policy of the page lets it load nothing
+but its own files.
 
-Looks at all goroutines are shared: who asks within _FRESH, or within five times what the last look
-took, gets the same one. So a page that is open costs at most a fifth of one CPU.
+Nobody holds the door. There is room for _CONNECTIONS at once, and each has a deadline for
+what it does (`_Connection`): to say what it wants, to take the answer. Where all are taken, the one
+goes that has had nothing to say for longest. When a connection cannot be accepted, for want of
+descriptors, the next try is 5 ms later, then twice that, up to a second (Go: net/http, Serve); when
+no thread can be started, who came is told.
 
-Locks: `Page.lock` guards the last look, `Page.graphlock` the last graph, `Page._openlock` the
-connections. None is held while anything is written.
-Source: none; Go has net/http. Tests: tests/debug/test_serve.py
+Locks: `Page._openlock` guards the connections, and shutting one down from outside. It is not held
+while anything is written.
+Source: none; Go has net/http. Tests: tests/debug/test_serve.py, test_limits.py
 """
 
 from __future__ import annotations
 
 import atexit
 import contextlib
-import ipaddress
 import json
+import math
 import os
+import select
 import selectors
 import socket
 import socketserver
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
-from gopark._debug import _api, _graph, _look, _paths, _plain
-from gopark._debug._answer import Answer, Refused
+from gopark._debug import _api, _paths, _plain
+from gopark._debug._answer import Answer, Gone, Refused, parameters
+from gopark._debug._guard import Guard
+from gopark._debug._shared import Shared
 from gopark._runtime.lockrank import lasting
-from gopark._runtime.startm import ourthreads, watchers
+from gopark._runtime.startm import nothread, ourthreads, watchers
 
 __all__ = ("Page",)
 
@@ -60,12 +62,28 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-_FRESH: Final = 0.9  # seconds: a look is not taken again
-_STALE: Final = 30.0  # and is dropped if nobody has asked for so long
 _TICK: Final = 1.0  # seconds between two points of the curve
-_POINTS: Final = 600  # of the curve
-_IDLE: Final = 60.0  # seconds that a connection may say nothing
+_HEAD: Final = 10.0  # seconds that a new connection has to say what it wants
+_IDLE: Final = 60.0  # and one that has been answered; and each has to take an answer
 _CONNECTIONS: Final = 64
+_LOOK: Final = 0.2  # seconds between two looks whether somebody has gone, where nobody tells
+_LONG: Final = 1000.0  # seconds in one call of poll
+_BACKOFF: Final = (0.005, 1.0)  # seconds: the first time, and at most
+_BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: "
+
+
+class _Connection:
+    """Who has it, and until when it may do what it does now: inf while it is being answered."""
+
+    __slots__ = ("deadline", "since", "thread")
+
+    def __init__(self, thread: threading.Thread) -> None:
+        self.thread = thread
+        self.until(_HEAD)
+
+    def until(self, seconds: float) -> None:
+        self.since = time.monotonic()
+        self.deadline = self.since + seconds
 
 
 class Page(ThreadingHTTPServer):
@@ -77,27 +95,32 @@ class Page(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int, hosts: frozenset[str]) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.hosts = hosts | {"localhost"}
-        self.history: deque[dict[str, Any]] = deque(maxlen=_POINTS)
-        self.ticks = 0  # points taken, those that the curve has forgotten included
+        self.guard = Guard(hosts | {"localhost"})
+        self.shared = Shared()
         self.closing = threading.Event()
-        self.lock = lasting(threading.Lock())
-        self.graphlock = lasting(threading.Lock())
-        self._graph: dict[str, Any] | None = None
-        self._drawn = 0.0
-        self._looked: _look.Look | None = None
-        self._asked = 0.0
         self._openlock = lasting(threading.Lock())
-        self._open: dict[socket.socket, threading.Thread] = {}
+        self._open: dict[socket.socket, _Connection] = {}
         self._due = 0.0
+        self._pause = 0.0  # seconds to the next try to accept; 0: the last one went well
         super().__init__((host, port), _Handler)
         bound = str(self.server_address[0])
         shown = f"[{bound}]" if ":" in bound else bound
         self.url = f"http://{shown}:{self.server_address[1]}{HOME}"
-        self._thread = threading.Thread(target=self._serve, name="gopark-page", daemon=True)
-        self._woken, self._waker = socket.socketpair()
-        self.tick()
-        self._thread.start()
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.server_close)
+            self._woken, self._waker = socket.socketpair()
+            undo.callback(self._waker.close)
+            undo.callback(self._woken.close)
+            selector = undo.enter_context(selectors.DefaultSelector())
+            self._thread = threading.Thread(
+                target=self._serve, args=(selector,), name="gopark-page", daemon=True
+            )
+            self.tick()
+            try:
+                self._thread.start()
+            except RuntimeError as exc:
+                raise RuntimeError(f"serve: no thread for the page: {nothread(exc)}") from None
+            undo.pop_all()
         _pages.add(self)
 
     def server_bind(self) -> None:
@@ -105,52 +128,52 @@ class Page(ThreadingHTTPServer):
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
-    def _serve(self) -> None:
+    def _serve(self, selector: selectors.BaseSelector) -> None:
         """Accept, and take the counts when it is time. Not serve_forever, which ends by polling."""
-        with _watcher(), selectors.DefaultSelector() as selector:
-            selector.register(self.socket, selectors.EVENT_READ)
+        with _watcher(), selector:
+            self.socket.setblocking(False)  # who has gone again is not waited for
             selector.register(self._woken, selectors.EVENT_READ)
+            accepting, again = False, 0.0
             while not self.closing.is_set():
-                ready = selector.select(max(0.0, self._due - time.monotonic()))
-                if any(key.fileobj is self.socket for key, _ in ready):
-                    self._handle_request_noblock()  # type: ignore[attr-defined]
+                if not accepting and time.monotonic() >= again:
+                    selector.register(self.socket, selectors.EVENT_READ)
+                    accepting = True
+                due = self._due if accepting else min(self._due, again)
+                ready = selector.select(max(0.0, due - time.monotonic()))
+                if any(key.fileobj is self.socket for key, _ in ready) and not self._accept():
+                    selector.unregister(self.socket)
+                    accepting, again = False, time.monotonic() + self._pause
                 if time.monotonic() >= self._due:
                     self.tick()
 
     def tick(self) -> None:
-        """A point of the curve; and what nobody has asked for in a while is forgotten."""
+        """What is done once a second."""
         now = time.monotonic()
         self._due = max(self._due + _TICK, now + _TICK / 2)
-        self.history.append(_look.counts())
-        self.ticks += 1
-        with self.lock:
-            if self._looked is not None and now - self._asked > _STALE:
-                self._looked = None
-
-    def look(self) -> _look.Look:
-        """All goroutines, in groups; as they are now or were just now."""
-        with self.lock:
-            self._asked = now = time.monotonic()
-            last = self._looked
-            if last is None or now - last.now > max(_FRESH, 5 * last.took):
-                last = self._looked = _look.look()
-            return last
-
-    def graph(self) -> dict[str, Any]:
-        """Who waits for whom; shared like a look."""
-        with self.graphlock:
-            now = time.monotonic()
-            if self._graph is None or now - self._drawn > max(_FRESH, 5 * self._graph["took"]):
-                self._graph = _graph.graph()
-                self._drawn = time.monotonic()
-            return self._graph
+        self.shared.tick()
+        with self._openlock:
+            for request, connection in list(self._open.items()):
+                if now > connection.deadline:
+                    self._cut(request)
 
     # --- connections ---------------------------------------------------------------------
 
+    def _accept(self) -> bool:
+        """Take one connection; False: that cannot be done now, and would fail again at once."""
+        try:
+            request, address = self.get_request()
+        except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+            return True  # who came has gone again
+        except OSError:  # no descriptor is free, as a rule
+            first, most = _BACKOFF
+            self._pause = min(max(first, self._pause * 2), most)
+            return False
+        self._pause = 0.0
+        request.setblocking(True)
+        self.process_request(request, address)
+        return True
+
     def process_request(self, request: Any, client_address: Any) -> None:
-        if len(self._open) >= _CONNECTIONS:
-            self.shutdown_request(request)
-            return
         thread = threading.Thread(
             target=self._connection,
             args=(request, client_address),
@@ -158,19 +181,57 @@ class Page(ThreadingHTTPServer):
             daemon=True,
         )
         with self._openlock:
-            self._open[request] = thread
-        thread.start()
+            full = len(self._open) >= _CONNECTIONS and not self._makeroom()
+            if not full:
+                self._open[request] = _Connection(thread)
+        if full:
+            self._turnaway(request, f"{_CONNECTIONS} requests are being answered; try again later")
+            return
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as exc:
+            with self._openlock:
+                self._open.pop(request, None)
+            self._turnaway(request, f"no thread to answer: {nothread(exc)}")
+
+    def _makeroom(self) -> bool:
+        """Cut the connection that has had nothing to say for longest. Caller holds the lock."""
+        waiting = [(c.since, r) for r, c in self._open.items() if c.deadline < math.inf]
+        if not waiting:
+            return False
+        self._cut(min(waiting, key=lambda item: item[0])[1])
+        return True
+
+    def _cut(self, request: socket.socket) -> None:
+        """End a connection, whose thread then closes it. Caller holds the lock: it is open."""
+        self._open.pop(request)
+        with contextlib.suppress(OSError):
+            request.shutdown(socket.SHUT_RDWR)
+
+    def _turnaway(self, request: socket.socket, why: str) -> None:
+        text = f"{why}\n".encode()
+        with contextlib.suppress(OSError):
+            request.setblocking(False)
+            request.send(_BUSY + b"%d\r\n\r\n" % len(text) + text)
+        self.shutdown_request(request)
 
     def _connection(self, request: socket.socket, client_address: Any) -> None:
         with _watcher():
             try:
                 self.finish_request(request, client_address)
-            except (OSError, ValueError):
+            except (OSError, ValueError, MemoryError, Gone):
                 pass  # the browser has gone away, or the server has been closed
             finally:
                 with self._openlock:
                     self._open.pop(request, None)
                 self.shutdown_request(request)
+
+    def until(self, request: socket.socket, seconds: float) -> None:
+        """What this connection does now may take so long."""
+        with self._openlock:
+            connection = self._open.get(request)
+            if connection is not None:
+                connection.until(seconds)
 
     def close(self) -> None:
         """Stop, and wait for the threads."""
@@ -183,10 +244,10 @@ class Page(ThreadingHTTPServer):
         self.server_close()
         self._woken.close()
         with self._openlock:
-            open_ = dict(self._open)
-        for request, thread in open_.items():
-            with contextlib.suppress(OSError):
-                request.shutdown(socket.SHUT_RDWR)
+            threads = [connection.thread for connection in self._open.values()]
+            for request in list(self._open):
+                self._cut(request)
+        for thread in threads:
             thread.join(10)
 
     def forked(self) -> None:
@@ -243,53 +304,67 @@ class _Handler(BaseHTTPRequestHandler):
     sys_version = ""
     timeout = _IDLE
     server: Page
+    connection: socket.socket
     wbufsize = -1
+    requests = 0
+
+    def handle_one_request(self) -> None:
+        self.server.until(self.connection, _IDLE if self.requests else _HEAD)
+        self.requests += 1
+        super().handle_one_request()
 
     def do_GET(self) -> None:
+        self.server.until(self.connection, math.inf)
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            self.close_connection = True  # a body: it is not read
         try:
-            self._refuse()
-            url = urlsplit(self.path)
-            query = {name: values[-1] for name, values in parse_qs(url.query).items()}
-            answer = self._answer(url.path, query)
+            path, query = self._asked()
+            token = self.server.guard.check(path, query, self.headers)
+            answer = self._answer(path, query, token)
         except Refused as exc:
             answer = Answer(exc.text + "\n", status=exc.status)
+        except Gone:
+            self.close_connection = True
+            return
         except Exception as exc:  # of ours: who looks is told, the program goes on
             answer = Answer(f"{type(exc).__name__}: {exc}\n", status=500)
+        self.server.until(self.connection, _IDLE)
         self._send(answer)
 
     do_HEAD = do_GET
 
-    def _refuse(self) -> None:
-        """Raise Refused unless this is a request that a user of this page has made."""
-        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # a body: it is not read
-        host = self.headers.get("Host", "")
-        if not _ours(host, self.server.hosts):
-            raise Refused(
-                HTTPStatus.MISDIRECTED_REQUEST,
-                f"this page is not served under the name {host!r}; use an address of the machine, "
-                "localhost, or a name given to serve(hosts=...)",
-            )
-        site = self.headers.get("Sec-Fetch-Site", "none")
-        mode = self.headers.get("Sec-Fetch-Mode", "navigate")
-        if site not in ("none", "same-origin") and mode != "navigate":
-            raise Refused(HTTPStatus.FORBIDDEN, "another site has no business with this page")
+    def _asked(self) -> tuple[str, dict[str, str]]:
+        try:
+            url = urlsplit(self.path)
+        except ValueError as exc:
+            raise Refused(400, f"this is no address: {exc}") from None
+        return url.path, parameters(url.query)
 
-    def _answer(self, path: str, query: dict[str, str]) -> Answer:
-        page = self.server
+    def _answer(self, path: str, query: dict[str, str], token: str) -> Answer:
+        shared = self.server.shared
         if path == "/":
             return Answer("", status=302, headers={"Location": HOME})
         if path == HOME:
-            return Answer(_plain.home(page.look(), query), "text/html; charset=utf-8")
+            return Answer(_plain.home(shared.look(), query, token), "text/html; charset=utf-8")
         if path.startswith(HOME):
             name = path.removeprefix(HOME)
             if name in _STATIC:
                 return Answer(_static(name), _STATIC[name])
             if name in _api.ANSWERS:
-                found = _api.ANSWERS[name](page, query)
+                found = _api.ANSWERS[name](shared, query)
                 text = json.dumps(found, separators=(",", ":"), allow_nan=False)
                 return Answer(text, "application/json; charset=utf-8")
-        return _paths.answer(path, query, page.closing)
+        return _paths.answer(path, query, self._wait, token)
+
+    def _wait(self, seconds: float) -> None:
+        """Let the time pass; raise Gone once the other side has hung up, or the server closes.
+
+        Closing shuts the connection down, which looks the same from here.
+        """
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if _hungup(self.connection, left):
+                raise Gone
 
     def _send(self, answer: Answer) -> None:
         body = answer.body.encode(errors="replace") if isinstance(answer.body, str) else answer.body
@@ -325,17 +400,27 @@ class _Handler(BaseHTTPRequestHandler):
         """The program's own output stays its own."""
 
 
-def _ours(host: str, names: frozenset[str]) -> bool:
-    """A Host header that a web site cannot have made up: an address, or a name of this machine."""
-    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    name = name.strip("[]").lower().rstrip(".")
-    if name in names:
-        return True
+def _hungup(sock: socket.socket, timeout: float) -> bool:
+    """Wait until the other side has hung up or time is up. What it sends meanwhile can wait.
+
+    Go: net/http, backgroundRead. A client that shuts down its half counts as gone there, too.
+    """
+    if not hasattr(select, "POLLRDHUP"):  # another system than Linux, which tells it by an end
+        time.sleep(min(timeout, _LOOK))
+        ready = select.select([sock], [], [], 0)[0] if sock.fileno() >= 0 else [sock]
+        return bool(ready) and _ended(sock)
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)  # and POLLHUP, POLLERR
+    return bool(poll.poll(math.ceil(min(timeout, _LONG) * 1000)))
+
+
+def _ended(sock: socket.socket) -> bool:
     try:
-        ipaddress.ip_address(name)
-    except ValueError:
+        return not sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
         return False
-    return True
+    except OSError:
+        return True
 
 
 def _static(name: str) -> bytes:

@@ -2,8 +2,9 @@
 
 `go tool pprof http://127.0.0.1:6060/debug/pprof/goroutine` asks for the path as it stands; for a
 CPU profile it adds `seconds` itself. Profiles are in pprof's format unless `debug` asks for text.
-A profile or a trace of some seconds is kept in memory and sent at the end of them. One that runs
-already, started by the program or by another request, is not disturbed: the answer is its error.
+A profile or a trace of some seconds is kept in memory and sent at the end of them, or dropped at
+once when who asked for it hangs up. One that runs already, started by the program or by another
+request, is not disturbed: the answer is its error.
 
 Source: Go 1.27 net/http/pprof/pprof.go. Left out: POST to `symbol`, which is for profiles that
 come without names; profiles of what happened between two moments (`seconds` for `mutex`).
@@ -16,13 +17,12 @@ import html
 import importlib
 import io
 import sys
-import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import quote
 
 from gopark import pprof
-from gopark._debug._answer import Answer, Refused, number
+from gopark._debug._answer import Answer, Refused, Wait, number, seconds
 
 __all__ = ("PROFILES", "answer")
 
@@ -46,8 +46,8 @@ PROFILES: Final = {
 Query = Mapping[str, str]
 
 
-def answer(path: str, query: Query, closing: threading.Event) -> Answer:
-    """The answer to one request; `closing` ends what takes long."""
+def answer(path: str, query: Query, wait: Wait, token: str = "") -> Answer:
+    """The answer to one request; what takes long passes its time in `wait`."""
     if path == "/metrics":
         return _metrics()
     if path == ROOT.rstrip("/"):
@@ -57,7 +57,9 @@ def answer(path: str, query: Query, closing: threading.Event) -> Answer:
     name = path.removeprefix(ROOT)
     special = _SPECIAL.get(name)
     if special is not None:
-        return special(query, closing)
+        return special(query, wait)
+    if not name:
+        return _index(token)
     return _profile(name, query)
 
 
@@ -83,8 +85,9 @@ def _download(name: str, data: bytes) -> Answer:
 # --- those that take time ----------------------------------------------------------------
 
 
-def _cpu(query: Query, closing: threading.Event) -> Answer:
+def _cpu(query: Query, wait: Wait) -> Answer:
     """Go: Profile."""
+    duration = seconds(query, 30, _LONGEST)
     file = io.BytesIO()
     profiler: Any = pprof
     try:
@@ -92,14 +95,15 @@ def _cpu(query: Query, closing: threading.Event) -> Answer:
     except RuntimeError as exc:
         raise Refused(500, f"Could not enable CPU profiling: {exc}") from exc
     try:
-        closing.wait(_seconds(query, 30))
+        wait(duration)
     finally:
         profiler.stop_cpu_profile()
     return _download("profile", file.getvalue())
 
 
-def _trace(query: Query, closing: threading.Event) -> Answer:
+def _trace(query: Query, wait: Wait) -> Answer:
     """Go: Trace."""
+    duration = seconds(query, 1, _LONGEST)
     trace: Any = importlib.import_module("gopark.trace")
     file = io.BytesIO()
     try:
@@ -107,41 +111,35 @@ def _trace(query: Query, closing: threading.Event) -> Answer:
     except RuntimeError as exc:
         raise Refused(500, f"Could not enable tracing: {exc}") from exc
     try:
-        closing.wait(_seconds(query, 1))
+        wait(duration)
     finally:
         trace.stop()
     return _download("trace", file.getvalue())
 
 
-def _seconds(query: Query, default: float) -> float:
-    """As in Go, what is no number, or not above zero, is as if it were not there."""
-    seconds = default
-    with suppress(ValueError):
-        seconds = float(query.get("seconds", default))
-    return min(seconds, _LONGEST) if seconds > 0 else default
-
-
 # --- the others ----------------------------------------------------------------------------
 
 
-def _cmdline(query: Query, closing: threading.Event) -> Answer:
+def _cmdline(query: Query, wait: Wait) -> Answer:
     return Answer("\0".join(sys.argv))
 
 
-def _symbol(query: Query, closing: threading.Event) -> Answer:
+def _symbol(query: Query, wait: Wait) -> Answer:
     return Answer("num_symbols: 1\n")
 
 
-def _index(query: Query, closing: threading.Event) -> Answer:
-    """Go: Index."""
+def _index(token: str) -> Answer:
+    """Go: Index. The links to what costs something have the token, where there has to be one."""
     counts = {profile.name: str(profile.count()) for profile in pprof.profiles()}
     rows = ""
     for name in sorted({*PROFILES, *counts}):
-        href = html.escape(name) + ("?debug=1" if name in counts else "")
+        said = ["debug=1"] * (name in counts) + [f"token={token}"] * bool(token)
+        href = html.escape(quote(name) + "?" * bool(said) + "&".join(said))
         says = html.escape(PROFILES.get(name, "A profile of this program."))
         link = f'<a href="{href}">{html.escape(name)}</a>'
         rows += f'<tr><td class="n">{counts.get(name, "")}</td><td>{link}</td><td>{says}</td></tr>'
-    return Answer(_INDEX.replace("ROWS", rows), "text/html; charset=utf-8")
+    text = _INDEX.replace("TOKEN", token and html.escape(f"&token={token}")).replace("ROWS", rows)
+    return Answer(text, "text/html; charset=utf-8")
 
 
 _INDEX: Final = """<!DOCTYPE html>
@@ -154,12 +152,11 @@ _INDEX: Final = """<!DOCTYPE html>
 <table><thead><tr><th>Count</th><th>Profile</th><th>What it is</th></tr></thead>
 <tbody>
 ROWS</tbody></table>
-<p><a href="goroutine?debug=2">All goroutines as a dump</a> ·
+<p><a href="goroutine?debug=2TOKEN">All goroutines as a dump</a> ·
 <a href="../gopark/">The live page</a></p></main></body></html>
 """
 
-_SPECIAL: Final[dict[str, Callable[[Query, threading.Event], Answer]]] = {
-    "": _index,
+_SPECIAL: Final[dict[str, Callable[[Query, Wait], Answer]]] = {
     "cmdline": _cmdline,
     "profile": _cpu,
     "symbol": _symbol,

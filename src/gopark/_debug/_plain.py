@@ -25,8 +25,8 @@ __all__ = ("age", "home")
 _ROWS: Final = 50
 
 
-def home(look: _look.Look, query: Mapping[str, str]) -> str:
-    """The page with the groups that were asked for."""
+def home(look: _look.Look, query: Mapping[str, str], token: str = "") -> str:
+    """The page with the groups that were asked for; with `token` in its links, if there is one."""
     found, matching = _api.groups(look, query)
     offset = number(query, "offset", 0)
     program = _api.program()
@@ -34,6 +34,8 @@ def home(look: _look.Look, query: Mapping[str, str]) -> str:
         "NAME": program["name"],
         "ABOUT": _about(program),
         "Q": query.get("q", ""),
+        "TOKEN": token and f"?token={token}",
+        "ANDTOKEN": token and f"&token={token}",
         "SUMMARY": f"{matching:,} goroutines in {len(found):,} groups",
     }
     text = resources.files("gopark._debug").joinpath("static", "page.html").read_text("utf-8")

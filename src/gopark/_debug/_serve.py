@@ -66,7 +66,8 @@ def serve(addr: str = "127.0.0.1:0", *, public: bool = False, hosts: Iterable[st
     """Serve a page that shows this program from inside, and profiles at Go's own paths.
 
     It answers from threads of its own, so also while every P is stuck. These are no goroutines,
-    and keep no program alive: a deadlock is reported all the same. Requests change nothing.
+    and keep no program alive: a deadlock is reported all the same. Requests change nothing, and
+    other web sites cannot have a browser start a profile or a trace.
 
     Args:
         addr: `host:port`; port 0 takes a free one. The host is one of this machine alone
@@ -81,7 +82,8 @@ def serve(addr: str = "127.0.0.1:0", *, public: bool = False, hosts: Iterable[st
     Raises:
         TypeError: `addr` is no string, or `hosts` are none.
         ValueError: `addr` is none, or can be reached from outside and `public` is false.
-        OSError: the address is in use, or not of this machine.
+        OSError: the address is in use, or not of this machine, or no descriptor is left.
+        RuntimeError: no thread can be started for it.
     Example:
         >>> import urllib.request
         >>> with gopark.debug.serve() as server, urllib.request.urlopen(server.url) as answer:

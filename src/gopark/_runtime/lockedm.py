@@ -92,6 +92,10 @@ exiting: Final[list[bool]] = []  # not empty once our part of that has run
 YIELDS: Final = "gosched"  # the wait reason of a pinned G that gives way: no value is on its way
 
 
+class _Left(ProgramEnded):
+    """The coroutine swallows ProgramEnded again and again: it is not thrown into it any more."""
+
+
 class _Foreign:
     """Set by extram.py: how a thread without a goroutine becomes one for the time of a call."""
 
@@ -243,7 +247,7 @@ def mpark(m: M, g: G) -> None:
     if sched.ended:
         if _undo(sched, m, g) and m.g is not None:
             return  # somebody was quicker, and it has what it wanted; its next wait will not
-        raise ProgramEnded
+        raise _Left if hooks.refused(sched, m, g) else ProgramEnded
     if hooks.amid():  # somebody may need what this thread holds, to wake it
         if _undo(sched, m, g):
             return
@@ -417,7 +421,7 @@ def mgosched(m: M, g: G) -> None:
     """Yield from plain code: go to the back of the global queue and wait for a turn."""
     sched = mprogram(m)
     if sched.ended:
-        raise ProgramEnded
+        raise _Left if hooks.refused(sched, m, g) else ProgramEnded
     if not hooks.amid():  # else it is not the goroutine that would give way
         g.waitreason = YIELDS
         requeue(sched, m, g)
@@ -569,6 +573,8 @@ def parklocked(m: M, g: G, command: object) -> None:
             value: Any = None
             try:
                 dowait(m, g, command)
+            except _Left:
+                raise
             except BaseException as exc:
                 step, value = coro.throw, exc
             command = g.ctx.run(step, value)

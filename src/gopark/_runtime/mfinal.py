@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Any
 
 from gopark._runtime.newproc import newg
@@ -64,10 +65,10 @@ def weakrefs() -> list[weakref.ref[AsyncGenerator[Any, Any]]]:
     return list(_left.data.copy())  # type: ignore[attr-defined]
 
 
-def closeleft() -> None:
-    """The program has ended: finish what is left, as far as one step goes."""
+def closeleft(each: Callable[[Callable[[], None]], None]) -> None:
+    """The program has ended: finish what is left, as far as one step goes; `each` calls it."""
     for agen in list(_left):
-        _step(agen)
+        each(partial(_step, agen))
     _left.clear()
 
 
@@ -79,7 +80,10 @@ def _step(agen: AsyncGenerator[Any, Any]) -> None:
         return
     except BaseException:
         return
-    closing.close()
+    try:
+        closing.close()
+    except BaseException:
+        pass  # its own, or that it goes on
 
 
 hooks.minit = minit

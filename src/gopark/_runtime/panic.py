@@ -290,11 +290,23 @@ def fatalerror(text: str) -> NoReturn:
     raise err from None
 
 
+_OUTOFMEMORY: Final = b"fatal error: runtime: out of memory\n"
+
+
 def throw(exc: BaseException) -> None:
-    """A bug of ours: say all we know and leave, for no state can be trusted. Go: throw."""
-    trace = "".join(pytraceback.format_exception(exc))
-    printreport(f"fatal error: {type(exc).__name__}: {exc}\n\n{trace}")
-    exitnow()
+    """A bug of ours: say all we know and leave, for no state can be trusted. Go: throw.
+
+    Memory that has run out inside the runtime is none, but ends the process in the same way.
+    """
+    try:
+        outofmemory = isinstance(exc, MemoryError)
+        what = "runtime: out of memory" if outofmemory else f"{type(exc).__name__}: {exc}"
+        trace = "".join(pytraceback.format_exception(exc))
+        printreport(f"fatal error: {what}\n\n{trace}")
+    except MemoryError:
+        os.write(2, _OUTOFMEMORY)  # there is not enough for the report
+    finally:
+        exitnow()
 
 
 def exhausted(sched: Sched) -> None:

@@ -8,7 +8,8 @@ directory, and sends SIGURG, which does nothing to a program that does not wait 
                  on a thread of its own, until the other side hangs up
   4. both        see that the other runs under the same user (by the kernel's word)
 The directory belongs to the user and to nobody else, so another's sockets cannot be in it; one
-that does not look so is left alone.
+that does not look so is left alone, and the next place is taken. In `/tmp` anybody can make the
+directory first; the last place is in the user's home, where nobody can.
 
 A request is a word, an answer its length in bytes, a newline, and the bytes. No request changes
 anything.
@@ -52,6 +53,10 @@ def meetingplaces(env: Mapping[str, str], uid: int) -> list[str]:
         place = os.path.join(parent, f"gopark-{uid}")
         if os.path.isabs(parent) and place not in places:
             places.append(place)
+    # Nobody else can have been there first, as in /tmp.
+    home = env.get("HOME", "")
+    if os.path.isabs(home):
+        places.append(os.path.join(home, ".cache", "gopark"))
     return places
 
 
@@ -97,25 +102,27 @@ def answer(path: str) -> None:
         _serving.add(path)
     try:
         _thread.start_new_thread(_serve, (path,))
-    except RuntimeError:
-        _serving.discard(path)  # no more threads; who asks will hear nothing, and say so
+    except (RuntimeError, MemoryError):
+        _serve(path, once=True)  # no more threads: on this one, which has other things to do
 
 
-def _serve(path: str) -> None:
+def _serve(path: str, once: bool = False) -> None:
     me = threading.get_ident()
-    ourthreads.add(me)
-    watchers.add(me)
+    if not once:
+        ourthreads.add(me)
+        watchers.add(me)
     try:
-        _talk(path)
+        _talk(path, once)
     except Exception:
         pass  # the other side has gone away
     finally:
         _serving.discard(path)
-        watchers.discard(me)
-        ourthreads.discard(me)
+        if not once:
+            watchers.discard(me)
+            ourthreads.discard(me)
 
 
-def _talk(path: str) -> None:
+def _talk(path: str, once: bool) -> None:
     import socket
 
     with socket.socket(socket.AF_UNIX) as sock:
@@ -129,12 +136,15 @@ def _talk(path: str) -> None:
             return
         version = sys.modules["gopark"].__version__
         sock.sendall(f"gopark {version}\n".encode())
-        sock.settimeout(None)  # the other side may look at what it got for as long as it likes
+        if not once:
+            sock.settimeout(None)  # the other side may look at what it got for as long as it likes
         with sock.makefile("rb") as requests:
             for line in requests:
                 make = _answers.get(line.decode(errors="replace").strip())
                 text = b"" if make is None else make().encode(errors="replace")
                 sock.sendall(b"%d\n" % len(text) + text)
+                if once:
+                    break
 
 
 def _top() -> str:

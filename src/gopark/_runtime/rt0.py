@@ -11,7 +11,7 @@ The end, step by step, on M0:
      those threads, a second at most. For one that is in C or computing it waits a tenth of
      that; it ends at its next wait.
   4. Parked and runnable coroutines are taken off their queues and closed: `finally` blocks
-     run, what they await does not.
+     run, what they await does not. One that goes on all the same is named, and left (closing.py).
   5. Async generators that are left are closed (mfinal.py).
 A coroutine is closed by the one who took it off its wait queue or run queue, never while
 another thread may step it.
@@ -38,6 +38,7 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from gopark._runtime import (
     cgocall,
+    closing,
     extram,
     lockedm,
     mfinal,
@@ -50,6 +51,8 @@ from gopark._runtime import (
     startm,
     sysmon,
 )
+from gopark._runtime import newosproc as newosproc
+from gopark._runtime.closing import bury
 from gopark._runtime.errors import FatalError, Goexit
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.monkey import refusepatched
@@ -57,7 +60,6 @@ from gopark._runtime.newproc import newg, startable
 from gopark._runtime.proc import schedule, stopm
 from gopark._runtime.runq import drainp, runqput
 from gopark._runtime.runtime2 import (
-    GDEAD,
     GRUNNABLE,
     GRUNNING,
     GWAITING,
@@ -350,7 +352,8 @@ def _end(sched: Sched, m: M) -> None:
             allgs.discard(g)
     for p in sched.allp:
         p.gfree.clear()
-    mfinal.closeleft()
+    mfinal.closeleft(lambda step: closing.closing(sched, G(0), lambda _: step()))
+    closing.forget(sched)
     sched.m0 = sched.main = sched.maincoro = None
     with sched.lock:
         if m in sched.allm:
@@ -410,51 +413,24 @@ def abandon(sched: Sched, g: G | None) -> None:
             if home.ended:
                 toolate(home)
         elif elsewhere is None:
-            _bury(taken)
+            bury(sched, taken)
         else:
             elsewhere.append(taken)
     if elsewhere:
-        _buryaway(elsewhere)
+        _buryaway(sched, elsewhere)
 
 
-def _buryaway(left: list[G]) -> None:
+def _buryaway(sched: Sched, left: list[G]) -> None:
     """Close them on a thread that runs no goroutine: what they do then is not the caller's."""
 
-    def bury() -> None:
+    def burial() -> None:
         for g in left:
-            _bury(g)
+            bury(sched, g)
 
     try:
-        _thread.start_new_thread(bury, ())
+        _thread.start_new_thread(burial, ())
     except RuntimeError:  # no more threads
-        bury()
-
-
-def _bury(g: G) -> None:
-    coro, ctx = g.coro, g.ctx
-    allgs.discard(g)
-    g.status = GDEAD
-    if coro is not None and ctx is not None:
-        _close(coro, ctx)  # it may look at `g.elem`: has it been given something?
-    g.clear()
-
-
-def _close(coro: Coroutine[Any, Any, Any], ctx: Any) -> None:
-    """`finally` blocks run here; one that insists on waiting is asked again, then kept."""
-    for _ in range(100):
-        try:
-            ctx.run(coro.close)
-        except RuntimeError as exc:
-            if "ignored GeneratorExit" not in str(exc):
-                return
-        except BaseException:
-            return
-        else:
-            return
-    _undead.append(coro)  # the collector would only complain about it
-
-
-_undead: Final[list[object]] = []
+        burial()
 
 
 def _join(sched: Sched, m: M) -> None:
@@ -475,7 +451,7 @@ def _join(sched: Sched, m: M) -> None:
 def _unwinding(m: M) -> bool:
     """This M was asleep, so it is on its way out; a G that runs user code may take for ever."""
     g = m.curg
-    return g is None or g.status is GWAITING
+    return g is None or g.status is GWAITING or closing.refusing(m)
 
 
 # --- fork and exit -----------------------------------------------------------------------

@@ -67,22 +67,25 @@ def ready(g: G) -> None:
         if g.status is GDEAD:
             return  # its program ended while it waited
         raise Throw(f"ready: goroutine {g.goid} is {g.status.name}, not waiting")
-    g.status = GRUNNABLE
-    m = tls.m
-    if m is None or (p := m.p) is None:
-        globrunqput(g)
-        return
-    # As runqput, in line: the call would add 1 to 2 % to a channel's round trip (3.11, 3.13).
-    runnext = p.runnext
-    if runnext:
-        try:
-            p.runq.append(runnext.pop())
-        except IndexError:
-            pass
-    runnext.append(g)
-    # The usual answers of `spread`, in line: with an idle P 5 % of a round trip.
-    if p.near.npidle and (p.runq or m.onthread or m.p is not p):
-        spread(m, p)
+    try:
+        g.status = GRUNNABLE
+        m = tls.m
+        if m is None or (p := m.p) is None:
+            globrunqput(g)
+            return
+        # As runqput, in line: the call would add 1 to 2 % to a channel's round trip (3.11, 3.13).
+        runnext = p.runnext
+        if runnext:
+            try:
+                p.runq.append(runnext.pop())
+            except IndexError:
+                pass
+        runnext.append(g)
+        # The usual answers of `spread`, in line: with an idle P 5 % of a round trip.
+        if p.near.npidle and (p.runq or m.onthread or m.p is not p):
+            spread(m, p)
+    except MemoryError as exc:  # who has it in hand now is nobody: it would wait for ever
+        hooks.throw(exc)
 
 
 def runqput(m: M, p: P, g: G) -> None:

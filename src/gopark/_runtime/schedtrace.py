@@ -32,7 +32,7 @@ from gopark._runtime.runtime2 import (
 )
 from gopark._runtime.snapshot import allms
 from gopark._runtime.startm import hooks, watchers
-from gopark._runtime.sysmon import Sysmon
+from gopark._runtime.sysmon import Sysmon, keepon
 
 __all__ = ("install", "schedtrace")
 
@@ -71,7 +71,7 @@ def install(milliseconds: str, detailed: bool) -> None:
     period = int(milliseconds) / 1000
 
     def start() -> None:
-        _thread.start_new_thread(_Tracer(period, detailed).loop, ())
+        _thread.start_new_thread(keepon, (_Tracer(period, detailed),))
 
     hooks.sysmon = start
 

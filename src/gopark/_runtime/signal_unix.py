@@ -39,6 +39,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from math import inf
 from types import FrameType
 from typing import Final
 
@@ -91,6 +92,7 @@ __all__ = (
     "endsig",
     "initsig",
     "nudge",
+    "onwatch",
     "resume",
     "runsonmain",
 )
@@ -98,6 +100,8 @@ __all__ = (
 GRACE: Final = 1.0  # seconds
 _PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
 _PAUSE: Final = 0.001
+_TURN: Final = 0.05  # seconds that the thread which watches for signals helps at once
+_ALONE: Final = 0.5  # seconds that who ends a program sees to it himself, without a thread for it
 
 
 class _State:
@@ -114,6 +118,9 @@ class _State:
 
 
 _state = _State()
+
+# Have the thread that watches for signals do something short; False: there is none. sigwatch.py.
+onwatch: Final[list[Callable[[Callable[[], None]], bool]]] = []
 
 # What else ends with a program, while errands are still run, and in the child of a fork; both
 # on the main thread. Set by sigqueue.py.
@@ -350,6 +357,8 @@ def _athome(frame: FrameType | None) -> None:
     m = tls.m
     if m is None or m.sched is None or not m.sched.ended or m.curg is None:
         return
+    if m is not m.sched.m0:
+        return  # it closes what is left behind
     if interruptible(frame, m.curg):
         raise m.sched.fatal if m.sched.fatal is not None else ProgramEnded()
 
@@ -370,9 +379,24 @@ def _help() -> None:
         return
     try:
         _thread.start_new_thread(_helper, (state,))
+    except (RuntimeError, MemoryError):  # no more threads: the one that watches, if there is one
+        if not (onwatch and onwatch[0](_helpbywatch)):
+            state.helper.append(None)  # the next Ctrl-C may find one
     except BaseException:
         state.helper.append(None)
         raise
+
+
+def _helpbywatch() -> None:
+    """As `_helper`, in turns, for the thread has signals to hear."""
+    sched = current()
+    try:
+        if sched is not None:
+            _interrupt(sched, time.monotonic() + _TURN)
+    finally:
+        more = bool(_state.owed) and sched is not None and not sched.ended
+        if not (more and onwatch[0](_helpbywatch)):
+            _state.helper.append(None)
 
 
 def _helper(state: _State) -> None:
@@ -392,10 +416,10 @@ def _helper(state: _State) -> None:
             return
 
 
-def _interrupt(sched: Sched) -> None:
+def _interrupt(sched: Sched, until: float = inf) -> None:
     """Get what is owed into main, and the main thread to where handlers may be called."""
     with _Poker(sched) as poker:
-        while (_state.owed or pending) and not sched.ended:
+        while (_state.owed or pending) and not sched.ended and time.monotonic() < until:
             g = _target(sched)
             if pending or (g is None and sched.main is None):
                 awaken()
@@ -516,14 +540,20 @@ def bringhome(sched: Sched) -> None:
     g = None if m0 is None else m0.curg
     if m0 is None or g is None or g.status is GWAITING:
         return  # asleep: it has been woken
-    _thread.start_new_thread(_home, (sched,))
+    try:
+        _thread.start_new_thread(_home, (sched,))
+    except (RuntimeError, MemoryError):  # no more threads: this one does it, if it can
+        if m0.ident != _thread.get_ident():
+            _home(sched, _ALONE)
 
 
-def _home(sched: Sched) -> None:
+def _home(sched: Sched, patience: float = inf) -> None:
     began = time.monotonic()
     with _Poker(sched, home=True) as poker:
         while (m0 := sched.m0) is not None and (g := m0.curg) is not None:
             waited = time.monotonic() - began
+            if waited > patience:
+                break  # M0 may wait for what the caller holds
             if waited > _PATIENCE and g.status is not GWAITING:
                 poker.poke(m0)
             if waited > GRACE and sched.fatal is not None:

@@ -17,6 +17,7 @@ Tests: tests/crash/test_sigquit.py, tests/conformance/traceback/test_crash.py
 from __future__ import annotations
 
 import _thread
+import contextlib
 import faulthandler
 import os
 import signal
@@ -69,8 +70,12 @@ def _nothing() -> None:
 
 def _sigquit(signum: int, frame: FrameType | None) -> None:
     """On the main thread, if that comes back from C: take no lock, leave it to the thread."""
-    if not sigwatch.post(signum):
+    if sigwatch.post(signum):
+        return
+    try:
         _thread.start_new_thread(_report, ())
+    except (RuntimeError, MemoryError):
+        _report()  # no more threads: this one, though it may hold what the report would want
 
 
 def _sigurg(signum: int, frame: FrameType | None) -> None:
@@ -87,7 +92,8 @@ def _report() -> None:
     if not _once.acquire(False):
         return
     try:
-        faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=2)
+        with contextlib.suppress(RuntimeError, MemoryError):  # no more threads: without that
+            faulthandler.dump_traceback_later(_PATIENCE, exit=True, file=2)
         panic.panicking().acquire(timeout=_MOMENT)
         panic.printreport(f"SIGQUIT: quit\n\n{tracebackothers()}", _write)
     except Exception as exc:
@@ -100,8 +106,12 @@ def _write(text: str) -> None:
     """Onto the descriptor: who hangs may hold what Python's files need."""
     flushed = _thread.allocate_lock()
     flushed.acquire()
-    _thread.start_new_thread(_flush, (flushed,))
-    flushed.acquire(timeout=_MOMENT)
+    try:
+        _thread.start_new_thread(_flush, (flushed,))
+    except (RuntimeError, MemoryError):
+        pass  # no more threads: what stdout holds is lost rather than the report
+    else:
+        flushed.acquire(timeout=_MOMENT)
     left = text.encode(errors="replace")
     try:
         while left:

@@ -32,7 +32,7 @@ from typing import Any, Final
 
 from gopark._runtime.errand import SIGURG
 from gopark._runtime.sigfwd import doors, set_wakeup_fd
-from gopark._runtime.signal_unix import atfork, awaken
+from gopark._runtime.signal_unix import atfork, awaken, onwatch
 from gopark._runtime.startm import ourthreads, watchers
 
 __all__ = ("arm", "beginfork", "endfork", "handlers", "post")
@@ -54,6 +54,7 @@ class _Watch:
         self.otherfd = -1  # the descriptor that stood before; gets all that we get
         self.armed = False
         self.marks: deque[_thread.LockType] = deque()  # to be released, one for each mark
+        self.errands: deque[Callable[[], None]] = deque()  # to be done: no thread was to be had
 
 
 _watch = _Watch()
@@ -144,6 +145,12 @@ def post(signum: int) -> bool:
     return True
 
 
+def _doonwatch(errand: Callable[[], None]) -> bool:
+    """Have the thread do something short, when none can be started for it."""
+    _watch.errands.append(errand)
+    return post(_MARK)
+
+
 def _loop(r: int) -> None:
     me = threading.get_ident()
     ourthreads.add(me)
@@ -156,6 +163,8 @@ def _loop(r: int) -> None:
             if signum == _MARK:
                 while _watch.marks:
                     _watch.marks.popleft().release()
+                for _ in range(len(_watch.errands)):
+                    _watch.errands.popleft()()
             handler = handlers.get(signum)
             if handler is not None:
                 try:
@@ -212,5 +221,6 @@ def _forget() -> Callable[[], None]:
 
 atfork.append(_forget)
 doors.wakeupfd = wakeupfd
+onwatch.append(_doonwatch)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=beginfork, after_in_parent=endfork)

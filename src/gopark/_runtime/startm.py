@@ -29,7 +29,6 @@ from contextvars import Context
 from time import monotonic
 from typing import Any, Final, NoReturn, Protocol
 
-from gopark._runtime.errors import Throw
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.monkey import refusepatched
 from gopark._runtime.runtime2 import GSYSCALL, G, M, Note, P, Sched, tls
@@ -56,6 +55,7 @@ __all__ = (
     "mysched",
     "newsched",
     "notesleep",
+    "nothread",
     "ourthreads",
     "pidleget",
     "pidleput",
@@ -66,6 +66,7 @@ __all__ = (
     "sysmonwait",
     "timebase",
     "toolate",
+    "trynewm",
     "wakep",
     "wakepoller",
     "wantpoller",
@@ -75,6 +76,7 @@ __all__ = (
 
 _SIGNALCHECK: Final = 0.05  # seconds
 CAMEUP: Final = "its G has come up"  # M.handling
+_AGAIN: Final = 0.1  # seconds
 SCHEDTICK: Final = 61
 
 
@@ -102,6 +104,7 @@ class Hooks:
     extras: Callable[[], list[M]]  # extram.py
     mcount: Callable[[Sched], int]  # extram.py
     exhausted: Callable[[Sched], None]  # panic.py
+    newosproc: Callable[[Sched, M | None, P, bool, BaseException], None]  # newosproc.py
     sysmon: Callable[[], None]  # sysmon.py: start its thread
     updateprocs: Callable[[], None]  # gomaxprocs.py: follow the CPUs that there are
     recordframes: Callable[[M], None]  # traceback.py
@@ -114,6 +117,7 @@ class Hooks:
     throw: Callable[[BaseException], None]  # panic.py
     fatalerror: Callable[[str], NoReturn]  # panic.py
     abandon: Callable[[Sched, G | None], None]  # rt0.py
+    refused: Callable[[Sched, M, G], bool]  # closing.py: it waits though its program has ended
     timebase: Callable[[], TimeBase]  # where the caller's timers go; bubble.py exchanges it
     # traceloop.py: stands for findrunnable while the program is traced; the Ms that are in it
     round: Callable[[M], G | None] | None = None
@@ -166,7 +170,8 @@ class _SysmonWait:
         self.on = False  # set under Sched.lock, or while there is no program
         self.note = Note()
         self.ident = self.nativeid = 0
-        self.wanted: deque[tuple[Sched, threading.Thread]] = deque()  # threads it is to start
+        self.again = 0.0  # when to try next, after there was no thread for it
+        self.wanted: deque[tuple[M, threading.Thread]] = deque()  # threads it is to start
 
 
 sysmonwait: Final = _SysmonWait()
@@ -284,16 +289,19 @@ def wakep(sched: Sched) -> None:
     if not _schedlock(sched, wakep):
         return
     try:
-        if sched.nmspinning or not sched.pidle or sched.ended:
-            return
-        p = pidleget(sched)
-        sched.nmspinning += 1
-        m = midleget(sched, p)
-        if m is not None:
-            m.spinning = True
-    finally:
-        sched.lock.release()
-    startm(sched, m, p, spinning=True)
+        try:
+            if sched.nmspinning or not sched.pidle or sched.ended:
+                return
+            p = pidleget(sched)
+            sched.nmspinning += 1
+            m = midleget(sched, p)
+            if m is not None:
+                m.spinning = True
+        finally:
+            sched.lock.release()
+        startm(sched, m, p, spinning=True)
+    except MemoryError as exc:  # a P would be lost
+        hooks.throw(exc)
 
 
 def _schedlock(sched: Sched, work: Callable[[Sched], None]) -> bool:
@@ -359,44 +367,83 @@ def startm(sched: Sched, m: M | None, p: P, spinning: bool = False) -> None:
 
 
 def newm(sched: Sched, p: P, spinning: bool) -> None:
-    m = M(sched)
-    givep(m, p)
-    m.spinning = spinning
-    with sched.lock:
-        sched.allm.append(m)
-    checkmcount(sched)
-    options: dict[str, Any] = {}
-    if sys.version_info >= (3, 14):
-        options["context"] = Context()  # 3.14t would hand down the starter's context
-    thread = threading.Thread(
-        target=hooks.mstart, args=(m,), name=f"gopark-M{m.mid}", daemon=True, **options
-    )
-    me = tls.m
-    locked = me is not None and (me.lockedg is not None or me.g is not None)
-    if sysmonwait.started and (locked or hooks.amid(threads=True)):
-        sysmonwait.wanted.append((sched, thread))
-        sysmonwait.note.wakeup()
-    else:
-        startthread(sched, thread)
+    """An M with a thread of its own for `p`. If the machine has none left: see newosproc.py."""
+    m, exc = trynewm(sched, p, spinning)
+    if exc is not None:
+        hooks.newosproc(sched, m, p, spinning, exc)
 
 
-def startthread(sched: Sched, thread: threading.Thread) -> None:
+def trynewm(sched: Sched, p: P, spinning: bool) -> tuple[M | None, BaseException | None]:
+    """The M, and why it has no thread if it has none."""
+    m = None
+    try:
+        m = M(sched)
+        givep(m, p)
+        m.spinning = spinning
+        with sched.lock:
+            sched.allm.append(m)
+        checkmcount(sched)
+        options: dict[str, Any] = {}
+        if sys.version_info >= (3, 14):
+            options["context"] = Context()  # 3.14t would hand down the starter's context
+        thread = MThread(
+            target=hooks.mstart, args=(m,), name=f"gopark-M{m.mid}", daemon=True, **options
+        )
+        me = tls.m
+        locked = me is not None and (me.lockedg is not None or me.g is not None)
+        if sysmonwait.started and (locked or hooks.amid(threads=True)):
+            sysmonwait.wanted.append((m, thread))
+            sysmonwait.note.wakeup()
+        elif not sys.is_finalizing():  # else it would not run, and up to 3.12 we would wait for it
+            thread.start()
+    except (RuntimeError, MemoryError) as exc:
+        return m, exc
+    return m, None
+
+
+class MThread(threading.Thread):
+    """A thread of ours. Should it fail before it gets to its M, who started it would wait for ever:
+    `start` returns when the new thread has said that it runs."""
+
+    def _bootstrap(self) -> None:
+        try:
+            super()._bootstrap()  # type: ignore[misc]
+        except BaseException as exc:
+            hooks.throw(exc)
+
+
+def startthread(m: M, thread: threading.Thread) -> None:
+    """Start it; `m` has been given its P."""
+    sched, p = m.sched, m.nextp
+    assert sched is not None and p is not None
     if sys.is_finalizing():
-        return  # it would not run any more, and up to 3.12 its starter waits for it
+        return
     try:
         thread.start()
-    except RuntimeError as exc:
-        if not sched.ended:
-            have = len(sched.allm)
-            hooks.throw(Throw(f"newm: no new thread (have {have} already): {exc}"))
+    except (RuntimeError, MemoryError) as exc:
+        hooks.newosproc(sched, m, p, m.spinning, exc)
+
+
+def nothread(why: BaseException) -> str:
+    """What it means that the system starts no thread, and what to do. Go: newosproc."""
+    return (
+        f"{why} (this process has {threading.active_count()} threads of Python's already); close "
+        "some, or raise the limit: max user processes (ulimit -u), a container's pids.max, memory"
+    )
 
 
 def startsysmon() -> None:
+    """Start the thread, once. Where there is none to be had, the program goes on without it, and
+    whoever takes a P a while later tries again. May be called with Sched.lock held."""
     with _sched_lock:
-        if sysmonwait.started:
+        if sysmonwait.started or monotonic() < sysmonwait.again:
             return
         sysmonwait.started = True
-    hooks.sysmon()
+    try:
+        hooks.sysmon()
+    except (RuntimeError, MemoryError):
+        sysmonwait.again = monotonic() + _AGAIN
+        sysmonwait.started = False
 
 
 def checkmcount(sched: Sched) -> None:
@@ -508,6 +555,13 @@ def notesleep(m: M, timeout: float = -1) -> bool:
 
 def handoffp(sched: Sched, p: P) -> None:
     """Give away the P of an M whose thread is about to wait. Go: handoffp."""
+    try:
+        _handoff(sched, p)
+    except MemoryError as exc:  # it would be lost
+        hooks.throw(exc)
+
+
+def _handoff(sched: Sched, p: P) -> None:
     # What runs next sits on another thread: wake that one, not one more in between. Not every
     # time, or two that wake each other so would keep the loop, and all others, from running.
     g = None if p.schedtick % SCHEDTICK == 0 else _pinnednext(p)

@@ -49,7 +49,7 @@ from gopark._runtime.startm import (
     wakep,
 )
 
-__all__ = ("FORCE_PREEMPT", "MAXHOGS", "Sysmon", "Watch")
+__all__ = ("FORCE_PREEMPT", "MAXHOGS", "Sysmon", "Watch", "keepon")
 
 # Seconds.
 _SHORT: Final = 0.0003  # between two looks, after a P was retaken
@@ -67,6 +67,8 @@ MAXHOGS: Final = 8  # Ms that compute without a P, at most
 # So many times in a row every P was idle: sleep. With fewer of them a program that falls
 # idle and wakes again at the wrong pace would have sysmon woken more than 100 times a second.
 _IDLELOOKS: Final = 12
+
+_SHORTAGES: Final = 10_000  # times that there was no memory for it: a process that has none left
 
 _clock: Final = getattr(time, "clock_gettime", None)
 
@@ -300,7 +302,21 @@ def _admit(sched: Sched, now: float) -> None:
 
 def start() -> None:
     """The first P of the process is taken: start the thread."""
-    _thread.start_new_thread(Sysmon().loop, ())
+    _thread.start_new_thread(keepon, (Sysmon(),))
+
+
+def keepon(sysmon: Sysmon) -> None:
+    """The whole life of the thread. Memory that is short for a moment does not end it."""
+    failed: BaseException = MemoryError()
+    for _ in range(_SHORTAGES):
+        try:
+            sysmon.loop()
+        except MemoryError:
+            sysmon.delay = _LONG
+        except BaseException as exc:
+            failed = exc
+            break
+    hooks.throw(failed)
 
 
 def forget() -> None:

@@ -198,10 +198,7 @@ class FlightRecorder:
             raise RuntimeError("call to WriteTo for trace.FlightRecorder already in progress")
         try:
             out = Out("write_to", file)
-            try:
-                write(ring.recorded(), out.put)
-            finally:
-                out.close()
+            out.finish(lambda: write(ring.recorded(), out.put))
             return out.count
         finally:
             self._writing.release()

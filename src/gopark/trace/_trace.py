@@ -6,7 +6,7 @@ panic or a fatal error, or when the interpreter exits, is stopped then, and so w
 
 Locks: `_lock` guards `_now`; nothing is called under it that waits for a goroutine.
 Source: Go 1.27 runtime/trace/trace.go, subscribe.go. Differs: the file is complete at the end only.
-Tests: tests/trace/test_trace.py
+Tests: tests/trace/test_trace.py, test_out.py
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import atexit
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from gopark._runtime import panic
@@ -51,10 +51,9 @@ class _Trace:
             lists, self.began, last.when, self.before, last.goroutines, last.running
         )
         try:
-            write(recorded, out.put)
+            out.finish(lambda: write(recorded, out.put))
         finally:
             spool.close()
-            out.close()
         if spool.failed is not None:
             raise spool.failed
 
@@ -69,11 +68,11 @@ def start(file: File) -> None:
     Args:
         file: A path, or a file that is open for writing, text or binary. What is written is
             Chrome's JSON trace format, to be opened in ui.perfetto.dev, compressed if the path
-            ends in `.gz`.
+            ends in `.gz`. A file that is made for it nobody else can read (mode 0600).
     Raises:
         RuntimeError: a trace is on already.
         TypeError: `file` is neither.
-        OSError: it cannot be opened.
+        OSError: it cannot be opened, or is a link, or somebody else's file.
     Example:
         >>> import io
         >>> out = io.StringIO()
@@ -124,10 +123,18 @@ def is_enabled() -> bool:
 def _atdeath() -> None:
     """The program dies, and its report is printed."""
     for last in (_flight.atdeath, stop):
-        try:
-            last()
-        except Exception as exc:
-            panic.printerr(f"gopark: the trace could not be written: {exc}")
+        _orsaywhy(last)
+
+
+def _atexit() -> None:
+    _orsaywhy(stop)
+
+
+def _orsaywhy(last: Callable[[], None]) -> None:
+    try:
+        last()
+    except Exception as exc:
+        panic.printerr(f"gopark: the trace could not be written: {exc}; what is there is not whole")
 
 
 def _afterfork() -> None:
@@ -137,7 +144,7 @@ def _afterfork() -> None:
 
 
 panic.doors.died = _atdeath
-atexit.register(stop)
+atexit.register(_atexit)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_afterfork)
 

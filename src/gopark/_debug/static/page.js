@@ -321,7 +321,9 @@ byId("leaks").addEventListener("click", async (event) => {
   event.target.disabled = true;
   try {
     // Who asks for this profile has them searched for; from then on states say "(leaked)".
-    const text = await (await fetch("../pprof/goroutineleak?debug=1")).text();
+    const response = await fetch(byId("leakprofile").href, { cache: "no-store" });
+    const text = await response.text();
+    if (!response.ok) throw new Error(text.trim());
     const found = Number(text.match(/total (\d+)/)?.[1] || 0);
     event.target.textContent = found ? `${number(found)} leaked` : "No leaks found";
     if (found) { byId("find").q.value = "(leaked)"; changed({ q: "(leaked)", state: "" }); }

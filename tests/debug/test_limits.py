@@ -1,0 +1,212 @@
+"""The live page at its limits: who hangs up, who says nothing, no descriptors, no threads."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+
+import gopark
+from gopark._debug import _http
+from gopark._runtime import cpuprof
+from gopark._runtime.trace import tracing
+
+
+def connect(client):
+    host, port = client.netloc.split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def request(path):
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+@pytest.mark.parametrize("how", ["close", "shutdown", "reset"])
+@pytest.mark.parametrize(
+    ("path", "running"),
+    [
+        ("/debug/pprof/profile?seconds=3600", lambda: cpuprof._profiler is not None),
+        ("/debug/pprof/trace?seconds=3600", lambda: tracing.on),
+    ],
+    ids=["profile", "trace"],
+)
+def test_what_was_asked_for_ends_when_who_asked_hangs_up(client, wait_until, path, running, how):
+    sock = connect(client)
+    sock.sendall(request(path) + request("/")[:5])  # and something that is not read
+    assert wait_until(running)
+    if how == "shutdown":
+        sock.shutdown(socket.SHUT_WR)
+    elif how == "reset":
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+    if how != "shutdown":
+        sock.close()
+    assert wait_until(lambda: not running())
+    sock.close()
+
+
+def test_where_the_system_does_not_tell_of_a_hang_up_it_is_looked_for(
+    client, wait_until, monkeypatch
+):
+    monkeypatch.delattr("select.POLLRDHUP", raising=False)
+    sock = connect(client)
+    sock.sendall(request("/debug/pprof/trace?seconds=3600"))
+    assert wait_until(lambda: tracing.on)
+    sock.close()
+    assert wait_until(lambda: not tracing.on)
+    assert client.get("/debug/pprof/trace?seconds=0.3").status == 200
+
+
+# --- connections that say nothing -----------------------------------------------------------------
+
+
+def test_those_who_say_nothing_lock_nobody_out(client):
+    """One more than there is room for, each with half a request."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(_http._CONNECTIONS + 10):
+            sock = stack.enter_context(connect(client))
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+        for _ in range(3):
+            assert client.get("/debug/pprof/cmdline").status == 200
+
+
+def test_who_is_being_answered_keeps_the_place(client, wait_until):
+    with connect(client) as sock, contextlib.ExitStack() as stack:
+        sock.settimeout(60)
+        sock.sendall(request("/debug/pprof/trace?seconds=2"))
+        assert wait_until(lambda: tracing.on)
+        for _ in range(_http._CONNECTIONS + 10):
+            stack.enter_context(connect(client))
+        assert client.get("/debug/pprof/cmdline").status == 200
+        assert b" 200 OK" in sock.recv(100)
+
+
+def test_who_does_not_say_in_time_what_it_wants_is_cut(client, monkeypatch):
+    monkeypatch.setattr(_http, "_HEAD", 0.2)
+    with connect(client) as silent, connect(client) as slow:
+        until = time.monotonic() + 30
+        slow.sendall(b"GET / HTTP/1.1\r\n")
+        with contextlib.suppress(OSError):  # each line has come in time, the head has not
+            while time.monotonic() < until:
+                slow.sendall(b"X-More: 1\r\n")
+                time.sleep(0.05)
+        assert time.monotonic() < until
+        assert silent.recv(1) == b""
+
+
+def test_when_all_places_are_taken_who_comes_is_told(client, monkeypatch, wait_until):
+    monkeypatch.setattr(_http, "_CONNECTIONS", 1)
+    with connect(client) as sock:
+        sock.sendall(request("/debug/pprof/trace?seconds=3600"))
+        assert wait_until(lambda: tracing.on)
+        with connect(client) as other:
+            other.sendall(request("/debug/pprof/cmdline"))
+            answer = other.recv(1000)
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert answer.endswith(b"1 requests are being answered; try again later\n")
+    assert wait_until(lambda: not tracing.on)
+
+
+# --- a machine that has no more -------------------------------------------------------------------
+
+
+def test_without_threads_who_comes_is_told_and_the_page_lives(client, monkeypatch, wait_until):
+    start = threading.Thread.start
+
+    def fails(thread):
+        if thread.name == "gopark-page-connection":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fails)
+        for _ in range(3):
+            got = client.get("/debug/pprof/cmdline")
+            assert got.status == 503
+            assert "can't start new thread" in got.text
+            assert "ulimit -u" in got.text
+    page = next(iter(_http._pages))
+    assert wait_until(lambda: not page._open)
+    assert client.get("/debug/pprof/cmdline").status == 200
+
+
+def test_without_a_thread_there_is_no_page_and_no_open_socket(monkeypatch):
+    def fails(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fails)
+    pages = len(_http._pages)
+    with pytest.raises(RuntimeError, match="no thread for the page: can't start new thread"):
+        gopark.debug.serve()  # a socket left open would be a ResourceWarning
+    assert len(_http._pages) == pages
+
+
+def test_without_descriptors_the_page_waits_and_uses_no_cpu(child):
+    """EMFILE on accept: the connection stays in the queue, so a select returns at once."""
+    done = child(
+        """
+import os, resource, socket, time
+import gopark
+
+server = gopark.debug.serve()
+host, port = server.url.split("/")[2].split(":")
+ask = b"GET /debug/pprof/cmdline HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n"
+sock = socket.socket()
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+taken = []
+try:
+    while True:
+        taken.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+sock.connect((host, int(port)))
+sock.sendall(ask)
+before = time.process_time()
+time.sleep(1.5)
+used = time.process_time() - before
+for fd in taken:
+    os.close(fd)
+sock.settimeout(30)
+print(sock.recv(100).split(b"\\r\\n")[0].decode(), used < 0.5 or used)
+"""
+    )
+    assert (done.stdout, done.stderr) == ("HTTP/1.1 200 OK True\n", "")
+
+
+def test_without_descriptors_no_page_begins_and_the_error_says_so(child):
+    done = child(
+        """
+import os, resource
+import gopark, gopark._debug._http
+
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+taken = []
+try:
+    while True:
+        taken.append(os.open("/dev/null", os.O_RDONLY))
+except OSError:
+    pass
+for free in range(5):  # each thing it needs is missing once
+    for fd in taken[-free:] if free else ():
+        os.close(fd)
+    try:
+        gopark.debug.serve().close()
+        print("served with", free)
+    except OSError as exc:
+        print(exc.strerror)
+    del taken[len(taken) - free:]
+    try:
+        while True:
+            taken.append(os.open("/dev/null", os.O_RDONLY))
+    except OSError:
+        pass
+"""
+    )
+    lines = done.stdout.splitlines()
+    assert lines[:4] == ["Too many open files"] * 4
+    assert lines[4:] == ["served with 4"]
+    assert done.stderr == ""

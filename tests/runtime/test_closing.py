@@ -1,0 +1,217 @@
+"""What a program leaves behind: closed, and named and left where it does not want to be.
+
+Each is a child, whose `run` has to return while its goroutines swallow whatever ends them.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+import gopark
+
+KINDS = """
+import sys, time
+import gopark
+
+def stubborn(wait, *args):
+    async def waits():
+        while True:
+            try:
+                await wait(*args)  # HERE
+            except BaseException:
+                pass
+    return waits
+
+async def inner():
+    await stubborn(gopark.Chan().recv)()
+
+async def in_finally():
+    while True:
+        try:
+            await gopark.Chan().recv()  # HERE
+        finally:
+            continue
+
+async def locked():
+    gopark.runtime.lock_os_thread()
+    await stubborn(gopark.time.sleep, 0.001)()
+
+def plain():
+    ch = gopark.Chan()
+    while True:
+        try:
+            gopark.block(ch.recv())  # HERE
+        except BaseException:
+            pass
+
+def yields():
+    while True:
+        try:
+            gopark.block(gopark.gosched())  # HERE
+        except BaseException:
+            pass
+
+async def mutex():
+    mu = gopark.sync.Mutex()
+    await mu.lock()
+    await stubborn(mu.lock)()
+
+async def group():
+    wg = gopark.sync.WaitGroup()
+    wg.add(1)
+    await stubborn(wg.wait)()
+
+async def selects():
+    ch = gopark.Chan()
+    await stubborn(lambda: gopark.select(gopark.recv(ch)))()
+
+async def generates():
+    async def gen():
+        while True:
+            try:
+                yield 1
+            except BaseException:
+                await gopark.gosched()
+    async for _ in gen():
+        await gopark.Chan().recv()
+
+KINDS = {
+    "sleep": stubborn(gopark.time.sleep, 0.001),
+    "recv": stubborn(gopark.Chan().recv),
+    "send": stubborn(gopark.Chan().send, 1),
+    "gosched": stubborn(gopark.gosched),
+    "nested": inner, "finally": in_finally, "locked": locked, "plain": plain, "yields": yields,
+    "mutex": mutex, "group": group, "select": selects, "agen": generates,
+}
+"""
+NAMES = ["sleep", "recv", "send", "gosched", "nested", "finally", "locked", "plain", "yields",
+         "mutex", "group", "select", "agen"]  # fmt: skip
+
+
+def named(child, program, goid, status=0):
+    """Run it: it says that goroutine `goid` is left, at a line that is marked, and ends."""
+    done = child(KINDS + program)
+    said = [line for line in done.stderr.splitlines() if line.startswith("gopark: ")]
+    assert [line.partition(" is left")[0] for line in said] == [f"gopark: goroutine {goid}"]
+    line = int(said[0].partition(".py:")[2].partition(":")[0]) if ".py:" in said[0] else None
+    if line is not None:
+        assert "# HERE" in (KINDS + program).splitlines()[line - 1]
+    assert "swallows" in said[0]
+    assert "not `BaseException`" in said[0]
+    assert done.returncode == status
+    return done
+
+
+@pytest.mark.parametrize("kind", NAMES[:-1])
+@pytest.mark.parametrize("end", ["return", "sys.exit(3)"])
+def test_one_that_swallows_everything_is_named_and_left(child, kind, end):
+    status = 3 if "exit" in end else 0
+    program = f"""
+async def main():
+    gopark.go(KINDS[{kind!r}])
+    for _ in range(3):
+        await gopark.gosched()
+    await gopark.time.sleep(0.02)
+    {end}
+
+try:
+    gopark.run(main)
+finally:
+    print("returned")
+"""
+    assert named(child, program, 2, status).stdout == "returned\n"
+
+
+def test_an_async_generator_that_does_not_want_to_end_is_left(child):
+    program = """
+async def main():
+    gopark.go(KINDS["agen"])
+    await gopark.time.sleep(0.02)
+
+gopark.run(main)
+print("returned")
+"""
+    done = child(KINDS + program)
+    assert (done.stdout, done.returncode) == ("returned\n", 0)
+
+
+@pytest.mark.parametrize("kind", NAMES[:-1])
+def test_a_main_that_swallows_everything_cannot_keep_the_process(child, kind):
+    """Another goroutine has ended the program. A main that sits on its thread ends the process."""
+    program = f"""
+def main():
+    return KINDS[{kind!r}]()
+
+async def ends():
+    await gopark.time.sleep(0.02)
+    sys.exit(3)
+
+gopark.go(ends)
+gopark.run(KINDS[{kind!r}])
+"""
+    named(child, program, 1, 3)
+
+
+def test_the_rest_is_closed_when_one_does_not_want_to_be(child):
+    """Those before it, those after it, and those that it has awaited."""
+    program = """
+async def good(n):
+    try:
+        await gopark.Chan().recv()
+    finally:
+        print("closed", n)
+
+async def main():
+    for n in range(6):
+        gopark.go(good if n != 3 else KINDS["recv"], *([n] if n != 3 else []))
+    await gopark.testing.wait_all_parked()
+
+gopark.run(main)
+async def again():
+    return "again"
+print(gopark.run(again))
+"""
+    done = named(child, program, 5)
+    assert done.stdout.splitlines() == [f"closed {n}" for n in (0, 1, 2, 4, 5)] + ["again"]
+
+
+def test_one_that_gives_in_after_a_while_is_not_named(child):
+    done = child(
+        """
+import gopark
+
+async def slow():
+    for n in range(10):
+        try:
+            await gopark.Chan().recv()
+        except BaseException:
+            print(n)
+
+async def main():
+    gopark.go(slow)
+    await gopark.testing.wait_all_parked()
+
+gopark.run(main)
+"""
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert done.stdout.split() == [str(n) for n in range(10)]
+
+
+def test_what_is_closed_is_a_goroutine_while_it_is(run):
+    """`finally` blocks see their goroutine: its context, its number in what they start."""
+    seen = []
+
+    async def left():
+        try:
+            await gopark.Chan().recv()
+        finally:
+            seen.append(gopark.runtime.stack().partition("\n")[0])
+
+    async def main():
+        gopark.go(left)
+        await gopark.testing.wait_all_parked()
+
+    run(main)
+    assert len(seen) == 1
+    assert seen[0].startswith("goroutine ")
