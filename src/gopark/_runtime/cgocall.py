@@ -44,7 +44,7 @@ from gopark._runtime.errors import (
     ProgramEnded,
     Throw,
 )
-from gopark._runtime.extram import dropm, needm, resetctx
+from gopark._runtime.extram import dropm, getextra, needm, resetctx
 from gopark._runtime.lockedm import drive, entersyscall, exitsyscall, foreign
 from gopark._runtime.newproc import isasync, startable_check
 from gopark._runtime.panic import fatal, gopanic, printerr, sysexit
@@ -286,6 +286,17 @@ def _onforeign(work: Callable[[], R]) -> R:
         m = needm(None)
     elif m.g is None:
         raise NotOnGError("block() was called by the scheduler itself (by a finalizer?)")
+    g = _enter(m)
+    try:
+        return work()
+    finally:
+        _exit(m, g)
+
+
+def borrow(work: Callable[[], R]) -> R:
+    """Run it as a goroutine of its own on an extra M, given back after. `tls.m` is the caller's
+    to keep: the thread may have an M already, in the scheduler or with a goroutine that waits."""
+    m = getextra()
     g = _enter(m)
     try:
         return work()

@@ -47,6 +47,7 @@ from typing import Any, Final
 from gopark._runtime import lockedm, lockrank, newproc
 from gopark._runtime.deadlock import outside
 from gopark._runtime.errors import Throw
+from gopark._runtime.preempt import transparent
 from gopark._runtime.runtime2 import (
     GDEAD,
     GIDLE,
@@ -64,7 +65,6 @@ from gopark._runtime.runtime2 import (
     tls,
 )
 from gopark._runtime.selectgo import _Selecting
-from gopark._runtime.signal_unix import transparent
 from gopark._runtime.startm import hooks
 from gopark._runtime.timer import Timer
 

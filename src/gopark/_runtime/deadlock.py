@@ -2,10 +2,11 @@
 
 That is: every P is idle and every queue empty, no M runs a goroutine or is in C, no timer is
 set, no callback from C runs, no goroutine waits for a signal; and no help can come from
-outside: no live `cgo.callback` or `export` object, and no thread but gopark's own. A
+outside: no live `cgo.callback` or `export` object, no signal handler that the program has set with
+Python's own `signal`, and no thread but gopark's own. A
 program that has started a C library and waits for its first callback is not dead, and to end
 it would be the worst a runtime can do.
-`strict_deadlock()` says "no outside help will come" and leaves the last two questions out.
+`strict_deadlock()` says "no outside help will come" and leaves the last three questions out.
 
 Which threads there are the kernel knows best (`_strangers`): a thread of C may call in through a
 callback that nobody wrapped, and one of Python's that was started just now has a number there
@@ -81,6 +82,7 @@ class _Outside:
     waiting: Callable[[], bool]  # a goroutine waits for a signal
     handed: Callable[[], int]  # counts on as signals are handed out; odd while one is
     interrupting: Callable[[], bool]  # a thread is about to interrupt main
+    mayhandle: Callable[[], bool]  # the program has set signal handlers of its own
 
 
 outside: Final = _Outside()
@@ -113,7 +115,7 @@ def checkdead(sched: Sched) -> str | None:
         or sched.main is None
         or sched.ended
         or sched.timers
-        or (not _strict and outside.nlive())
+        or (not _strict and (outside.nlive() or outside.mayhandle()))
     ):
         return None
     handed = outside.handed()

@@ -49,7 +49,16 @@ from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, Sched, casgstatus, extragoids, goids, tls
 from gopark._runtime.startm import hooks, minit
 
-__all__ = ("dropm", "extralen", "inuse", "needm", "resetctx", "threadexit", "unbind")
+__all__ = (
+    "dropm",
+    "extralen",
+    "getextra",
+    "inuse",
+    "needm",
+    "resetctx",
+    "threadexit",
+    "unbind",
+)
 
 _lock = mklock(Rank.EXTRAM)
 _extra: list[M] = []
@@ -101,6 +110,20 @@ def one_new_extram() -> None:
 
 def needm(caller: FrameType | None) -> M:
     """Bind an extra M to the calling thread. `caller` is the frame that C entered, if C did."""
+    m = getextra()
+    if caller is not None and caller.f_back is None:
+        bindm(m)  # no Python below the callback: a thread made by C
+    elif isinstance(threading.current_thread(), threading._DummyThread):
+        _forgetdummy()
+        m.pinned = None  # Python below, but not Python's thread: given back after the call
+    else:
+        m.pinned = True
+        tls.__dict__["_owner"] = _Owner(m)  # held by the thread alone
+    return m
+
+
+def getextra() -> M:
+    """Take one off the list, for the calling thread. Go: getExtraM."""
     _reap()
     with _lock:
         if not _extra:
@@ -113,14 +136,6 @@ def needm(caller: FrameType | None) -> M:
     assert m.g is not None
     m.g.m = m
     tls.m = m
-    if caller is not None and caller.f_back is None:
-        bindm(m)  # no Python below the callback: a thread made by C
-    elif isinstance(threading.current_thread(), threading._DummyThread):
-        _forgetdummy()
-        m.pinned = None  # Python below, but not Python's thread: given back after the call
-    else:
-        m.pinned = True
-        tls.__dict__["_owner"] = _Owner(m)  # held by the thread alone
     return m
 
 

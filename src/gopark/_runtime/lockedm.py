@@ -51,7 +51,9 @@ from gopark._runtime.runtime2 import (
     casgstatus,
     tls,
 )
+from gopark._runtime.sigfwd import pending
 from gopark._runtime.startm import (
+    CAMEUP,
     acquirep,
     current,
     getsched,
@@ -289,6 +291,8 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
     """
     left = over = False
     while m.nextp is None:
+        if pending:
+            _handle(sched, m, g)
         if exiting and m.g is not None and m.ctx is None:
             m.park.sleep()  # a thread of Python's: it sleeps on until the interpreter is gone
         elif not sched.ended and not left:
@@ -340,6 +344,26 @@ def _takep(sched: Sched, m: M) -> None:
             m.p = None  # after `ended`, so endsched and this thread cannot both miss it
     elif not p.sched.ended:
         handoffp(p.sched, p)
+
+
+def _handle(sched: Sched, m: M, g: G) -> None:
+    """Signal handlers are to be called: on the main thread, while its G waits. See givelocked."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return
+    with sched.lock:
+        if m.nextp is not None:
+            return  # awake: user code comes next, where they are called as well
+        m.handling = "yes"
+    try:
+        hooks.safepoint(m)
+    finally:
+        with sched.lock:
+            cameup = m.handling is CAMEUP
+            m.handling = ""
+        if cameup:
+            sched.runq.append(g)
+            if sched.npidle:
+                wakep(sched)
 
 
 def _takeoff(sched: Sched, g: G) -> bool:

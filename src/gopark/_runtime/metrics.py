@@ -34,8 +34,8 @@ from time import monotonic, perf_counter
 from typing import Any, Final
 
 from gopark._runtime import mprof, runq
+from gopark._runtime.preempt import transparent
 from gopark._runtime.runtime2 import DONE, GWAITING, G
-from gopark._runtime.signal_unix import transparent
 
 __all__ = ("BOUNDS", "Measured", "latencies", "measure", "mutexwait", "pauses")
 

@@ -48,9 +48,11 @@ from gopark._runtime.runtime2 import (
     codeof,
     tls,
 )
+from gopark._runtime.sigfwd import pending
 from gopark._runtime.startm import (
     SCHEDTICK,
     acquirep,
+    givelocked,
     givep,
     globwork,
     handoffp,
@@ -201,6 +203,8 @@ def findrunnable(m: M) -> G | None:
     sched = m.sched
     assert sched is not None
     while True:
+        if pending and m.m0:
+            hooks.safepoint(m)
         p = m.p
         if p is None or sched.ended:
             if not stopm(m):
@@ -419,9 +423,8 @@ def startlockedm(m: M, g: G) -> None:
             p.runq.appendleft(g)
             other = midleget(sched, p)
         startm(sched, other, p)
-    else:
-        givep(lockedm, p)
-        lockedm.park.wakeup()
+    elif not givelocked(lockedm, p):
+        acquirep(m, p)
 
 
 hooks.mstart = mstart

@@ -32,6 +32,7 @@ import inspect
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar, overload
 
@@ -41,6 +42,7 @@ from gopark._runtime import (
     lockedm,
     mfinal,
     panic,
+    preempt,
     proc,
     remote,
     runtime1,
@@ -49,7 +51,7 @@ from gopark._runtime import (
     startm,
     sysmon,
 )
-from gopark._runtime.errors import Goexit
+from gopark._runtime.errors import FatalError, Goexit
 from gopark._runtime.newproc import newg, startable
 from gopark._runtime.proc import schedule, stopm
 from gopark._runtime.runq import drainp, runqput
@@ -80,7 +82,7 @@ T = TypeVar("T")
 _ENDWAIT: Final = 1.0
 _STEPWAIT: Final = 0.1
 _LINGER: Final = 1000  # turns, as in Go
-_run_lock = threading.Lock()  # one `run` at a time
+_run: Final[deque[None]] = deque((None,))  # a token: one `run` at a time
 _forks = 0
 _runs = 0
 
@@ -120,17 +122,36 @@ def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
             "run() was called inside a goroutine; call the function itself, "
             "await it, or start it with gopark.go"
         )
-    coro = startable("run", main, args, kwargs)
-    if not _run_lock.acquire(False):
-        if coro is not None:
-            coro.close()
-        raise RuntimeError("run() is active in another thread; a process has one main goroutine")
+    _takerun()
+    late: BaseException | None = None
     try:
-        return _program(main, args, kwargs, coro)
+        handlers = signal_unix.initsig()
+        try:
+            return _program(main, args, kwargs)
+        except FatalError:
+            signal_unix.ending(forgive=True)
+            raise
+        finally:
+            if handlers and (late := signal_unix.endsig()) is not None:
+                raise late
     finally:
+        del late
         tls.m = before
-        if _run_lock.locked():
-            _run_lock.release()
+        if not _run:  # else this is the child of a fork
+            _run.append(None)
+
+
+def _takerun() -> None:
+    """One `run` at a time."""
+    try:
+        _run.pop()
+    except IndexError:
+        raise RuntimeError(
+            "run() is active in another thread; a process has one main goroutine"
+        ) from None
+    except BaseException:  # Ctrl-C, as that came back: handlers are Python's own still
+        _run.append(None)
+        raise
 
 
 def runs() -> int:
@@ -138,37 +159,26 @@ def runs() -> int:
     return _runs
 
 
-def _program(
-    main: Callable[..., Any],
-    args: tuple[object, ...],
-    kwargs: dict[str, object],
-    coro: Coroutine[Any, Any, Any] | None,
-) -> Any:
+def _program(main: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
     global _runs
+    coro = startable("run", main, args, kwargs)
     _runs += 1
+    try:
+        restorequit = sigquit.initquit()
+    except BaseException:
+        if coro is not None:
+            coro.close()
+        raise
+    forks = _forks
     sched = newsched()
     m = M(sched)
     m.m0 = True
-    startm.minit(m)
-    tls.m = None  # main is nobody's child
-    kept = None if coro is None or lockedm.initlock else _keep(sched, coro)
-    g = newg(1, kept, main, args, kwargs, None)
-    tls.m = m
-    locks = len(lockedm.initlock)
-    if locks and threading.current_thread() is threading.main_thread():
-        lockedm.initlock.clear()
-        g.lockedcnt = locks
-        g.lockedm = m
-        m.lockedg = g
-    else:
-        locks = 0
-    sched.maincoro = coro
-    _entermain(sched, m, g)
-    forks = _forks
     agen_hooks = mfinal.sethooks()
-    restore = signal_unix.initsig(sched)
-    restorequit = sigquit.initquit()
     try:
+        startm.minit(m)
+        g, locks = _makemain(sched, m, main, args, kwargs, coro)
+        _entermain(sched, m, g)
+        signal_unix.resume()
         if coro is None:
             _plainmain(m, g, main, args, kwargs)
         elif locks:
@@ -187,14 +197,39 @@ def _program(
         if forks != _forks:
             raise RuntimeError("a forked child came back to run(); end it with os._exit")
     finally:
-        restore()
-        restorequit()
+        signal_unix.ending()
         if forks == _forks:
             _end(sched, m)
             if coro is not None and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
                 coro.close()  # the program died before main began
+        restorequit()
         mfinal.resethooks(agen_hooks)
     return _outcome(sched)
+
+
+def _makemain(
+    sched: Sched,
+    m: M,
+    main: Callable[..., Any],
+    args: tuple[object, ...],
+    kwargs: dict[str, object],
+    coro: Coroutine[Any, Any, Any] | None,
+) -> tuple[G, int]:
+    """Main's G; and how often its thread has been locked for it."""
+    tls.m = None  # main is nobody's child
+    kept = None if coro is None or lockedm.initlock else _keep(sched, coro)
+    g = newg(1, kept, main, args, kwargs, None)
+    tls.m = m
+    locks = len(lockedm.initlock)
+    if locks and threading.current_thread() is threading.main_thread():
+        lockedm.initlock.clear()
+        g.lockedcnt = locks
+        g.lockedm = m
+        m.lockedg = g
+    else:
+        locks = 0
+    sched.maincoro = coro
+    return g, locks
 
 
 async def _keep(sched: Sched, coro: Coroutine[Any, Any, Any]) -> None:
@@ -442,14 +477,15 @@ def _unwinding(m: M) -> bool:
 
 def _afterfork() -> None:
     """In the child: one thread, no program."""
-    global _run_lock, _forks
+    global _forks
     sched = startm.current()
     _forks += 1
     if sched is not None:
         sched.ended = True
         for m in sched.allm:
             m.p = None
-    _run_lock = threading.Lock()
+    _run.clear()
+    _run.append(None)
     allgs.clear()
     tls.m = None
     startm.forget()
@@ -487,6 +523,7 @@ def _atexit() -> None:
             if g.lockedm is not None and g.lockedm.ctx is not None:
                 g.lockedm.park.wakeup()
     cgocall.closing()
+    signal_unix.exiting()
 
 
 if hasattr(os, "register_at_fork"):
@@ -502,5 +539,5 @@ hooks.abandon = abandon
 hooks.recordframes = recordframes
 drivers.add(lockedm.drive.__code__)
 internal.add(startm.newm.__code__)
-signal_unix.transparent.update((_keep.__code__, _callmain.__code__))
+preempt.transparent.update((_keep.__code__, _callmain.__code__))
 boundary.update((schedule.__code__, _plainmain.__code__, run.__code__, proc.mstart.__code__))

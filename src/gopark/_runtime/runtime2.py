@@ -288,6 +288,7 @@ class M:
         "exc",  # raised in the G that waits on this thread once it wakes; set by who woke it
         "curg",  # the G whose code this thread executes, or holds on its stack while parked
         "g",  # extra M: its own G, dead between callbacks
+        "handling",  # its G waits, and it calls signal handlers meanwhile: see lockedm.py
         "hog",  # it computes without a P, and counts in Sched.nhogs; guarded by Sched.lock
         "ident",  # thread identifier; 0 while the M has no thread
         "idle",  # on Sched.midle; guarded by Sched.lock
@@ -314,6 +315,7 @@ class M:
     exc: BaseException | None
     frames: list[Any]
     g: G | None
+    handling: str
     hog: bool
     ident: int
     idle: bool
@@ -340,6 +342,7 @@ class M:
         self.ident = self.nativeid = self.ncgo = 0
         self.p = self.nextp = self.curg = self.lockedg = self.g = self.ctx = None
         self.onthread = self.m0 = self.idle = self.spinning = self.hog = self.stays = False
+        self.handling = ""
         self.clock = None
         self.exc = None
         self.frames = []

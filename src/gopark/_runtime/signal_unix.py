@@ -1,54 +1,55 @@
-"""Ctrl-C, and bringing the thread that called `run` back to it.
+"""Ctrl-C, handlers of the program's own, and bringing the thread that called `run` back to it.
 
-A Python signal handler runs on the main thread between any two lines, inside the runtime
-too, where a lock may be held. So it raises only where the innermost code is the user's
-(`_interruptible`); else it leaves the work to a helper thread that lives until it is done:
-  main is parked          take it off its wait queue and wake it with KeyboardInterrupt
-  main runs on M0         send SIGURG (see below) until that meets user code
+A Python signal handler runs on the main thread between any two lines, inside the runtime too, where
+a lock may be held. So nothing of the program's is called, and nothing raised, but where the
+innermost code is the user's (`interruptible`, in preempt.py). What cannot be done at once is noted,
+a handler that is to be called in `pending` (sigfwd.py), an exception for main in `_state.owed`, and
+a helper thread that lives until it is done sees to it:
+  a handler to be called  send SIGURG (errand.py) until that meets user code; and the main thread
+                          looks by itself between two goroutines, and when it wakes (`safepoint`)
+  main is parked          take it off its wait queue and wake it with the exception
+  main runs on M0         send SIGURG until that meets user code
   main runs elsewhere     an asynchronous exception for that thread, if user code is innermost;
                           without a GIL the thread looks itself, at each line: see linewatch.py
   main is about to run    look again in a moment
 One Ctrl-C is one KeyboardInterrupt in main: who raises it has taken the entry of `_state.owed`.
+What a handler raises is owed in the same way, unless main's own code is what it interrupted. What
+is still owed as a program ends is raised by `run`.
 Relies on: append and pop of a deque are atomic.
+
+All this begins before `run` does anything that would have to be undone, and ends after it has
+undone all; and, where the runtime is used on the main thread without `run`, at its first use. There
+the goroutine of the main thread, which is one while it is in `block`, stands in main's place.
 
 When a program ends while M0 is in user code (a fatal error, main done on another thread),
 the same means bring M0 home. If that fails for GRACE seconds after a fatal error, M0 is in
 C that cannot be interrupted, and the process exits with status 2, as Go's would at once.
 
-The handler is installed by `run` on the main thread where Python's own stood, and no other.
-
-SIGURG is how other threads reach the main thread, wherever that is: asleep on a lock, in user
-code, in C that a signal interrupts. It is the signal that Go uses to preempt, and by default
-it does nothing. Its handler looks whether an exception is owed to M0, and runs errands: what
-only the main thread may do, on behalf of one that waits for it (`onmain`). A handler of the
-program's own that stood before `run` is called for those that others have sent.
-
 Locks: `_state.lock`, rank SIGNAL, guards `installed`; never taken by a handler.
-Source: Go 1.27 runtime/signal_unix.go; Ctrl-C has none, it ends Go's process.
-Tests: tests/runtime/test_signal_unix.py
+Source: Go 1.27 runtime/signal_unix.go, preempt.go (isAsyncSafePoint); Ctrl-C has none, it ends Go's
+process. Tests: tests/runtime/test_signal_unix.py
 """
 
 from __future__ import annotations
 
 import _thread
-import ctypes
-import itertools
 import os
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from types import CodeType, FrameType
-from typing import Any, Final
+from types import FrameType
+from typing import Final
 
-from gopark._runtime import cgocall, lockedm
+from gopark._runtime import cgocall, errand, extram, sigfwd
 from gopark._runtime.deadlock import outside
+from gopark._runtime.errand import SIGURG, chained, reachable, sendurg, sigurg
 from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.linewatch import LineWatch, needed
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.panic import doors, endsched
-from gopark._runtime.runq import ready
+from gopark._runtime.preempt import interrupt, interruptible, wakewith
 from gopark._runtime.runtime2 import (
     GRUNNING,
     GSYSCALL,
@@ -59,24 +60,31 @@ from gopark._runtime.runtime2 import (
     currentframes,
     tls,
 )
-from gopark._runtime.startm import current
-from gopark._runtime.traceback import boundary, callback_entry, hidden
+from gopark._runtime.sigfwd import (
+    Disposition,
+    Forward,
+    handlerof,
+    nforwards,
+    note,
+    pending,
+    setsignal,
+)
+from gopark._runtime.startm import current, handoffp, hooks, releasep
 
-__all__ = ("SIGURG", "Disposition", "atend", "atfork", "chained", "initsig", "onmain", "runsonmain")
+__all__ = (
+    "atend",
+    "atfork",
+    "awaken",
+    "endsig",
+    "initsig",
+    "nudge",
+    "resume",
+    "runsonmain",
+)
 
 GRACE: Final = 1.0  # seconds
 _PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
 _PAUSE: Final = 0.001
-SIGURG: Final[int] = getattr(signal, "SIGURG", 0)  # 0: this system has none
-
-# Frames of ours that user code may be called from, and an exception may pass through.
-transparent: Final[set[CodeType]] = {
-    lockedm.block.__code__,
-    lockedm.drive.__code__,
-    cgocall.call.__code__,
-}  # and rt0._keep
-_setasyncexc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
-_setasyncexc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 
 class _State:
@@ -84,21 +92,13 @@ class _State:
 
     def __init__(self) -> None:
         self.lock = mklock(Rank.SIGNAL)
-        self.owed: deque[None] = deque(maxlen=1)  # to main, a KeyboardInterrupt
+        self.owed: deque[BaseException] = deque()  # to main
         self.helper: deque[None] = deque((None,))  # taken while a helper is at it
-        self.sent = self.seen = 0  # the last SIGURG of ours, and the last that was met
-        self.busy = False  # errands are being run; main thread only
         self.installed = False  # SIGURG is ours: a program runs on the main thread
-        self.putback: Callable[[], None] = _nothing  # have the handlers that stood before
-
-
-def _nothing() -> None:
-    """Nothing was installed."""
+        self.before: list[Disposition] = []  # of SIGINT and SIGURG; main thread only
 
 
 _state = _State()
-
-_sends: Final = itertools.count(1)
 
 # What else ends with a program, while errands are still run, and in the child of a fork; both
 # on the main thread. Set by sigqueue.py.
@@ -106,223 +106,195 @@ atend: Final[list[Callable[[], None]]] = []
 atfork: Final[list[Callable[[], Callable[[], None]]]] = []  # the second half is done last
 
 
-def initsig(sched: Sched) -> Callable[[], None]:
-    """Install the handlers, on the main thread; returns what undoes it."""
-    _state.owed.clear()
-    if threading.current_thread() is not threading.main_thread():
-        return _nothing
-    before = []
-    if SIGURG:
-        before.append(Disposition(SIGURG))
-        if callable(before[0].python):
-            chained.append(before[0].python)
-        signal.signal(SIGURG, _sigurg)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        before.append(Disposition(signal.SIGINT))
-        signal.signal(signal.SIGINT, _sigint)
-    _state.installed = True
+def initsig() -> bool:
+    """Install the handlers, if this is the main thread and that has not been done.
 
-    def putback() -> None:
-        while before:
-            if signal.getsignal(before[-1].signum) in (_sigint, _sigurg):
-                before[-1].restore()
-            before.pop()
-        chained.clear()
-        _state.putback = _nothing
-
-    def end() -> None:
-        for also in atend:
-            also()
-        with _state.lock:
-            _state.installed = False  # from here on no helper sends a signal
-        time.sleep(0)  # one that is on its way meets our handler, not the one we put back
-        putback()
-
-    def restore() -> None:
-        while True:
-            try:
-                return end()
-            except BaseException as exc:  # of a handler of the program's own: as if main's
-                sched.exc = sched.exc or exc
-
-    _state.putback = putback
-    return restore
-
-
-# --- handlers, and what stood before -------------------------------------------------------
-
-
-def _sigaction(signum: int, new: Any, old: Any) -> None:
-    """Where there is none, Python's table has to do."""
-
-
-if os.name == "posix":
-    _sigaction = ctypes.CDLL(None).sigaction
-    _sigaction.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p)
-_SIZE: Final = 256  # bytes; more than a struct sigaction has anywhere
-
-
-class Disposition:
-    """What a signal does: by Python's table of handlers, and by the kernel's own.
-
-    The two differ where C has a handler (faulthandler's, say) or has set flags, and only the
-    main thread may change the first.
+    Ctrl-C first: from there on nothing is raised amid the runtime. True: the caller is to
+    call `endsig` in the end.
     """
-
-    __slots__ = ("python", "raw", "restoring", "signum")
-
-    def __init__(self, signum: int) -> None:
-        self.restoring = False
-        self.signum = signum
-        self.python: Any = signal.getsignal(signum)
-        self.raw = ctypes.create_string_buffer(_SIZE)
-        _sigaction(signum, None, self.raw)
-
-    def restore(self) -> None:
-        """Put it back. A signal that was caught is still seen by the handler that goes.
-
-        The kernel first: while Python had no handler and C still caught the signal, Python
-        would only complain about one that comes.
-        """
-        self.restoring = True
-        _sigaction(self.signum, self.raw, None)
-        signal.signal(self.signum, signal.SIG_DFL if self.python is None else self.python)
-        _sigaction(self.signum, self.raw, None)  # with the flags
-
-
-# --- errands: what only the main thread may do ---------------------------------------------
-
-
-class _Errand:
-    """Done, from the start again, until it comes to its end: a handler of the program's own may
-    raise anywhere in it, and that is for main."""
-
-    __slots__ = ("done", "finished", "work")
-
-    def __init__(self, work: Callable[[], None]) -> None:
-        self.work = work
-        self.finished = False
-        self.done = _thread.allocate_lock()
-        self.done.acquire()
-
-
-_errands: deque[_Errand] = deque()
-# Who gets a SIGURG that is not of ours: the handler that stood before `run`, and sigqueue.py. Two
-# that come at once are one to the kernel, so that one of others may get lost beside one of ours.
-chained: Final[list[Callable[[int, FrameType | None], object]]] = []
-_RESEND: Final = 0.05  # seconds; a signal may come in the instant before the main thread waits
-
-
-def reachable() -> bool:
-    """The main thread can be sent a signal whose handler runs errands."""
-    return SIGURG != 0 and signal.getsignal(SIGURG) is _sigurg
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    try:
+        if handlerof(signal.SIGINT) is signal.default_int_handler:
+            _state.before.append(Disposition(signal.SIGINT))
+            setsignal(signal.SIGINT, _sigint)
+        if SIGURG and handlerof(SIGURG) is not sigurg:
+            before = Disposition(SIGURG)
+            _state.before.append(before)
+            if callable(before.python):
+                chained.append(Forward(before.python))
+            setsignal(SIGURG, sigurg)
+        sigfwd.install()
+        _state.installed = True
+    except BaseException:  # a handler of the program's own, which had no Forward yet
+        _putback()
+        raise
+    return True
 
 
 def runsonmain() -> bool:
     """A program runs on the main thread, so that errands are run."""
-    return _state.installed
+    sched = current()
+    return _state.installed and sched is not None and sched.main is not None
 
 
-def onmain(work: Callable[[], None]) -> None:
-    """Have the main thread do something between two lines of whatever it runs, and wait for it.
+def ending(forgive: bool = False) -> None:
+    """The program has ended, and the rest of what it did with signals does.
 
-    `work` takes no lock, for the main thread may hold it, and may be begun several times. May
-    be called without a P.
+    Args:
+        forgive: By a fatal error: that is what is said, and nothing else is owed any more.
     """
-    main = threading.main_thread().ident
-    if _thread.get_ident() == main or main is None:
-        _flush()
-        work()
-        return
-    if not reachable():
-        raise RuntimeError(
-            "this thread reaches the main thread by SIGURG, and cannot: the program has set a "
-            "handler for it while gopark.run is active (set it before run, or use another "
-            "signal), or the system has none (call this on the main thread)"
-        )
-    errand = _Errand(work)
-    _errands.append(errand)
-    pause = 0.001
-    while True:
-        _state.sent = next(_sends)
-        signal.pthread_kill(main, SIGURG)
-        if errand.done.acquire(timeout=pause):
-            return
-        pause = min(pause * 2, _RESEND)
+    if threading.current_thread() is threading.main_thread():
+        for also in atend:
+            _despite(also)
+        if forgive:
+            _state.owed.clear()
 
 
-def _flush() -> None:
-    """Run the handlers of all signals that have come.
+def endsig() -> BaseException | None:
+    """Have all as it was before. What is returned is owed to main, and for the caller to raise.
 
-    Python runs them in the order of their numbers, and looks up each only when its turn comes.
-    If one is called just now, those of higher numbers are still to come, and were they taken
-    out meanwhile, Python would report signals that it cannot serve. A new signal starts a round
-    of its own, which serves them all.
+    What the program's handlers raise meanwhile is as if main had; so is what is pending still.
     """
-    if not reachable():
-        return
-    _state.sent = next(_sends)
-    _thread.interrupt_main(signal.SIGURG)
-    signal.pthread_sigmask(signal.SIG_BLOCK, ())  # looks for signals
-
-
-def _sigurg(signum: int, frame: FrameType | None) -> None:
-    """On the main thread, between any two lines: take no lock of ours."""
-    ours = _state.seen != _state.sent
-    _state.seen = _state.sent
-    if _state.busy:
-        return  # inside an errand; who waits for the next one will send another signal
-    try:
-        _state.busy = True
-        while _errands:
-            errand = _errands[0]
-            if not errand.finished:
-                _flush()
-                errand.work()
-                errand.finished = True
-            if errand.done.locked():
-                errand.done.release()
-            _errands.popleft()
-    finally:
-        _state.busy = False
-    if not ours:
-        for handler in chained:
+    with _state.lock:
+        _state.installed = False  # from here on no helper sends a signal
+    time.sleep(0)  # one that is on its way meets our handler, not the one we put back
+    _putback()
+    while pending:
+        handler, signum, frame = pending.popleft()
+        try:
             handler(signum, frame)
-    _attend(frame)
+        except BaseException as exc:
+            _state.owed.append(exc)
+    try:
+        return _state.owed.popleft()
+    except IndexError:
+        return None
+    finally:
+        _state.owed.clear()
 
 
-# --- Ctrl-C ----------------------------------------------------------------------------------
+def resume() -> None:
+    """Main can be found from here on, and something may have come before."""
+    if _state.owed or pending:
+        _help()
+
+
+def _despite(step: Callable[[], object]) -> None:
+    """Do it to its end, from the start again if a handler of the program's own raises amid it."""
+    while True:
+        try:
+            step()
+        except BaseException as exc:
+            _state.owed.append(exc)
+        else:
+            return
+
+
+def _putback() -> None:
+    """The handlers that stood before, that of Ctrl-C last."""
+    _despite(sigfwd.uninstall)
+    _despite(_putbackours)
+
+
+def _putbackours() -> None:
+    chained.clear()
+    before = _state.before
+    while before:
+        if handlerof(before[-1].signum) in (_sigint, sigurg) or before[-1].restoring:
+            before[-1].restore()
+        before.pop()
+
+
+# --- handlers --------------------------------------------------------------------------------
 
 
 def _sigint(signum: int, frame: FrameType | None) -> None:
     """On the main thread, between any two lines: take no lock of ours."""
-    if current() is not None:
-        _state.owed.append(None)
+    if not any(type(exc) is KeyboardInterrupt for exc in _state.owed.copy()):
+        _state.owed.append(KeyboardInterrupt())
+    _attend(frame)
+
+
+def _arrived(forward: Forward, signum: int, frame: FrameType | None) -> None:
+    """The same for a signal that the program has a handler of its own for."""
+    note(forward.handler, signum, frame)
     _attend(frame)
 
 
 def _attend(frame: FrameType | None) -> None:
-    """Raise what is owed to M0, if it is in user code; else see that this is done soon."""
-    sched = current()
+    """Call what is pending and raise what is owed to main, if this is the place for it; else see
+    that it is done soon."""
+    sched, m = current(), tls.m
     if sched is None:
         _athome(frame)
+    if not pending and not _state.owed:
         return
-    if not _state.owed:
+    g = None if m is None else m.curg
+    if not interruptible(frame, g):
+        if pending and m is not None:
+            m.park.wakeup()  # if it sleeps there: see safepoint
+        _help()
         return
-    m0 = sched.m0
-    g = None if m0 is None else m0.curg
-    if g is not None and g is sched.main and _interruptible(frame, g) and _take():
-        raise KeyboardInterrupt
-    _help()
+    _callpending()
+    if (sched is None or _ismain(sched, g)) and (exc := _take()) is not None:
+        raise exc
+    if _state.owed:
+        _help()
 
 
-def _take() -> bool:
-    """Main is owed an exception, and now it is for the caller to raise."""
+def _callpending() -> None:
+    """On the main thread, where handlers of the program's own may be called: call them."""
+    while pending:
+        try:
+            handler, signum, frame = pending.popleft()
+        except IndexError:
+            return
+        try:
+            handler(signum, frame)
+        except BaseException as exc:
+            _state.owed.append(exc)
+
+
+def safepoint(m: M) -> None:
+    """The main thread, in the scheduler with no lock held, has been told that something is pending.
+
+    What is called is a goroutine of its own while it runs, as a callback from C is: it may do
+    whatever that may, and wait.
+    """
+    if _thread.get_ident() != threading.main_thread().ident:
+        return
+    p = releasep(m)
+    if p is not None:
+        handoffp(p.sched, p)
+    tls.m = None
     try:
-        _state.owed.pop()
+        cgocall.borrow(_callpending)
+    finally:
+        tls.m = m
+    if _state.owed:
+        _help()
+
+
+def _ismain(sched: Sched, g: G | None) -> bool:
+    """What is owed may be raised in `g`, which the main thread runs."""
+    return sched.main is None or g is sched.main
+
+
+def _target(sched: Sched) -> G | None:
+    """Who gets what is owed: main or, if there is none, what the main thread runs."""
+    if sched.main is not None:
+        return sched.main
+    main = threading.main_thread().ident
+    return next((m.curg for m in extram.inuse() if m.ident == main), None)
+
+
+def _take() -> BaseException | None:
+    """What main is owed, and now is for the caller to raise."""
+    try:
+        return _state.owed.popleft()
     except IndexError:
-        return False
-    return True
+        return None
 
 
 def _atline(frame: FrameType) -> None:
@@ -333,8 +305,10 @@ def _atline(frame: FrameType) -> None:
     if m.sched.ended:
         if m is m.sched.m0:
             _athome(frame)
-    elif g is m.sched.main and _state.owed and _interruptible(frame, g) and _take():
-        raise KeyboardInterrupt
+    elif g is m.sched.main and _state.owed and interruptible(frame, g):
+        exc = _take()
+        if exc is not None:
+            raise exc
 
 
 _lines: Final = LineWatch(_atline)
@@ -345,25 +319,8 @@ def _athome(frame: FrameType | None) -> None:
     m = tls.m
     if m is None or m.sched is None or not m.sched.ended or m.curg is None:
         return
-    if _interruptible(frame, m.curg):
+    if interruptible(frame, m.curg):
         raise m.sched.fatal if m.sched.fatal is not None else ProgramEnded()
-
-
-def _interruptible(frame: FrameType | None, g: G) -> bool:
-    """An exception may be raised in `frame`: the user's code is innermost."""
-    if frame is None or frame.f_code in boundary:
-        return False
-    innermost = True
-    while frame is not None and frame.f_code not in boundary:
-        code = frame.f_code
-        if hidden(code) and code not in callback_entry:
-            if code not in transparent:
-                return False
-            if innermost and not (code is cgocall.call.__code__ and g.status is GSYSCALL):
-                return False
-        innermost = False
-        frame = frame.f_back
-    return True
 
 
 def _help() -> None:
@@ -395,7 +352,8 @@ def _helper(state: _State) -> None:
         finally:
             state.helper.append(None)
         sched = current()
-        if not state.owed or sched is None or sched.ended:
+        if not (state.owed or pending) or sched is None or sched.ended:
+            outside.recheck()  # who asked meanwhile was told that somebody is at it
             return
         try:
             state.helper.pop()
@@ -404,51 +362,30 @@ def _helper(state: _State) -> None:
 
 
 def _interrupt(sched: Sched) -> None:
-    """Get a KeyboardInterrupt into main."""
-    with _Poker(sched, KeyboardInterrupt) as poker:
-        while _state.owed and not sched.ended:
-            g = sched.main
-            if g is None or sched.main_goexited:
-                sched.exc = KeyboardInterrupt()
+    """Get what is owed into main, and the main thread to where handlers may be called."""
+    with _Poker(sched) as poker:
+        while (_state.owed or pending) and not sched.ended:
+            g = _target(sched)
+            if pending or (g is None and sched.main is None):
+                awaken()
+            if not _state.owed:
+                pass
+            elif sched.main_goexited:
+                sched.exc = _take()
                 endsched(sched)
-            elif g.status is GWAITING:
-                if g.waiting is not None and _take() and not _wakewith(g, KeyboardInterrupt()):
-                    _state.owed.append(None)
-            elif g.status in (GRUNNING, GSYSCALL) and g.m is not None:
+            elif g is not None and g.status is GWAITING:
+                _throw(g)
+            elif g is not None and g.status in (GRUNNING, GSYSCALL) and g.m is not None:
                 poker.poke(g.m)
             time.sleep(_PAUSE)
 
 
-def _wakewith(g: G, exc: BaseException) -> bool:
-    """Wake a parked G with an exception instead of what it waits for; False: somebody else has."""
-    waiting = g.waiting
-    if waiting is None or not waiting.unwait(g):
-        return False
-    if g.lockedm is not None:
-        g.lockedm.exc = exc
-    else:
-        g.step = _Throw(g, exc)
-    ready(g)
-    return True
-
-
-class _Throw:
-    """One step of a coroutine that raises at its await; then its own `step` is back."""
-
-    __slots__ = ("exc", "g")
-
-    def __init__(self, g: G, exc: BaseException) -> None:
-        self.g = g
-        self.exc = exc
-
-    def __iter__(self) -> _Throw:
-        return self
-
-    def __next__(self) -> object:
-        coro = self.g.coro
-        assert coro is not None
-        self.g.step = coro.__await__()
-        return coro.throw(self.exc)
+def _throw(g: G) -> None:
+    """Main is parked: let its wait end with what it is owed, unless somebody wakes it just now."""
+    if g.waiting is None or (exc := _take()) is None:
+        return
+    if not wakewith(g, exc):
+        _state.owed.appendleft(exc)
 
 
 class _Poker:
@@ -456,12 +393,12 @@ class _Poker:
 
     Args:
         sched: The program.
-        exc: What is to be raised.
+        home: It has ended, and ProgramEnded is to be raised, not what main is owed.
     """
 
-    def __init__(self, sched: Sched, exc: type[BaseException]) -> None:
+    def __init__(self, sched: Sched, home: bool = False) -> None:
         self.sched = sched
-        self.exc = exc
+        self.home = home
         self.watching = False
 
     def __enter__(self) -> _Poker:
@@ -473,15 +410,8 @@ class _Poker:
 
     def poke(self, m: M) -> None:
         """Once more, on `m`; it may be for nothing."""
-        with _state.lock:
-            signum = _ours()
-            if m is self.sched.m0 and _state.installed and signum:
-                # A real signal also ends a system call, so that time.sleep wakes up.
-                main = threading.main_thread().ident
-                if main is not None:
-                    _state.sent = next(_sends)
-                    signal.pthread_kill(main, signum)
-                return
+        if m.ident == threading.main_thread().ident and awaken():
+            return
         if not needed():
             self._send(m)
         elif self.watching:
@@ -493,17 +423,34 @@ class _Poker:
     def _send(self, m: M) -> None:
         stack = currentframes().get(m.ident)
         g = m.curg
-        if g is None or not stack or g.status is not GRUNNING or not _interruptible(stack[0], g):
+        if g is None or not stack or g.status is not GRUNNING or not interruptible(stack[0], g):
             return
-        if self.exc is not KeyboardInterrupt or _take():
-            _setasyncexc(m.ident, self.exc)
+        if self.home:
+            interrupt(m.ident, ProgramEnded())
+        elif (exc := _take()) is not None:
+            interrupt(m.ident, exc)
+
+
+def awaken() -> bool:
+    """Have the main thread look around, from any thread; False: it cannot be reached so.
+
+    The kernel may give a signal to any thread. Then C has noted it, and the main thread, if that is
+    asleep, does not know: so the one that reads the wake-up descriptor calls this too.
+    """
+    with _state.lock:
+        signum = _ours()
+        main = threading.main_thread().ident
+        if not _state.installed or not signum or main is None:
+            return False
+        sendurg(signum, main)
+        return True
 
 
 def _ours() -> int:
     """A signal whose handler is ours still; 0 if there is none."""
     if reachable():
         return SIGURG
-    return signal.SIGINT if signal.getsignal(signal.SIGINT) is _sigint else 0
+    return signal.SIGINT if handlerof(signal.SIGINT) is _sigint else 0
 
 
 def bringhome(sched: Sched) -> None:
@@ -517,7 +464,7 @@ def bringhome(sched: Sched) -> None:
 
 def _home(sched: Sched) -> None:
     began = time.monotonic()
-    with _Poker(sched, ProgramEnded) as poker:
+    with _Poker(sched, home=True) as poker:
         while (m0 := sched.m0) is not None and (g := m0.curg) is not None:
             waited = time.monotonic() - began
             if waited > _PATIENCE and g.status is not GWAITING:
@@ -530,21 +477,46 @@ def _home(sched: Sched) -> None:
 def forget() -> None:
     """In the child of a fork: no helper came along, no errand is waited for, no program runs."""
     global _state
-    putback = _state.putback
+    before = _state.before
     _state = _State()
+    _state.before = before
     _lines.lock = mklock(Rank.SIGNAL)
     _lines.end()
-    _errands.clear()
+    errand.forget()
+    pending.clear()
     finish = [clean() for clean in atfork]
-    putback()
+    _putback()
     for end in finish:
         end()
 
 
+def exiting() -> None:
+    """The interpreter exits: its own handlers are what it knows how to do without."""
+    if _state.before and threading.current_thread() is threading.main_thread():
+        _putback()
+
+
+def nudge() -> None:
+    """Something has been noted by another thread than the main one."""
+    _help()
+
+
 def interrupting() -> bool:
     """A helper is at it. It may be so new that it does not count as a Python thread yet."""
-    return not _state.helper
+    return not _state.helper or bool(pending)
+
+
+def mayhandle() -> bool:
+    """The program has handlers of its own for signals, and what these may do nobody knows."""
+    return _state.installed and nforwards() > 0
 
 
 doors.bringhome = bringhome
 outside.interrupting = interrupting
+outside.mayhandle = mayhandle
+hooks.safepoint = safepoint
+hooks.initsig = initsig
+sigfwd.doors.arrived = _arrived
+sigfwd.doors.keyboard = _sigint
+errand.doors.attend = _attend
+sigfwd.ours.extend((_sigint, sigurg))

@@ -10,6 +10,15 @@ The way of a signal:
 The main thread alone may set handlers, so that is an errand for it (signal_unix.onmain); what
 stood for a signal before is put back when its last listener goes, and at the end.
 
+Where a handler of the program's own stood before, each signal goes to the channel or to the
+handler, once. Which of the two is decided by its place in the pipe alone:
+  notify   what comes while `catch` exchanges handlers is the handler's (`_caught`); the loop counts
+           what is behind a mark that is left after that (`active`)
+  stop     until the channel is off, as below, the handler is called for what the pipe brings that
+           no channel wants (`relay`), and Python's own call of it does nothing (sigfwd.Relay). Then
+           Python's call counts again (`direct`): what comes meanwhile is noted by both, as one,
+           while the main thread waits for the loop to pass a mark
+
 Nothing is lost when listening ends (`withdrawn`), step by step:
   1. who ends it, with `Sigqueue.lock`: puts the channel on `stopping`, takes it off `channels`
   2. the main thread: has the kernel do with the signal what it did before, then Python
@@ -39,14 +48,15 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context
+from types import FrameType
 from typing import Any, Final
 
 from gopark._runtime.chan import Chan
 from gopark._runtime.deadlock import outside
+from gopark._runtime.errand import SIGURG, chained, flush, onmain
 from gopark._runtime.errors import ClosedChannelError, ProgramEnded
 from gopark._runtime.lockedm import entersyscall, exitsyscall
 from gopark._runtime.lockrank import Rank, mklock
@@ -63,24 +73,27 @@ from gopark._runtime.runtime2 import (
     goids,
     tls,
 )
-from gopark._runtime.signal_unix import (
-    SIGURG,
+from gopark._runtime.sigfwd import (
     Disposition,
-    atend,
-    atfork,
-    chained,
-    onmain,
-    runsonmain,
+    Forward,
+    Relay,
+    getsignal,
+    handlerof,
+    note,
+    ours,
+    relays,
+    set_wakeup_fd,
+    setsignal,
 )
+from gopark._runtime.signal_unix import atend, atfork, nudge, runsonmain
+from gopark._runtime.sigpipe import MARK, mark, pipes, takepipe
 from gopark._runtime.sigwatch import endfork
 from gopark._runtime.sigwatch import handlers as watched
-from gopark._runtime.startm import current, handoffp, hooks, mysched, releasep
+from gopark._runtime.startm import current, handoffp, hooks, releasep
 
 __all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
 
-_MARK: Final = b"\0"  # in the pipe: a request waits
 _URGENT: Final = b"\xff"  # in the pipe: a SIGURG that is none of ours
-_PIPE: Final = 1 << 20  # bytes that the pipe holds if the system allows; 64 KiB else
 _MASKS: Final = hasattr(signal, "pthread_sigmask")
 _LOOK: Final = 0.05  # seconds
 
@@ -100,8 +113,16 @@ Channel = Chan[signal.Signals]
 Listening = tuple[Channel, frozenset[int]]
 
 
-def _caught(signum: int, frame: object) -> None:
-    """The handler of a signal that somebody listens for: the C half has done all there is to do."""
+def _caught(signum: int, frame: FrameType | None) -> None:
+    """The handler of a signal that somebody listens for: the C half has done all there is to do.
+
+    Unless it came while `catch` was at it: then nobody would call the one that stood before.
+    """
+    q = _now
+    if q is not None and signum in q.switching:
+        old = q.before[signum].python
+        if isinstance(old, Forward):
+            Forward.__call__(old, signum, frame)
 
 
 class Sigqueue:
@@ -115,14 +136,17 @@ class Sigqueue:
         self.ignoring: set[int] = set()
         self.before: dict[int, Disposition] = {}  # of what is caught or ignored; main thread only
         self.blocked: set[int] = set()  # by the main thread, until they were caught; its own
-        self.r, self.w = _takepipe()
+        self.active: set[int] = set()  # those in the pipe count
+        self.switching: set[int] = set()  # those that `catch` is at; main thread only
+        self.r, self.w = takepipe()
         self.armed = False  # the pipe is the wake-up descriptor
         self.otherfd = -1  # the descriptor that stood before; gets all that we get
         self.looping = False  # the goroutine has been made
         self.serving = False  # it reads
         self.handed = 0  # see handed; the goroutine's own
         self.ownspipe: list[None] = [None]  # who pops it gives the pipe back
-        self.requests: deque[Any] = deque()  # locks to release, None: the end
+        # Locks to release; signals that count from here on, and that do not; None: the end.
+        self.requests: deque[Any] = deque()
 
     def wanted(self, signum: int) -> bool:
         return any(signum in sigs for sigs in self.channels.values())
@@ -140,8 +164,17 @@ class Sigqueue:
             if n in OURS and self.urgent not in chained:
                 chained.append(self.urgent)
             elif n not in OURS:
-                self.before.setdefault(n, Disposition(n))
-                signal.signal(n, _caught)
+                old = self.before.setdefault(n, Disposition(n))
+                if isinstance(old.python, Forward) and n not in self.active:
+                    self.switching.add(n)
+                else:
+                    self.active.add(n)
+                setsignal(n, _caught)
+        if self.switching:
+            flush()
+            self.requests.append((frozenset(self.switching), frozenset()))
+            mark(self.w)
+            self.switching.clear()
         if _MASKS:
             blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()).intersection(sigs)
             self.blocked |= blocked
@@ -156,8 +189,12 @@ class Sigqueue:
             old = self.before.get(n)
             if old is not None:
                 mine = signal.SIG_IGN if n in self.ignoring else _caught
-                if old.restoring or signal.getsignal(n) is mine:
-                    old.restore()
+                if old.restoring or getsignal(n) is mine:
+                    if isinstance(old.python, Forward) and mine is _caught:
+                        setsignal(n, Relay(old.python.handler))
+                        old.restoreraw()
+                    else:
+                        old.restore()
                 self.before.pop(n, None)
             self.ignoring.discard(n)
 
@@ -166,7 +203,22 @@ class Sigqueue:
             self.ignoring.add(n)
             if n not in OURS:
                 self.before.setdefault(n, Disposition(n))
-                signal.signal(n, signal.SIG_IGN)
+                setsignal(n, signal.SIG_IGN)
+
+    def direct(self) -> None:
+        """What no channel wants goes straight to its handler again. See the top, `stop`."""
+        found = relays()
+        if not found:
+            return
+        for one in found.values():
+            one.direct = True
+        flush()
+        if self.serving:
+            self.requests.append((frozenset(), frozenset(found)))
+            mark(self.w)
+            self.wait(self.ask())
+        flush()
+        nudge()
 
     def urgent(self, signum: int, frame: object) -> None:
         """A SIGURG that is none of ours; called by the handler."""
@@ -177,25 +229,28 @@ class Sigqueue:
 
     def arm(self) -> None:
         """Have the pipe written to; again if somebody else has set a descriptor meanwhile."""
-        fd = signal.set_wakeup_fd(self.w, warn_on_full_buffer=False)
+        fd = set_wakeup_fd(self.w, warn_on_full_buffer=False)
         if fd != self.w:
             self.otherfd = fd
         self.armed = True
 
     def disarm(self) -> None:
         if self.armed:
-            fd = signal.set_wakeup_fd(self.otherfd)
+            fd = set_wakeup_fd(self.otherfd)
             if fd != self.w:
-                signal.set_wakeup_fd(fd)  # it was somebody else's by now
+                set_wakeup_fd(fd)  # it was somebody else's by now
 
     # --- the goroutine ---------------------------------------------------------------------
 
     def hand(self, signum: int) -> None:
-        """Offer a signal to all who want it, and to those who just stopped."""
+        """Offer a signal to all who want it, and to those who just stopped; else to its handler."""
         channels = [ch for ch, sigs in self.channels.items() if signum in sigs]
         for ch, sigs in self.stopping:
             if signum in sigs and ch not in channels:
                 channels.append(ch)
+        if not channels:
+            relay(signum)
+            return
         value: Any = signum
         try:
             value = signal.Signals(signum)
@@ -218,7 +273,10 @@ class Sigqueue:
             return False
         if done is None:
             return True
-        done.release()
+        if isinstance(done, tuple):
+            self.active = (self.active | done[0]) - done[1]
+        else:
+            done.release()
         return False
 
     def forward(self, data: bytes) -> None:
@@ -228,7 +286,7 @@ class Sigqueue:
         somebody gets: who that is may have stopped listening before it looks.
         """
         taken = bytes(n for n in watched if n not in OURS and self.received(n))
-        if self.otherfd >= 0 and (data := data.translate(None, _MARK + _URGENT + taken)):
+        if self.otherfd >= 0 and (data := data.translate(None, MARK + _URGENT + taken)):
             try:
                 os.write(self.otherfd, data)
             except OSError:
@@ -307,14 +365,13 @@ class Sigqueue:
             with self.lock:
                 left = (pair for pair in self.stopping if not any(pair is p for p in gone))
                 self.stopping = tuple(left)
+                if relays() and not self.ended:
+                    onmain(self.direct)
         outside.recheck()
 
     def settle(self) -> None:
         """Return once all that was caught before this call has been handed out."""
-        done = _thread.allocate_lock()
-        done.acquire()
-        self.requests.append(done)
-        _mark(self.w)
+        done = self.ask()
         m = tls.m
         g = None if m is None else m.curg
         if m is None or g is None or self.serving or g.status is not GRUNNING:
@@ -326,6 +383,14 @@ class Sigqueue:
         finally:
             exitsyscall(m, g)
 
+    def ask(self) -> _thread.LockType:
+        """A lock that the loop will release, once it has passed all that is in the pipe now."""
+        done = _thread.allocate_lock()
+        done.acquire()
+        self.requests.append(done)
+        mark(self.w)
+        return done
+
     def wait(self, done: _thread.LockType) -> None:
         while not done.acquire(timeout=_LOOK):
             if not self.serving and (self.ended or current() is None):
@@ -334,51 +399,6 @@ class Sigqueue:
 
 _now: Sigqueue | None = None  # of the program on the main thread, from its first notify or ignore
 _making = _thread.allocate_lock()  # guards the making of a Sigqueue
-
-
-# --- the pipe ------------------------------------------------------------------------------
-
-# Pipes are used again and never closed. A signal handler that C has begun on another thread
-# may still write to the one of a program that has ended, and not into a file that has its
-# number by then.
-_pipes: Final[deque[tuple[int, int]]] = deque()
-
-
-def _takepipe() -> tuple[int, int]:
-    """An empty pipe that blocks the reader and no writer."""
-    try:
-        r, w = _pipes.pop()
-    except IndexError:
-        r, w = os.pipe()
-        os.set_blocking(w, False)
-        _enlarge(w)
-    os.set_blocking(r, False)
-    try:
-        while os.read(r, _PIPE):
-            pass
-    except BlockingIOError:
-        pass
-    os.set_blocking(r, True)
-    return r, w
-
-
-def _enlarge(fd: int) -> None:
-    """Room for more signals than anybody sends while the interpreter is held up."""
-    try:
-        import fcntl
-
-        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, _PIPE)
-    except (ImportError, AttributeError, OSError):
-        pass
-
-
-def _mark(fd: int) -> None:
-    while True:
-        try:
-            os.write(fd, _MARK)
-            return
-        except BlockingIOError:
-            time.sleep(0.001)  # full: the loop is at it
 
 
 # --- the signal goroutine ------------------------------------------------------------------
@@ -418,9 +438,10 @@ def loop(q: Sigqueue) -> None:
                 elif n in OURS:
                     continue  # its handler in Python knows better
                 elif n:
-                    q.hand(n)
+                    if n in q.active:
+                        q.hand(n)
                 elif q.answer():
-                    _pipes.append((q.r, q.w))
+                    pipes.append((q.r, q.w))
                     return
             q.handed += 1
     finally:
@@ -430,6 +451,14 @@ def loop(q: Sigqueue) -> None:
 
 
 loop.__module__ = "gopark.signal"
+
+
+def relay(signum: int) -> None:
+    """Nobody listens any more: have the handler called that stood before."""
+    handler = handlerof(signum)
+    if type(handler) is Relay:
+        note(handler.handler, signum)
+        nudge()
 
 
 def _wait(m: M, g: G) -> None:
@@ -459,7 +488,8 @@ def running() -> Sigqueue | None:
 def queue(who: str) -> Sigqueue:
     """That of the program, which has to run on the main thread."""
     global _now
-    if mysched().ended:
+    m = tls.m
+    if m is not None and m.g is None and m.sched is not None and m.sched.ended:
         raise ProgramEnded
     if not runsonmain():
         raise RuntimeError(_elsewhere(who))
@@ -493,26 +523,27 @@ def _end() -> None:
         q.ended = True
         q.channels = {}
         q.release([*q.before])
+        q.direct()
         q.disarm()
     try:
         q.ownspipe.pop()
     except IndexError:
         q.requests.append(None)
-        _mark(q.w)
+        mark(q.w)
     else:
-        _pipes.append((q.r, q.w))  # the loop never began
+        pipes.append((q.r, q.w))  # the loop never began
 
 
 def _forget() -> Callable[[], None]:
     """In the child of a fork, which shares the pipe with its parent: nobody listens here."""
     global _now, _making
     q, _now = _now, None
-    fds = [*_pipes, *([] if q is None else [(q.r, q.w)])]
+    fds = [*pipes, *([] if q is None else [(q.r, q.w)])]
     if q is not None:
         q.ended = True
         q.release([*q.before])
         q.disarm()
-    _pipes.clear()
+    pipes.clear()
     for fd in {fd for pair in fds for fd in pair}:
         os.close(fd)
     _making = _thread.allocate_lock()
@@ -539,6 +570,7 @@ def handed() -> int:
     return 0 if q is None else q.handed
 
 
+ours.append(_caught)
 outside.waiting = waiting
 outside.handed = handed
 atend.append(_end)

@@ -27,7 +27,9 @@ from types import FrameType
 from typing import Final
 
 from gopark._runtime import panic, remote, sigwatch
-from gopark._runtime.signal_unix import atfork, chained
+from gopark._runtime.errand import chained
+from gopark._runtime.sigfwd import ours
+from gopark._runtime.signal_unix import atfork
 from gopark._runtime.traceback import tracebackothers
 
 __all__ = ("initquit",)
@@ -123,6 +125,7 @@ def _forget() -> Callable[[], None]:
 
 
 atfork.append(_forget)
+ours.append(_sigquit)
 if _SIGQUIT is not None:
     sigwatch.handlers[_SIGQUIT] = _heard
     sigwatch.handlers[signal.SIGURG] = remote.heard

@@ -5,12 +5,14 @@ back calls none. But the half of the handler that is in C runs all the same, on 
 the kernel chose, and writes the number of the signal to the wake-up descriptor. So a pipe is
 that descriptor while a program runs on the main thread, and one thread reads it.
 
-The thread is started by the first such program of the process and stays, asleep in `read`. It
-holds no lock of the scheduler's and asks for none, so that it answers in a program that hangs.
-A second way leads to it, where something else has set a descriptor of its own meanwhile: the
-handlers in Python call `post`.
+The thread is started by the first such program of the process and stays, asleep in `read`. It holds
+no lock of the scheduler's and asks for none, so that it answers in a program that hangs. It also
+sends a SIGURG after each signal, for the kernel may have given that to a thread of ours, and the
+main thread, asleep, would not look. A second way leads to it, where something else has set a
+descriptor of its own meanwhile: the handlers in Python call `post`.
 
-Who had set a descriptor before gets what we get (`forward`); `gopark.signal` puts its own pipe in
+Who had set a descriptor before, or sets one meanwhile (`wakeupfd`), gets what we get (`_forward`);
+`gopark.signal` puts its own pipe in
 front of this one in the same way. A pipe that two processes share would tell the parent of the
 child's signals, so none is caught between a fork and the child's first steps.
 
@@ -26,9 +28,11 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-from gopark._runtime.signal_unix import atfork
+from gopark._runtime.errand import SIGURG
+from gopark._runtime.sigfwd import doors, set_wakeup_fd
+from gopark._runtime.signal_unix import atfork, awaken
 from gopark._runtime.startm import ourthreads, watchers
 
 __all__ = ("arm", "beginfork", "endfork", "handlers", "post")
@@ -39,6 +43,7 @@ handlers: Final[dict[int, Callable[[], None]]] = {}
 
 _MARK: Final = 0  # in the pipe: somebody waits until this has been read
 _MOMENT: Final = 1.0  # seconds that he waits, at most
+_NOTHEIRS: Final = bytes((_MARK, SIGURG))  # bytes that no handler of others is to be called for
 
 
 class _Watch:
@@ -59,7 +64,7 @@ def arm() -> Callable[[], None]:
     watch = _watch
     if watch.w < 0 and not _begin(watch):
         return _nothing
-    fd = signal.set_wakeup_fd(watch.w, warn_on_full_buffer=False)
+    fd = set_wakeup_fd(watch.w, warn_on_full_buffer=False)
     if fd != watch.w:
         watch.otherfd = fd
     watch.armed = True
@@ -92,14 +97,30 @@ def _begin(watch: _Watch) -> bool:
 def _putback(watch: _Watch, settle: bool = True) -> None:
     """Have the descriptor that stood before, unless somebody has set another one meanwhile."""
     try:
-        fd = signal.set_wakeup_fd(watch.otherfd)
+        fd = set_wakeup_fd(watch.otherfd)
     except (OSError, ValueError):
-        fd = signal.set_wakeup_fd(-1)  # it is closed by now
+        fd = set_wakeup_fd(-1)  # it is closed by now
     if settle:
         _settle(watch)
     watch.otherfd = -1
     if fd != watch.w:
-        signal.set_wakeup_fd(fd)
+        set_wakeup_fd(fd)
+
+
+def wakeupfd(fd: int, options: dict[str, Any]) -> int:
+    """`signal.set_wakeup_fd` while a program runs: theirs is served behind ours.
+
+    So an event loop on the main thread, which sets one and takes it away as it comes and goes,
+    neither loses signals nor takes them from us.
+    """
+    watch = _watch
+    if not watch.armed or threading.current_thread() is not threading.main_thread():
+        return set_wakeup_fd(fd, **options)
+    if fd != -1 and os.get_blocking(fd):
+        raise ValueError(f"the fd {fd} is in blocking mode")
+    _settle(watch)
+    before, watch.otherfd = watch.otherfd, fd
+    return before
 
 
 def _settle(watch: _Watch) -> None:
@@ -129,6 +150,8 @@ def _loop(r: int) -> None:
     watchers.add(me)
     while data := os.read(r, 4096):
         _forward(data)
+        if data.translate(None, _NOTHEIRS):
+            awaken()
         for signum in set(data):
             if signum == _MARK:
                 while _watch.marks:
@@ -188,5 +211,6 @@ def _forget() -> Callable[[], None]:
 
 
 atfork.append(_forget)
+doors.wakeupfd = wakeupfd
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=beginfork, after_in_parent=endfork)

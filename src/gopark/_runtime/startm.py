@@ -34,11 +34,13 @@ from gopark._runtime.runtime2 import GSYSCALL, G, M, Note, P, Sched, tls
 from gopark._runtime.timer import NEVER, Timers
 
 __all__ = (
+    "CAMEUP",
     "SCHEDTICK",
     "Threads",
     "acquirep",
     "current",
     "getsched",
+    "givelocked",
     "givep",
     "globwork",
     "gone",
@@ -70,6 +72,7 @@ __all__ = (
 
 
 _SIGNALCHECK: Final = 0.05  # seconds
+CAMEUP: Final = "its G has come up"  # M.handling
 SCHEDTICK: Final = 61
 
 
@@ -100,6 +103,8 @@ class Hooks:
     sysmon: Callable[[], None]  # sysmon.py: start its thread
     updateprocs: Callable[[], None]  # gomaxprocs.py: follow the CPUs that there are
     recordframes: Callable[[M], None]  # traceback.py
+    initsig: Callable[[], bool]  # signal_unix.py: handlers run at safe points from here on
+    safepoint: Callable[[M], None]  # signal_unix.py: call those handlers that are pending
     minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
     throw: Callable[[BaseException], None]  # panic.py
     fatalerror: Callable[[str], NoReturn]  # panic.py
@@ -225,12 +230,15 @@ def newsched() -> Sched:
     global _current
     with _sched_lock:
         sched = _current
-        if sched is None or sched.ended:
-            sched = Sched(_gomaxprocs)
-            sched.timers = Timers(lambda s=sched: wakepoller(s))  # type: ignore[misc]
-            sched.now = monotonic()
-            _current = sched
-        return sched
+        if sched is not None and not sched.ended:
+            return sched
+        sched = Sched(_gomaxprocs)
+        sched.timers = Timers(lambda s=sched: wakepoller(s))  # type: ignore[misc]
+        sched.now = monotonic()
+        _current = sched
+    # Where nobody has called `run`, this is the first use: handlers must not come in amid it.
+    hooks.initsig()
+    return sched
 
 
 def setgomaxprocs(n: int) -> None:
@@ -378,6 +386,27 @@ def givep(m: M, p: P) -> None:
     m.nextp = p
 
 
+def givelocked(m: M, p: P) -> bool:
+    """Hand `p` to the thread that a runnable G sits on. False: `p` is the caller's still.
+
+    That thread may be calling a signal handler, for as long as that takes, and the handler may
+    wait for somebody who needs the P. So it gets its G back when it is done with that, by the
+    global queue. The two sides, who give way under Sched.lock:
+      who hands over                 the thread (lockedm.py, _handle)
+      1. stores `nextp`              1. stores `handling`, unless there is a `nextp`
+      2. handling: takes it back     2. done: its G has come up: onto the global queue
+    """
+    givep(m, p)
+    if m.handling:
+        with (m.sched or p.sched).lock:  # that of its G's program, which may not be that of `p`
+            if m.handling and m.nextp is p:
+                m.nextp = None
+                m.handling = CAMEUP
+                return False
+    m.park.wakeup()
+    return True
+
+
 def acquirep(m: M, p: P | None = None) -> None:
     """Take `p`, or what whoever woke this M left for it; one that is gone meanwhile is drained."""
     if p is None:
@@ -445,7 +474,7 @@ def notesleep(m: M, timeout: float = -1) -> bool:
     On the main thread a signal may come between the interpreter's last look for one and the
     start of the wait, which then does not end. So that thread looks once more, soon.
     """
-    if m.m0 and not 0 <= timeout <= _SIGNALCHECK:
+    if (m.m0 or m.ident == threading.main_thread().ident) and not 0 <= timeout <= _SIGNALCHECK:
         if m.park.sleep(_SIGNALCHECK):
             return True
         timeout -= _SIGNALCHECK if timeout > 0 else 0
@@ -458,9 +487,7 @@ def handoffp(sched: Sched, p: P) -> None:
     # time, or two that wake each other so would keep the loop, and all others, from running.
     g = None if p.schedtick % SCHEDTICK == 0 else _pinnednext(p)
     lockedm = None if g is None else g.lockedm
-    if lockedm is not None:
-        givep(lockedm, p)
-        lockedm.park.wakeup()
+    if lockedm is not None and givelocked(lockedm, p):
         return
     dead = None
     with sched.lock:

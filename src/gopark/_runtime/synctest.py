@@ -19,9 +19,9 @@ from gopark._runtime.bubble import Bubble, bubbleof, mybubble, roots, within
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded
 from gopark._runtime.lockedm import block, notparked
 from gopark._runtime.newproc import Creator, Wrapped, start, startable
+from gopark._runtime.preempt import transparent
 from gopark._runtime.rt0 import run
 from gopark._runtime.runtime2 import PARK, Command, suspends, tls
-from gopark._runtime.signal_unix import transparent
 from gopark._runtime.startm import current, mysched
 from gopark._runtime.timesleep import sleep as timesleep
 

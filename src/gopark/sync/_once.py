@@ -13,7 +13,7 @@ from collections.abc import Callable
 from inspect import isawaitable
 
 from gopark._runtime.newproc import startable_check
-from gopark._runtime.signal_unix import transparent
+from gopark._runtime.preempt import transparent
 from gopark.sync._common import PROGRAMENDS, nocopy
 from gopark.sync._mutex import Mutex
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any, Generic, TypeVar, cast, overload
 
 from gopark._runtime.newproc import isasync, startable_check
-from gopark._runtime.signal_unix import transparent
+from gopark._runtime.preempt import transparent
 from gopark.sync._again import raise_again, traceback_of
 from gopark.sync._common import PROGRAMENDS
 from gopark.sync._mutex import Mutex

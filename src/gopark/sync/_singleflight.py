@@ -28,7 +28,7 @@ from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Holding, Rank, mkmutex
 from gopark._runtime.newproc import go, isasync
 from gopark._runtime.panic import goexit
-from gopark._runtime.signal_unix import transparent
+from gopark._runtime.preempt import transparent
 from gopark.sync._again import raise_again, traceback_of
 from gopark.sync._common import checked, nocopy
 

@@ -30,8 +30,8 @@ import pytest
 from gopark._runtime.deadlock import bystanders, strict_deadlock
 from gopark._runtime.gomaxprocs import gomaxprocs
 from gopark._runtime.panic import endwith
+from gopark._runtime.preempt import transparent
 from gopark._runtime.rt0 import run
-from gopark._runtime.signal_unix import transparent
 from gopark._runtime.startm import current
 from gopark._runtime.traceback import stack
 from gopark.testing import _leak

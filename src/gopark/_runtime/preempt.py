@@ -1,0 +1,120 @@
+"""Safe points: where a handler may be called and an exception be raised in a goroutine, and how.
+
+Python may call a signal handler, and raise an asynchronous exception, between any two lines. Where
+the innermost code is the user's, and below it are only frames of ours that call user code knowing
+what they do (`transparent`), nothing of the runtime is half done: that is a safe point.
+
+A parked goroutine is woken with an exception instead of what it waits for (`wakewith`): who does
+that has taken it off its queue, and owns its wake-up. One that computes on another thread gets an
+asynchronous exception there (`interrupt`), if that thread stands at a safe point.
+
+Source: Go 1.27 runtime/preempt.go (isAsyncSafePoint). Tests: tests/runtime/test_signal_unix.py
+"""
+
+from __future__ import annotations
+
+import ctypes
+import opcode
+from types import CodeType, FrameType
+from typing import Final
+
+from gopark._runtime import cgocall, lockedm
+from gopark._runtime.runq import ready
+from gopark._runtime.runtime2 import GSYSCALL, G
+from gopark._runtime.traceback import boundary, callback_entry, hidden
+
+__all__ = ("interrupt", "interruptible", "transparent", "wakewith")
+
+# Frames of ours that user code may be called from, and an exception may pass through.
+transparent: Final[set[CodeType]] = {
+    lockedm.block.__code__,
+    lockedm.drive.__code__,
+    cgocall.call.__code__,
+}  # and rt0._keep
+_setasyncexc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_setasyncexc.argtypes = (ctypes.c_ulong, ctypes.py_object)
+
+
+def interruptible(frame: FrameType | None, g: G | None) -> bool:
+    """An exception may be raised in `frame`: the user's code is innermost."""
+    if frame is None or frame.f_code in boundary:
+        return False
+    innermost = True
+    while frame is not None and frame.f_code not in boundary:
+        code = frame.f_code
+        if hidden(code) and code not in callback_entry:
+            if code not in transparent:
+                return False
+            if innermost and not (
+                code is cgocall.call.__code__ and (g is None or g.status is GSYSCALL)
+            ):
+                return False
+        elif innermost and _entering(frame):
+            return False
+        innermost = False
+        frame = frame.f_back
+    return True
+
+
+def _entering(frame: FrameType) -> bool:
+    """At the call of `__enter__`, which may have taken a lock: the block that gives it back begins
+    at the next instruction. Up to 3.13 Python looks for no signal there (python/cpython#148874)."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    return _LOAD_SPECIAL >= 0 and at >= 2 and code[at - 2] == _LOAD_SPECIAL
+
+
+_LOAD_SPECIAL: Final = opcode.opmap.get("LOAD_SPECIAL", -1)
+
+
+def wakewith(g: G, exc: BaseException) -> bool:
+    """Wake a parked G with an exception instead of what it waits for; False: somebody else has."""
+    waiting = g.waiting
+    if waiting is None or not waiting.unwait(g):
+        return False
+    if g.lockedm is not None:
+        g.lockedm.exc = exc
+    else:
+        g.step = _Throw(g, exc)
+    ready(g)
+    return True
+
+
+class _Throw:
+    """One step of a coroutine that raises at its await; then its own `step` is back."""
+
+    __slots__ = ("exc", "g")
+
+    def __init__(self, g: G, exc: BaseException) -> None:
+        self.g = g
+        self.exc = exc
+
+    def __iter__(self) -> _Throw:
+        return self
+
+    def __next__(self) -> object:
+        coro = self.g.coro
+        assert coro is not None
+        self.g.step = coro.__await__()
+        return coro.throw(self.exc)
+
+
+transparent.add(_Throw.__next__.__code__)  # main runs on below it until its next wait
+
+
+def interrupt(ident: int, exc: BaseException) -> None:
+    """Raise it at the next line of that thread."""
+    _setasyncexc(ident, _carrier(exc))
+
+
+def _carrier(exc: BaseException) -> type[BaseException]:
+    """A class whose instance is `exc`: an asynchronous exception is given as a class.
+
+    What stands for its constructor is C, so that no line of Python runs where it is raised.
+    """
+    if type(exc) is KeyboardInterrupt and not exc.args:
+        return KeyboardInterrupt
+    instances: dict[type, BaseException] = {}
+    kind = type(exc)
+    carrier = type(kind.__name__, (kind,), {"__new__": staticmethod(instances.get)})
+    instances[carrier] = exc
+    return carrier
