@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 import gopark
 from gopark import Chan
 from gopark._runtime import proc, runtime2, startm
+from gopark._runtime.runq import drainp
+from gopark._runtime.runtime2 import getg
 from gopark.testing import wait_all_parked
 
 # --- fairness ---------------------------------------------------------------------------------
@@ -75,6 +78,50 @@ async def test_gosched_lets_all_others_run_first():
     while len(order) < 5:
         await gopark.gosched()
     assert sorted(order) == list(range(5))
+
+
+POLLS = {
+    "gosched": lambda: gopark.gosched(),
+    "block": lambda: _blocked(),
+    "select": lambda: _selected(),
+    "sleep": lambda: gopark.time.sleep(1e-9),
+}
+
+
+async def _blocked():
+    gopark.block(gopark.gosched())
+
+
+async def _selected():
+    await gopark.select(gopark.recv(Chan()), default=True)
+    await gopark.gosched()
+
+
+@pytest.mark.parametrize("poll", POLLS)
+def test_one_that_polls_has_about_as_many_turns_as_those_that_were_just_woken(run, poll):
+    """Waking so many takes so long that the P is taken meanwhile: most are on the global queue."""
+
+    async def main():
+        ch = Chan()
+        for _ in range(20_000):
+            gopark.go(ch.recv)
+        await wait_all_parked()
+        sched = getg().m.sched
+        before, turns = gopark.runtime.num_goroutine(), 0
+        ch.close()
+        for p in sched.allp:
+            drainp(p)  # so that it does not depend on time
+        while gopark.runtime.num_goroutine() > 1:
+            turns += 1
+            await POLLS[poll]()
+        assert before == 20_001
+        return turns
+
+    before = gopark.runtime.gomaxprocs(1)
+    try:
+        assert run(main) < 2000
+    finally:
+        gopark.runtime.gomaxprocs(before)
 
 
 @pytest.mark.usefixtures("procs")
@@ -412,6 +459,31 @@ async def test_wait_all_parked_waits_for_one_that_is_in_c():
     threading.Timer(0.05, event.set).start()
     await wait_all_parked()
     assert log == ["back"]
+
+
+@pytest.mark.usefixtures("procs")
+async def test_wait_all_parked_naps_by_the_clock_on_the_wall(monkeypatch):
+    """Whatever clock a test has put in the place of that of the program."""
+    timers = startm.getsched().timers
+    monkeypatch.setattr(timers, "clock", lambda: time.monotonic() + 1e6)
+    turns, stop = [], []
+
+    def computes():
+        while not stop:
+            pass
+
+    async def others():
+        """They go on meanwhile, with one P too."""
+        for n in range(1000):
+            turns.append(n)
+            await gopark.gosched()
+        stop.append(True)
+
+    gopark.go(computes)
+    gopark.go(others)
+    await wait_all_parked()
+    assert len(turns) == 1000
+    assert stop
 
 
 async def test_wait_all_parked_takes_a_sleeping_goroutine_for_parked():

@@ -66,6 +66,32 @@ def test_globrunqget_takes_a_fair_share():
     assert runq.globrunqget(sched, p) is None
 
 
+def test_globrunqget_brings_a_short_queue_up_to_its_share():
+    """Or one that gives way there again and again has a slice of turns for each G it takes."""
+    sched = Sched(1)
+    gs = [fresh_g() for _ in range(1000)]
+    sched.runq.extend(gs)
+    p = sched.allp[0]
+    yielding = fresh_g()
+    p.runq.append(yielding)
+    assert runq.globrunqget(sched, p) is gs[0]
+    assert list(p.runq) == [yielding, *gs[1:127]]
+
+
+def test_runqshare_takes_half_of_a_long_queue_and_leaves_short_ones_alone():
+    sched = Sched(3)
+    p, short, long = sched.allp
+    short.runq.extend(fresh_g() for _ in range(32))
+    runq.runqshare(p)
+    assert p.empty()
+    gs = [fresh_g() for _ in range(101)]
+    long.runq.extend(gs)
+    runq.runqshare(p)
+    assert list(p.runq) == gs[:51]
+    assert list(long.runq) == gs[51:]
+    assert len(short.runq) == 32
+
+
 def test_globrunqget_fills_at_most_half_a_local_queue():
     sched = Sched(1)
     sched.runq.extend(fresh_g() for _ in range(1000))

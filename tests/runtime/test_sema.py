@@ -10,8 +10,9 @@ import gopark
 from gopark._runtime.errors import NotOnGError
 from gopark._runtime.lockrank import Holding
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import GWAITING, PARK, Command, allgs, suspends
+from gopark._runtime.runtime2 import GWAITING, PARK, Command, allgs
 from gopark._runtime.sema import WOKEN, Sema, ongoroutine
+from gopark._runtime.suspend import suspends
 from gopark.testing import wait_all_parked
 
 
@@ -21,7 +22,7 @@ def park(sema: Sema, order: list[object], name: str, front: bool) -> Generator[C
     sema.lock.pop()
     sema.enqueue(g, front)
     sema.park(g, "testing")
-    yield PARK
+    _ = None is (None is (yield PARK))
     order.append((name, g.elem))
     g.elem = None
 

@@ -18,7 +18,7 @@ from gopark._runtime.bubble import Bubble, BubbleG
 from gopark._runtime.runtime2 import G, getg
 from gopark.context import background, with_timeout
 from gopark.sync import Mutex, Once, WaitGroup, errgroup, semaphore, singleflight
-from gopark.testing import synctest, wait_all_parked
+from gopark.testing import leak, synctest, wait_all_parked
 from gopark.time import Ticker, Timer, after, after_func, monotonic, sleep
 from harness import run as runprog
 
@@ -525,3 +525,29 @@ def test_in_debug_runs(child):
         GOMAXPROCS="2",
     )
     assert (ended.stdout, ended.returncode) == ("4.0\n", 0), ended.stderr
+
+
+# --- what looks at goroutines by the clock on the wall -----------------------------------------
+
+
+@pytest.mark.parametrize("look", [wait_all_parked, leak.find])
+def test_waiting_for_somebody_outside_moves_no_virtual_time(run, procs, look):
+    async def inside(left):
+        start = monotonic()
+        gopark.go(sleep, 3600)
+        await look()
+        assert monotonic() == start
+        left.set()
+        await sleep(3600)
+
+    def main():
+        left = threading.Event()
+        ends = pytime.monotonic() + 0.05
+        gopark.go(left.wait if look is leak.find else busy_until, ends)
+        synctest.test(inside, left)
+
+    def busy_until(when):
+        while pytime.monotonic() < when:
+            pass
+
+    run(main, outside_help=True)

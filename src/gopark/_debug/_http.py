@@ -45,6 +45,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from gopark._debug import _api, _graph, _look, _paths, _plain
 from gopark._debug._answer import Answer, Refused
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.startm import ourthreads, watchers
 
 __all__ = ("Page",)
@@ -80,13 +81,13 @@ class Page(ThreadingHTTPServer):
         self.history: deque[dict[str, Any]] = deque(maxlen=_POINTS)
         self.ticks = 0  # points taken, those that the curve has forgotten included
         self.closing = threading.Event()
-        self.lock = threading.Lock()
-        self.graphlock = threading.Lock()
+        self.lock = lasting(threading.Lock())
+        self.graphlock = lasting(threading.Lock())
         self._graph: dict[str, Any] | None = None
         self._drawn = 0.0
         self._looked: _look.Look | None = None
         self._asked = 0.0
-        self._openlock = threading.Lock()
+        self._openlock = lasting(threading.Lock())
         self._open: dict[socket.socket, threading.Thread] = {}
         self._due = 0.0
         super().__init__((host, port), _Handler)
@@ -190,6 +191,7 @@ class Page(ThreadingHTTPServer):
 
     def forked(self) -> None:
         """In a child: the parent serves; what was copied along is closed here alone."""
+        self.closing = threading.Event()  # whoever was in the old one is not here
         self.closing.set()
         for own in (self.socket, self._woken, self._waker):
             own.close()

@@ -335,7 +335,9 @@ def _isdurable(g: G, bubble: Bubble) -> bool:
     """Nobody outside the bubble can end the wait that `g` is about to begin."""
     waiting = g.waiting
     match g.waitreason:
-        case "sleep" | "synctest.Wait" | "sync.Cond.Wait" | "select (no cases)":
+        case "sleep":
+            return isinstance(waiting, Timer) and waiting.timers is bubble.timers
+        case "synctest.Wait" | "sync.Cond.Wait" | "select (no cases)":
             return True
         case "sync.WaitGroup.Wait":
             return isinstance(waiting, Sema) and getattr(waiting, "bubble", None) is bubble

@@ -46,6 +46,7 @@ from gopark._runtime.errors import (
 )
 from gopark._runtime.extram import dropm, getextra, needm, resetctx
 from gopark._runtime.lockedm import drive, entersyscall, exitsyscall, foreign
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.newproc import isasync, startable_check
 from gopark._runtime.panic import fatal, gopanic, printerr, sysexit
 from gopark._runtime.printpanics import carriers
@@ -68,7 +69,7 @@ _closing: Final[list[bool]] = []  # not empty once the interpreter exits
 _carried: Final[dict[M, BaseException]] = {}  # what a callback raised; its `call` takes it out
 _live: Final[set[int]] = set()  # ids of the callback objects that exist
 _exported: Final[list[Any]] = []  # C may call these for ever
-_countlock = threading.Lock()  # guards _ncgocall
+_countlock: Final = lasting(threading.RLock())  # guards _ncgocall; a finalizer may call C
 _ncgocall = 0
 
 _CFuncPtr: Final = ctypes.CFUNCTYPE(None).__mro__[1]
@@ -305,6 +306,15 @@ def borrow(work: Callable[[], R]) -> R:
 
 
 foreign.callback = _onforeign
+foreign.borrow = borrow
+# Functions that call the user's, holding nothing.
+callers: Final = (
+    _slowentry.__code__,
+    _nested.__code__,
+    _onforeign.__code__,
+    borrow.__code__,
+    _driven(drive).__code__,
+)
 
 
 # --- calls out ---------------------------------------------------------------------------

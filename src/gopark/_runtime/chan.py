@@ -30,11 +30,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
-from gopark._runtime.errors import ClosedChannelError, NotOnGError
+from gopark._runtime.errors import AmidRuntime, ClosedChannelError, NotOnGError
+from gopark._runtime.finq import later
 from gopark._runtime.lockedm import block, notparked
 from gopark._runtime.lockrank import Holding, Mutex, lockslow, mkmutex
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, Waiter, suspends, tls
+from gopark._runtime.runtime2 import PARK, Command, G, Waiter, tls
+from gopark._runtime.suspend import suspends
 from gopark._runtime.timer import Timers
 
 __all__ = ("SEND_CLOSED", "Chan", "Entry", "Sudog", "WaitQ", "wake")
@@ -213,7 +215,7 @@ class Chan(Waiter, Generic[T]):
                     me.waitreason = "chan send"
                     m.waitunlockf = self._unlock
                     g = me
-                    yield PARK
+                    _ = None is (None is (yield PARK))
                     if g.success:
                         return
                     g.success = True
@@ -240,7 +242,10 @@ class Chan(Waiter, Generic[T]):
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except AmidRuntime:
+                return self._sendlater(value)
         try:
             sent, entry = self.sendlocked(value)
         finally:
@@ -248,6 +253,29 @@ class Chan(Waiter, Generic[T]):
         if entry is not None:
             wake(entry)
         return sent
+
+    def _sendlater(self, value: T) -> bool:
+        """A finalizer has come in amid an operation of its own thread on this channel.
+
+        What can be seen is not all of one moment. If there seems to be room the value goes in
+        after that operation, even if the buffer is full by then: it holds one more for a while.
+        """
+        if self._closed:
+            raise ClosedChannelError(SEND_CLOSED)
+        if not (self._recvq or len(self._buf) < self.cap):
+            return False
+        later(self._put, value)
+        return True
+
+    def _put(self, value: T) -> None:
+        with Holding(self._lock):
+            entry = self.dequeue(self._recvq)
+            if entry is None:
+                self._buf.append(value)
+            else:
+                entry.elem = value
+        if entry is not None:
+            wake(entry)
 
     def sendlocked(self, value: T) -> tuple[bool, Entry | None]:
         """Send now if possible, and whom to wake for it. Caller holds the lock."""
@@ -310,7 +338,7 @@ class Chan(Waiter, Generic[T]):
                         me.waitreason = "chan receive"
                         m.waitunlockf = self._unlock
                         g = me
-                        yield PARK
+                        _ = None is (None is (yield PARK))
                         value = g.elem
                         g.elem = None
                         g.success = True
@@ -346,7 +374,7 @@ class Chan(Waiter, Generic[T]):
             taken, entry = self.recvlocked()
             if taken is None:
                 g = self._enqueue()
-                yield PARK
+                _ = None is (None is (yield PARK))
                 value: T | None = g.elem
                 g.elem = None
                 if g.success:
@@ -377,7 +405,10 @@ class Chan(Waiter, Generic[T]):
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except AmidRuntime:
+                return None, False, False
         try:
             taken, entry = self.recvlocked()
         finally:
@@ -433,7 +464,10 @@ class Chan(Waiter, Generic[T]):
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except AmidRuntime:
+                return later(self.close)
         try:
             if self._closed:
                 raise ClosedChannelError(_CLOSE_CLOSED)

@@ -38,7 +38,6 @@ any line. Source: none in Go. Tests: tests/runtime/test_checkmode.py
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from contextvars import Context, copy_context
@@ -47,6 +46,7 @@ from typing import Any, Final
 from gopark._runtime import lockedm, lockrank, newproc
 from gopark._runtime.deadlock import outside
 from gopark._runtime.errors import Throw
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.preempt import transparent
 from gopark._runtime.runtime2 import (
     GDEAD,
@@ -71,7 +71,7 @@ from gopark._runtime.timer import Timer
 __all__ = ("install",)
 
 _LOOKED: Final = 1000  # a queue longer than this is not searched
-_lock = threading.RLock()  # guards every G's status and _Context.inside
+_lock: Final = lasting(threading.RLock())  # guards every G's status and _Context.inside
 
 
 def need(holds: object, who: G | M | Sched, rule: str) -> None:
@@ -306,11 +306,3 @@ def install() -> None:
     lockedm.dowait = _dowait
     hooks.checkdead = _checkdead
     transparent.add(_Context.run.__code__)  # Ctrl-C: what runs in it is the user's
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_afterfork)
-
-
-def _afterfork() -> None:
-    """In the child: whoever held the lock is not here."""
-    global _lock
-    _lock = threading.RLock()

@@ -39,6 +39,7 @@ from types import CodeType, FrameType
 from typing import IO, Any, Final, TypeVar
 
 from gopark._runtime import extram, panic, proc, runq, startm
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.mprof import MAXDEPTH, Record, Stack
 from gopark._runtime.proflabel import Labels, labelsof
 from gopark._runtime.runtime2 import FREETHREADED, G, M, Note, currentframes
@@ -318,7 +319,7 @@ _SCHEDULE: Final = (
 
 # --- on and off --------------------------------------------------------------------------
 
-_lock = threading.Lock()
+_lock: Final = lasting(threading.Lock())
 _profiler: Profiler | None = None
 
 
@@ -351,8 +352,7 @@ def stop() -> Profiler | None:
 
 def _forget() -> None:
     """In the child of a fork: the thread is not here, and the file is the parent's."""
-    global _profiler, _lock
-    _lock = threading.Lock()
+    global _profiler
     if _profiler is not None:
         _profiler = None
 

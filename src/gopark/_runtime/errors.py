@@ -11,6 +11,7 @@ Source: Go 1.27 runtime/error.go, panic.go. Tests: tests/runtime/test_errors.py
 from __future__ import annotations
 
 __all__ = (
+    "AmidRuntime",
     "BubbleDeadlockError",
     "ClosedChannelError",
     "DeadlockError",
@@ -62,6 +63,18 @@ class ClosedChannelError(RuntimeError):
 
 class NotOnGError(RuntimeError):
     """A gopark awaitable was awaited where no goroutine runs, as under another event loop."""
+
+
+class AmidRuntime(NotOnGError):
+    """Code that came in while its thread was inside the runtime, a finalizer, would have to
+    wait."""
+
+    def __init__(self, what: str = "this") -> None:
+        super().__init__(
+            f"{what} would have to wait, and was called amid the runtime of gopark, by a finalizer "
+            "(__del__, a weak reference's callback) that Python ran there; let a goroutine do it: "
+            "gopark.go(fn)"
+        )
 
 
 class Goexit(BaseException):

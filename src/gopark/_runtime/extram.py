@@ -45,7 +45,7 @@ from typing import Any, Final
 
 from gopark._runtime.cgogate import guard
 from gopark._runtime.deadlock import outside
-from gopark._runtime.lockrank import Rank, mklock
+from gopark._runtime.lockrank import Rank, lasting, mkrlock
 from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, Sched, casgstatus, extragoids, goids, tls
 from gopark._runtime.startm import hooks, minit
 
@@ -60,7 +60,7 @@ __all__ = (
     "unbind",
 )
 
-_lock = mklock(Rank.EXTRAM)
+_lock: Final = lasting(mkrlock(Rank.EXTRAM))  # a finalizer may come in amid it
 _extra: list[M] = []
 _bound: set[M] = set()
 _pinned: dict[int, M] = {}  # those of C's threads, by number: what the destructor is told
@@ -255,9 +255,7 @@ def _forgetdummy() -> None:
 
 
 def forget() -> None:
-    """In the child of a fork: no thread is bound, and the lock may have been held."""
-    global _lock
-    _lock = mklock(Rank.EXTRAM)
+    """In the child of a fork: no thread is bound."""
     for m in _bound:
         m.pinned = None
     _bound.clear()

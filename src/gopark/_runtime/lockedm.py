@@ -32,10 +32,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from types import CoroutineType
 from typing import Any, Final, TypeVar
 
-from gopark._runtime.errors import NotOnGError, ProgramEnded
+from gopark._runtime.errors import AmidRuntime, NotOnGError, ProgramEnded
 from gopark._runtime.runtime2 import (
     FREETHREADED,
     GOSCHED,
@@ -67,6 +68,7 @@ from gopark._runtime.startm import (
     toolate,
     wakep,
 )
+from gopark._runtime.suspend import unawaited
 
 __all__ = (
     "block",
@@ -91,6 +93,7 @@ class _Foreign:
     """Set by extram.py: how a thread without a goroutine becomes one for the time of a call."""
 
     callback: Callable[[Callable[[], Any]], Any]
+    borrow: Callable[[Callable[[], Any]], Any]  # the same beside another that the thread has
 
 
 foreign = _Foreign()
@@ -108,6 +111,7 @@ def block(awaitable: Awaitable[T]) -> T:
         Its result; its exception passes through.
     Raises:
         TypeError: it is not awaitable, or it waits for another event loop.
+        RuntimeError: another goroutine awaits it already.
         ProgramEnded: main returned while it waited, or since it last did.
     Example:
         >>> def worker(ch):
@@ -128,9 +132,20 @@ def block(awaitable: Awaitable[T]) -> T:
     else:
         raise TypeError(f"block() needs an awaitable, got {awaitable!r}: block(ch.recv())")
     m = tls.m
-    if m is None or m.curg is None:
-        return foreign.callback(lambda: drive(coro))  # type: ignore[no-any-return]
+    if m is None or ((g := m.curg) is None and m.g is not None):
+        return foreign.callback(partial(drive, coro))  # type: ignore[no-any-return]
+    if g is None or m.waitunlockf is not None or g.waiting is not None or g.status is GWAITING:
+        return _borrowed(m, coro)
     return drive(coro)
+
+
+def _borrowed(m: M, coro: Coroutine[Any, Any, T]) -> T:
+    """A finalizer has come in amid the scheduler, or amid a wait: it is a goroutine of its own."""
+    tls.m = None
+    try:
+        return foreign.borrow(partial(drive, coro))  # type: ignore[no-any-return]
+    finally:
+        tls.m = m
 
 
 async def _await(awaitable: Awaitable[T]) -> T:
@@ -139,6 +154,7 @@ async def _await(awaitable: Awaitable[T]) -> T:
 
 def drive(coro: Coroutine[Any, Any, T]) -> T:
     """Step a coroutine to its end on this thread, which is running a goroutine."""
+    unawaited(coro)
     m = tls.m
     assert m is not None
     g = m.curg
@@ -225,6 +241,10 @@ def mpark(m: M, g: G) -> None:
         if _undo(sched, m, g) and m.g is not None:
             return  # somebody was quicker, and it has what it wanted; its next wait will not
         raise ProgramEnded
+    if hooks.amid():  # somebody may need what this thread holds, to wake it
+        if _undo(sched, m, g):
+            return
+        raise AmidRuntime
     saved = g.ctx, g.lockedm
     g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
     g.lockedm = m
@@ -321,6 +341,26 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
     m.curg = g
 
 
+def _handle(sched: Sched, m: M, g: G) -> None:
+    """Signal handlers are to be called: on the main thread, while its G waits. See givelocked."""
+    if threading.get_ident() != threading.main_thread().ident:
+        return
+    with sched.lock:
+        if m.nextp is not None:
+            return  # awake: user code comes next, where they are called as well
+        m.handling = "yes"
+    try:
+        hooks.safepoint(m)
+    finally:
+        with sched.lock:
+            cameup = m.handling is CAMEUP
+            m.handling = ""
+        if cameup:
+            sched.runq.append(g)
+            if sched.npidle:
+                wakep(sched)
+
+
 def _lefton(sched: Sched, m: M) -> bool:
     """At exit: a callback of C's waits, and the main thread, which ends all, runs no goroutine.
 
@@ -353,26 +393,6 @@ def _takep(sched: Sched, m: M) -> None:
         toolate(p.sched, p)
 
 
-def _handle(sched: Sched, m: M, g: G) -> None:
-    """Signal handlers are to be called: on the main thread, while its G waits. See givelocked."""
-    if threading.get_ident() != threading.main_thread().ident:
-        return
-    with sched.lock:
-        if m.nextp is not None:
-            return  # awake: user code comes next, where they are called as well
-        m.handling = "yes"
-    try:
-        hooks.safepoint(m)
-    finally:
-        with sched.lock:
-            cameup = m.handling is CAMEUP
-            m.handling = ""
-        if cameup:
-            sched.runq.append(g)
-            if sched.npidle:
-                wakep(sched)
-
-
 def _takeoff(sched: Sched, g: G) -> bool:
     """Take `g` off its wait queue or run queue; True if it was there."""
     if g.status is GWAITING:
@@ -395,7 +415,8 @@ def mgosched(m: M, g: G) -> None:
     sched = mprogram(m)
     if sched.ended:
         raise ProgramEnded
-    requeue(sched, m, g)
+    if not hooks.amid():  # else it is not the goroutine that would give way
+        requeue(sched, m, g)
 
 
 def requeue(sched: Sched, m: M, g: G) -> None:

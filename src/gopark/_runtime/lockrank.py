@@ -15,10 +15,12 @@ import enum
 import os
 import threading
 import time
+import weakref
 from collections import deque
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeVar
 
-from gopark._runtime.errors import Throw
+from gopark._runtime.errors import AmidRuntime, Throw
 
 __all__ = (
     "Holding",
@@ -26,12 +28,16 @@ __all__ = (
     "Mutex",
     "Rank",
     "debugvar",
+    "doors",
+    "lasting",
     "lock",
     "lockslow",
     "mklock",
     "mkmutex",
     "mkrlock",
 )
+
+L = TypeVar("L")
 
 _SPINS: Final = 10
 _NAP: Final = 0.00005  # seconds
@@ -68,6 +74,14 @@ def debugvar(name: str) -> str | None:
     return None
 
 
+class _Doors:
+    """Set by finq.py."""
+
+    amid: Callable[[], bool]  # the caller may have come in while this thread holds a lock
+
+
+doors: Final = _Doors()
+
 # The lock of a channel or a sema: a deque that holds one token while the lock is free. `pop()`
 # takes it and raises IndexError where somebody else has it (lockslow then waits), `append(None)`
 # gives it back; any thread may. The pair costs a quarter of a `_thread` lock's, and less than
@@ -79,6 +93,9 @@ def lockslow(mu: Mutex) -> None:
     """Take a lock that another thread holds, which does so for less than a microsecond.
 
     Unless that thread has lost its CPU or the GIL on the way: so give way, then sleep.
+
+    Raises:
+        AmidRuntime: the other thread may be this one: see finq.py.
     """
     spins = 0
     while True:
@@ -87,7 +104,8 @@ def lockslow(mu: Mutex) -> None:
         try:
             return mu.pop()
         except IndexError:
-            continue
+            if spins == _SPINS and doors.amid():
+                raise AmidRuntime from None
 
 
 def lock(mu: Mutex) -> None:
@@ -126,6 +144,8 @@ def _check(lock: Any, rank: Rank) -> None:
     for other, held in _stack():
         ascending = rank is Rank.CHAN and id(other) < id(lock)
         if held > rank or (held == rank and not ascending):
+            if doors.amid():
+                return  # it will not wait for it: see finq.py
             raise Throw(f"lock ranking: {rank.name} taken while holding {held.name}")
 
 
@@ -158,10 +178,14 @@ class _RankedLock:
 
     def __init__(self, rank: Rank) -> None:
         self.rank = rank
-        self._lock = _thread.allocate_lock()
+        inner: Any = _thread.allocate_lock()
+        self._lock: Any = inner
+        self._at_fork_reinit = inner._at_fork_reinit
 
     def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool:
         if blocking:
+            if any(held is self for held, _ in _stack()):
+                raise Throw(f"lock {self.rank.name} is taken by the thread that holds it")
             _check(self, self.rank)
         if not self._lock.acquire(blocking, timeout):
             return False
@@ -188,7 +212,10 @@ class _RankedRLock:
 
     def __init__(self, rank: Rank) -> None:
         self.rank = rank
-        self._lock = threading.RLock()
+        inner: Any = threading.RLock()
+        self._lock: Any = inner
+        self._at_fork_reinit = inner._at_fork_reinit
+        self._is_owned = inner._is_owned
 
     def acquire(self, blocking: bool = True, timeout: float = -1, /) -> bool:
         if not self._lock.acquire(blocking, timeout):
@@ -224,3 +251,32 @@ def mkrlock(rank: Rank) -> Lock:
 def mkmutex(rank: Rank = Rank.CHAN) -> Mutex:
     """A new lock for a channel or a sema, unlocked."""
     return _RankedMutex(rank) if _checked else deque([None])
+
+
+# --- locks that outlive programs -----------------------------------------------------------
+
+# By identity, for a deque cannot be a key.
+_lasting: Final[weakref.WeakValueDictionary[int, Any]] = weakref.WeakValueDictionary()
+
+
+def lasting(lock: L) -> L:
+    """`lock`, which is to be free in the child of a fork: what others held there nobody gives back.
+
+    Every lock goes through here that a child may meet: of a module, of an object that a module
+    holds, of the program that the child leaves. An RLock stays with the thread that forks.
+    """
+    _lasting[id(lock)] = lock
+    return lock
+
+
+def _afterfork() -> None:
+    for lock in list(_lasting.values()):
+        if isinstance(lock, deque):
+            lock.clear()
+            deque.append(lock, None)
+        elif not (hasattr(lock, "_is_owned") and lock._is_owned()):
+            lock._at_fork_reinit()
+
+
+if hasattr(os, "register_at_fork"):  # first of all: what other modules do there may take one
+    os.register_at_fork(after_in_child=_afterfork)

@@ -34,6 +34,7 @@ from time import monotonic, perf_counter
 from typing import Any, Final
 
 from gopark._runtime import mprof, runq
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.preempt import transparent
 from gopark._runtime.runtime2 import DONE, GWAITING, G
 
@@ -77,7 +78,7 @@ class Measured:
             return self.counts.copy(), self.total
 
 
-_lock = threading.RLock()
+_lock: Final = lasting(threading.RLock())
 _turn: Final = itertools.count(1)
 _began: Final[list[float]] = []  # when the collection began that runs now
 _plainready: Final = runq.ready
@@ -157,9 +158,7 @@ runq.standins.add(_ready)
 
 
 def _forget() -> None:
-    """In the child of a fork: whoever held the lock is not here."""
-    global _lock
-    _lock = threading.RLock()
+    """In the child of a fork: the collection that began is not here."""
     _began.clear()
 
 

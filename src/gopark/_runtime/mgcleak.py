@@ -65,6 +65,7 @@ from typing import Any, Final
 
 from gopark._runtime import mfinal
 from gopark._runtime.extram import inuse
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.mprof import Record, Source, goroutineprofile, register
 from gopark._runtime.runtime2 import (
     FREETHREADED,
@@ -106,7 +107,7 @@ _status: Final = attrgetter("status")
 _waiting: Final = attrgetter("waiting")
 _waitunlockf: Final = attrgetter("waitunlockf")
 
-_lock = threading.Lock()
+_lock: Final = lasting(threading.Lock())
 _found: weakref.WeakKeyDictionary[G, float] = weakref.WeakKeyDictionary()
 
 Objects = dict[int, Any]  # by identity

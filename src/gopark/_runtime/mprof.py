@@ -30,6 +30,7 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from gopark._runtime import extram, runq
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.proflabel import Labels, labelsof
 from gopark._runtime.rt0 import run
 from gopark._runtime.runtime2 import (
@@ -195,7 +196,7 @@ class _Buckets:
 
     def __init__(self) -> None:
         self.queue: deque[tuple[Stack, str, float, float]] = deque()
-        self.lock = threading.RLock()  # guards `sums`
+        self.lock = lasting(threading.RLock())  # guards `sums`
         self.sums: dict[tuple[Stack, str], list[float]] = {}
 
     def add(self, stack: Stack, reason: str, times: float, delay: float) -> None:
@@ -239,7 +240,7 @@ class _Waits:
 _waits: Final = _Waits()
 _blocks: Final = _Buckets()
 _mutexes: Final = _Buckets()
-_ratelock = threading.RLock()  # guards what is swapped in
+_ratelock: Final = lasting(threading.RLock())  # guards what is swapped in
 _plainsince: Final[Any] = G.__dict__["waitsince"]
 _plainready: Final = runq.ready
 _plaindequeue: Final = Sema.dequeue
@@ -393,14 +394,6 @@ register(
     Source(_mutexes.size, _mutexes.records, timed=True, fraction=lambda: _waits.fraction),
 )
 
-
-def _forget() -> None:
-    """In the child of a fork: whoever held a lock is not here."""
-    global _ratelock
-    _ratelock = threading.RLock()
-    for buckets in (_blocks, _mutexes):
-        buckets.lock = threading.RLock()
-
-
+# In the child of a fork: who was swapping is not here, and may have done half of it.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_swap)

@@ -25,8 +25,10 @@ from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.runq import globrunqput, runqput, spread
 from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, tls
 from gopark._runtime.startm import hooks
+from gopark._runtime.suspend import unawaited
 
 __all__ = (
+    "START",
     "Creator",
     "Wrapped",
     "checkcall",
@@ -122,7 +124,7 @@ def start(
     g = newg(next(goids), coro, fn, args, kwargs, frame)
     if m is None or (p := m.p) is None:
         if m is not None and m.sched is not None and m.sched.ended and m.g is None:
-            _toolate(g)
+            return _toolate(g)
         globrunqput(g)
     else:
         runqput(m, p, g)
@@ -174,7 +176,8 @@ def _toolate(g: G) -> None:
     allgs.discard(g)
     if g.coro is not None:
         g.coro.close()
-    raise ProgramEnded
+    if not hooks.amid():  # a finalizer: nobody waits for what it starts, or could be told
+        raise ProgramEnded
 
 
 class _Start:
@@ -207,10 +210,14 @@ class _Start:
             m.onthread = False
         if type(result) is not CoroutineType:
             return DONE
+        unawaited(result)
         g = self.g
         g.coro = result
         g.step = result.__await__()
         return next(g.step, DONE)
+
+
+START: Final = _Start.__next__.__code__
 
 
 class Wrapped:
@@ -255,7 +262,9 @@ def startable(
     startable_check(who, fn)
     assert callable(fn)
     if isasync(fn):
-        return fn(*args, **kwargs)  # type: ignore[no-any-return]
+        coro: Coroutine[Any, Any, Any] = fn(*args, **kwargs)
+        unawaited(coro)
+        return coro
     _checkargs(who, fn, args, kwargs)
     return None
 

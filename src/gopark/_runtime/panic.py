@@ -28,6 +28,7 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.printpanics import infinally, panictext, pendingtext
 from gopark._runtime.runtime1 import gotraceback, writecrash
 from gopark._runtime.runtime2 import (
@@ -77,7 +78,7 @@ __all__ = (
 )
 
 _LOOK: Final = 100  # as many goroutines of a queue it looks at
-_panlk = threading.RLock()
+_panlk: Final = lasting(threading.RLock())
 
 
 class _Doors:
@@ -93,12 +94,6 @@ doors: Final = _Doors()
 def panicking() -> threading.RLock:
     """Held while a report is being printed; see the steps above."""
     return _panlk
-
-
-def forget() -> None:
-    """In the child of a fork: whoever held the lock is not here."""
-    global _panlk
-    _panlk = threading.RLock()
 
 
 def goexit() -> NoReturn:

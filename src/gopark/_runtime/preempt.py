@@ -18,7 +18,7 @@ import opcode
 from types import CodeType, FrameType
 from typing import Final
 
-from gopark._runtime import cgocall, lockedm
+from gopark._runtime import cgocall, lockedm, newproc
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import GSYSCALL, G
 from gopark._runtime.traceback import boundary, callback_entry, hidden
@@ -30,6 +30,8 @@ transparent: Final[set[CodeType]] = {
     lockedm.block.__code__,
     lockedm.drive.__code__,
     cgocall.call.__code__,
+    *cgocall.callers,
+    newproc.START,
 }  # and rt0._keep
 _setasyncexc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _setasyncexc.argtypes = (ctypes.c_ulong, ctypes.py_object)

@@ -26,6 +26,7 @@ from gopark._runtime.runq import (
     globrunqget,
     onthread,
     runqhead,
+    runqshare,
     runqsteal,
     stealorder,
     strayed,
@@ -230,6 +231,8 @@ def findrunnable(m: M) -> G | None:
             g = runqhead(p) or globrunqget(sched, p)
         if g is None:
             g = _steal(m, sched, p)
+        elif not p.runq and len(sched.allp) > 1:
+            runqshare(p)
         if m.p is not p:
             strayed(p)  # taken while we moved Gs onto it
         if g is not None and sched.nhogs >= sched.maxhogs and deferhog(sched, g):

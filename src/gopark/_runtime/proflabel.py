@@ -27,7 +27,7 @@ from contextvars import Context, ContextVar
 from typing import Any, Final, ParamSpec, TypeVar
 
 from gopark._runtime import lockedm
-from gopark._runtime.lockrank import debugvar
+from gopark._runtime.lockrank import debugvar, lasting
 from gopark._runtime.runtime2 import FREETHREADED, GWAITING, G, getg
 from gopark._runtime.traceback import doors
 
@@ -80,7 +80,7 @@ def _use() -> None:
         _used.append(None)
 
 
-_uselock: Final = threading.RLock()
+_uselock: Final = lasting(threading.RLock())
 
 
 def _pinning(wait: Callable[A, None]) -> Callable[A, None]:

@@ -26,6 +26,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.snapshot import snapshot
 from gopark._runtime.startm import ourthreads, watchers
 from gopark._runtime.traceback import tracebackothers
@@ -37,7 +38,7 @@ __all__ = ("heard", "meetingplaces", "private", "sameuser")
 
 _TIMEOUT: Final = 10.0  # seconds for the other side to take what it asked for
 
-_lock = threading.Lock()
+_lock: Final = lasting(threading.Lock())
 _serving: set[str] = set()  # sockets that a thread talks to
 
 
@@ -147,6 +148,4 @@ _answers: Final[dict[str, Callable[[], str]]] = {"dump": tracebackothers, "top":
 
 def forget() -> None:
     """In the child of a fork: nobody talks to anyone."""
-    global _lock
-    _lock = threading.Lock()
     _serving.clear()

@@ -45,13 +45,13 @@ from gopark._runtime import (
     preempt,
     proc,
     remote,
-    runtime1,
     signal_unix,
     sigquit,
     startm,
     sysmon,
 )
 from gopark._runtime.errors import FatalError, Goexit
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.newproc import newg, startable
 from gopark._runtime.proc import schedule, stopm
 from gopark._runtime.runq import drainp, runqput
@@ -82,7 +82,7 @@ T = TypeVar("T")
 _ENDWAIT: Final = 1.0
 _STEPWAIT: Final = 0.1
 _LINGER: Final = 1000  # turns, as in Go
-_run: Final[deque[None]] = deque((None,))  # a token: one `run` at a time
+_run: Final = lasting(deque((None,)))  # a token: one `run` at a time
 _forks = 0
 _runs = 0
 
@@ -484,13 +484,9 @@ def _afterfork() -> None:
         sched.ended = True
         for m in sched.allm:
             m.p = None
-    _run.clear()
-    _run.append(None)
     allgs.clear()
     tls.m = None
     startm.forget()
-    panic.forget()
-    runtime1.forget()
     sysmon.forget()
     extram.forget()
     remote.forget()

@@ -50,6 +50,7 @@ __all__ = (
     "ready",
     "runqhead",
     "runqput",
+    "runqshare",
     "runqsteal",
     "spread",
     "standins",
@@ -157,11 +158,15 @@ def globrunqput(g: G) -> None:
 
 
 def globrunqget(sched: Sched, p: P) -> G | None:
-    """One G from the global queue, and a fair share of it onto an empty local queue."""
+    """One G from the global queue, and of its fair share as many as the local queue is short of.
+
+    With one alone beside a local queue that is not empty, who gives way there again and again
+    would have a slice of steps for each G of the global queue.
+    """
     q = sched.runq
     if not q:
         return None
-    n = 1 if p.runq else min(len(q) // len(sched.allp) + 1, _LOCALQ // 2)
+    n = min(len(q) // len(sched.allp) + 1, _LOCALQ // 2) - len(p.runq)
     return _take(q, n, p.runq)
 
 
@@ -212,6 +217,20 @@ def runqsteal(p: P, victim: P) -> G | None:
     if n == 0 and victim.runnext and onthread(victim):
         return _pop(victim.runnext)
     return _take(q, n - n // 2, p.runq)
+
+
+def runqshare(p: P) -> None:
+    """Take half of a long queue, of a P whose own is empty but for the G it is about to run.
+
+    That one may do nothing but give way until others have done something, and it would have
+    this P for itself meanwhile.
+    """
+    for victim in p.sched.allp[:]:
+        if len(victim.runq) > _LOCALQ // 8 and victim is not p:
+            g = runqsteal(p, victim)
+            if g is not None:
+                p.runq.appendleft(g)
+            return
 
 
 def onthread(p: P) -> bool:

@@ -21,6 +21,8 @@ import os
 import threading
 from typing import Final, NamedTuple, Protocol
 
+from gopark._runtime.lockrank import lasting
+
 __all__ = ("Traceback", "gotraceback", "set_crash_output", "set_traceback", "writecrash")
 
 
@@ -94,7 +96,8 @@ class HasFileno(Protocol):
         ...
 
 
-_crashlock = threading.Lock()  # held while a report is written and while the file is exchanged
+# Held while a report is written and while the file is exchanged.
+_crashlock: Final = lasting(threading.Lock())
 _crashfd = -1
 
 
@@ -139,9 +142,3 @@ def writecrash(text: str) -> None:
                 left = left[os.write(_crashfd, left) :]
         except OSError:
             pass
-
-
-def forget() -> None:
-    """In the child of a fork: whoever held the lock is not here."""
-    global _crashlock
-    _crashlock = threading.Lock()

@@ -33,19 +33,18 @@ from __future__ import annotations
 
 import _thread
 import gc
-import inspect
 import itertools
 import random
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Container, Coroutine, Generator, Iterator
+from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator
 from contextvars import Context
-from types import CodeType, FrameType, FunctionType
-from typing import Any, Final, ParamSpec, TypeVar
+from types import CodeType, FrameType
+from typing import Any, Final
 
 from gopark._runtime.errors import FatalError, Throw
-from gopark._runtime.lockrank import Rank, mklock
+from gopark._runtime.lockrank import Rank, lasting, mklock
 
 __all__ = (
     "DONE",
@@ -72,13 +71,8 @@ __all__ = (
     "getg",
     "goids",
     "park_point",
-    "suspends",
     "tls",
 )
-
-
-A = ParamSpec("A")
-R = TypeVar("R")
 
 
 class Status:
@@ -145,26 +139,6 @@ class Point(list[Command]):
 
 
 park_point: Final[Awaitable[None]] = Point([PARK])  # type: ignore[assignment]
-
-
-def suspends(fn: Callable[A, Generator[Command, None, R]]) -> Callable[A, Coroutine[Any, Any, R]]:
-    """Decorator: a generator function that yields Commands becomes an `async def`.
-
-    An `async def` can hand a Command to the loop only by awaiting an object that yields it.
-    That costs an iterator and two more steps through C: 50 ns of each wait, a fifth of what
-    `gosched` takes and 6 % of a channel's round trip (3.11, 3.13), and 72 bytes per parked
-    goroutine. What a call makes is decided by the flags of the code alone, and all else is the
-    same for both: a coroutine that may also `yield`, and that warns if it is never awaited.
-    """
-    flags = fn.__code__.co_flags & ~inspect.CO_GENERATOR | inspect.CO_COROUTINE
-    code = fn.__code__.replace(co_flags=flags)
-    made: Any = FunctionType(code, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
-    made.__kwdefaults__ = fn.__kwdefaults__
-    made.__qualname__, made.__module__, made.__doc__ = fn.__qualname__, fn.__module__, fn.__doc__
-    made.__annotations__ = dict(fn.__annotations__)
-    result = made.__annotations__["return"]
-    made.__annotations__["return"] = result.removeprefix("Generator[Command, None, ")[:-1]
-    return made  # type: ignore[no-any-return]
 
 
 class Note:
@@ -400,7 +374,7 @@ class Sched:
     """
 
     def __init__(self, gomaxprocs: int) -> None:
-        self.lock = mklock(Rank.SCHED)
+        self.lock = lasting(mklock(Rank.SCHED))
         self.runq: deque[G] = deque()
         self.allp: list[P] = [P(i, self) for i in range(gomaxprocs)]
         self.pidle: list[P] = self.allp[::-1]
@@ -456,7 +430,8 @@ def getg() -> G | None:
     return None if m is None else m.curg
 
 
-_frameslock = _thread.allocate_lock()  # a leaf: nothing is called under it that takes another
+# A leaf: nothing is called under it that takes another.
+_frameslock: Final = lasting(_thread.allocate_lock())
 
 
 def callers(frame: FrameType | None) -> list[FrameType]:

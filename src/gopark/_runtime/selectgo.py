@@ -19,10 +19,11 @@ from random import Random
 from typing import Any, Final, Generic, TypeVar
 
 from gopark._runtime.chan import SEND_CLOSED, Chan, Entry, Sudog, wake
-from gopark._runtime.errors import ClosedChannelError, NotOnGError
+from gopark._runtime.errors import AmidRuntime, ClosedChannelError, NotOnGError
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.lockrank import Holding, lock
-from gopark._runtime.runtime2 import PARK, Command, G, Waiter, park_point, suspends, tls
+from gopark._runtime.runtime2 import PARK, Command, G, Waiter, park_point, tls
+from gopark._runtime.suspend import suspends
 
 __all__ = ("RecvCase", "SendCase", "recv", "select", "send")
 
@@ -127,8 +128,12 @@ async def select(*cases: Case, default: bool = False) -> Result:
     if not polled:
         return await _nocases(bool(cases), default)
     chans = _lockorder(polled)
-    for ch in chans:
-        lock(ch._lock)
+    try:
+        _lock(chans)
+    except AmidRuntime:
+        if default:
+            return -1, None, False
+        raise
     waiting = None
     try:
         done, entry = _poll(polled)
@@ -163,6 +168,15 @@ def _lockorder(polled: list[Polled]) -> list[Chan[Any]]:
         return [polled[0][2]]
     by_id = {id(ch._lock): ch for _, _, ch in polled}
     return [by_id[key] for key in sorted(by_id)]
+
+
+def _lock(chans: list[Chan[Any]]) -> None:
+    for n, ch in enumerate(chans):
+        try:
+            lock(ch._lock)
+        except BaseException:
+            _unlock(chans[:n])
+            raise
 
 
 def _unlock(chans: list[Chan[Any]]) -> None:
@@ -215,7 +229,7 @@ def _wait(polled: list[Polled], waiting: _Selecting) -> Generator[Command, None,
     """Pass 3."""
     g = waiting.g
     try:
-        yield PARK
+        _ = None is (None is (yield PARK))
     except BaseException as exc:
         notparked(waiting, exc)
         waiting.leave()  # one case may have won all the same

@@ -49,7 +49,7 @@ from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.linewatch import LineWatch, needed
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.panic import doors, endsched
-from gopark._runtime.preempt import interrupt, interruptible, wakewith
+from gopark._runtime.preempt import interrupt, interruptible, transparent, wakewith
 from gopark._runtime.runtime2 import (
     GRUNNING,
     GSYSCALL,
@@ -70,6 +70,7 @@ from gopark._runtime.sigfwd import (
     setsignal,
 )
 from gopark._runtime.startm import current, handoffp, hooks, releasep
+from gopark._runtime.traceback import boundary
 
 __all__ = (
     "atend",
@@ -274,6 +275,11 @@ def safepoint(m: M) -> None:
         tls.m = m
     if _state.owed:
         _help()
+
+
+transparent.update((sigurg.__code__, _arrived.__code__, _attend.__code__, _callpending.__code__))
+transparent.add(Forward.__call__.__code__)
+boundary.add(safepoint.__code__)
 
 
 def _ismain(sched: Sched, g: G | None) -> bool:

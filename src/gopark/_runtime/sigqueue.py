@@ -58,6 +58,7 @@ from gopark._runtime.chan import Chan
 from gopark._runtime.deadlock import outside
 from gopark._runtime.errand import SIGURG, chained, flush, onmain
 from gopark._runtime.errors import ClosedChannelError, ProgramEnded
+from gopark._runtime.finq import exclusive
 from gopark._runtime.lockedm import entersyscall, exitsyscall
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.newproc import newg
@@ -296,7 +297,7 @@ class Sigqueue:
 
     def listen(self, ch: Channel, add: frozenset[int]) -> None:
         """Go: signal.Notify."""
-        with self.lock:
+        with exclusive(self.lock):
             self.alive()
             before = self.channels
             fresh = [n for n in add if not self.wanted(n)]
@@ -317,7 +318,7 @@ class Sigqueue:
         """Go: signal.Stop."""
         gone: list[Listening] = []
         try:
-            with self.lock:
+            with exclusive(self.lock):
                 sigs = self.channels.get(ch, frozenset())
                 gone += self.takeoff({ch: sigs})
                 idle = self.changed(n for n in sigs if not self.wanted(n))
@@ -330,7 +331,7 @@ class Sigqueue:
         """End all listening for these. Go: signal.cancel."""
         gone: list[Listening] = []
         try:
-            with self.lock:
+            with exclusive(self.lock):
                 self.alive()
                 gone += self.takeoff({ch: mine & sigs for ch, mine in self.channels.items()})
                 idle = [*sigs] if ignore else self.changed(sigs)

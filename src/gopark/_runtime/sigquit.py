@@ -28,6 +28,7 @@ from typing import Final
 
 from gopark._runtime import panic, remote, sigwatch
 from gopark._runtime.errand import chained
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.sigfwd import ours
 from gopark._runtime.signal_unix import atfork
 from gopark._runtime.traceback import tracebackothers
@@ -38,7 +39,7 @@ _PATIENCE: Final = 60.0  # seconds that the report may take; a million goroutine
 _MOMENT: Final = 0.5  # seconds for what the report can do without
 
 _SIGQUIT: Final = getattr(signal, "SIGQUIT", None)
-_once: Final = _thread.allocate_lock()  # held from the first report on
+_once: Final = lasting(_thread.allocate_lock())  # held from the first report on
 
 
 def initquit() -> Callable[[], None]:

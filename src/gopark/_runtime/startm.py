@@ -30,6 +30,7 @@ from time import monotonic
 from typing import Any, Final, NoReturn, Protocol
 
 from gopark._runtime.errors import Throw
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.runtime2 import GSYSCALL, G, M, Note, P, Sched, tls
 from gopark._runtime.timer import NEVER, Timers
 
@@ -103,6 +104,9 @@ class Hooks:
     sysmon: Callable[[], None]  # sysmon.py: start its thread
     updateprocs: Callable[[], None]  # gomaxprocs.py: follow the CPUs that there are
     recordframes: Callable[[M], None]  # traceback.py
+    amid: Callable[..., bool]  # finq.py: a finalizer came in while this thread was in here
+    later: Callable[..., None]  # finq.py: what it wants and cannot have now
+    catchup: Callable[[], None]  # finq.py
     initsig: Callable[[], bool]  # signal_unix.py: handlers run at safe points from here on
     safepoint: Callable[[M], None]  # signal_unix.py: call those handlers that are pending
     minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
@@ -169,7 +173,7 @@ sysmonwait: Final = _SysmonWait()
 _current: Sched | None = None
 _gomaxprocs = 1
 _maxthreads = 10_000
-_sched_lock = threading.Lock()  # guards the making of a Sched
+_sched_lock: Final = lasting(threading.RLock())  # guards the making of a Sched
 
 
 # --- the program -------------------------------------------------------------------------
@@ -232,10 +236,12 @@ def newsched() -> Sched:
         sched = _current
         if sched is not None and not sched.ended:
             return sched
-        sched = Sched(_gomaxprocs)
-        sched.timers = Timers(lambda s=sched: wakepoller(s))  # type: ignore[misc]
-        sched.now = monotonic()
-        _current = sched
+        fresh = Sched(_gomaxprocs)
+        fresh.timers = Timers(lambda s=fresh: wakepoller(s))  # type: ignore[misc]
+        fresh.now = monotonic()
+        if _current is not sched:
+            return newsched()  # a finalizer came in and has made one
+        _current = sched = fresh
     # Where nobody has called `run`, this is the first use: handlers must not come in amid it.
     hooks.initsig()
     return sched
@@ -261,9 +267,8 @@ def maxthreads() -> int:
 
 def forget() -> None:
     """In the child of a fork: there is no program, and no thread but this one."""
-    global _current, _sched_lock
+    global _current
     _current = None
-    _sched_lock = threading.Lock()
     ourthreads.clear()
 
 
@@ -274,7 +279,9 @@ def wakep(sched: Sched) -> None:
     """Start one more M if there is an idle P and nobody is already looking for work."""
     if sched.nmspinning or not sched.npidle:
         return
-    with sched.lock:
+    if not _schedlock(sched, wakep):
+        return
+    try:
         if sched.nmspinning or not sched.pidle or sched.ended:
             return
         p = pidleget(sched)
@@ -282,7 +289,20 @@ def wakep(sched: Sched) -> None:
         m = midleget(sched, p)
         if m is not None:
             m.spinning = True
+    finally:
+        sched.lock.release()
     startm(sched, m, p, spinning=True)
+
+
+def _schedlock(sched: Sched, work: Callable[[Sched], None]) -> bool:
+    """Take Sched.lock. False: a finalizer that came in where this thread may hold it has brought us
+    here, and `work(sched)` is done after that."""
+    if not sched.lock.acquire(False):
+        if hooks.amid():
+            hooks.later(work, sched)
+            return False
+        sched.lock.acquire()
+    return True
 
 
 def pidleget(sched: Sched) -> P:
@@ -350,7 +370,8 @@ def newm(sched: Sched, p: P, spinning: bool) -> None:
         target=hooks.mstart, args=(m,), name=f"gopark-M{m.mid}", daemon=True, **options
     )
     me = tls.m
-    if sysmonwait.started and me is not None and (me.lockedg is not None or me.g is not None):
+    locked = me is not None and (me.lockedg is not None or me.g is not None)
+    if sysmonwait.started and (locked or hooks.amid(threads=True)):
         sysmonwait.wanted.append((sched, thread))
         sysmonwait.note.wakeup()
     else:
@@ -358,6 +379,8 @@ def newm(sched: Sched, p: P, spinning: bool) -> None:
 
 
 def startthread(sched: Sched, thread: threading.Thread) -> None:
+    if sys.is_finalizing():
+        return  # it would not run any more, and up to 3.12 its starter waits for it
     try:
         thread.start()
     except RuntimeError as exc:
@@ -545,7 +568,9 @@ def wakepoller(sched: Sched) -> None:
     """A timer earlier than all others was added: let somebody idle sleep until it only."""
     if not sched.npidle:
         return  # every P has an M, and those look at the timers between two goroutines
-    with sched.lock:
+    if not _schedlock(sched, wakepoller):
+        return
+    try:
         if not sched.pidle or sched.ended or not wantpoller(sched):
             return
         p = pidleget(sched)
@@ -554,4 +579,6 @@ def wakepoller(sched: Sched) -> None:
             sched.midle.remove(m)
             sched.midle.append(m)
         m = midleget(sched, p)
+    finally:
+        sched.lock.release()
     startm(sched, m, p)

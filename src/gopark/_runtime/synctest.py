@@ -21,8 +21,9 @@ from gopark._runtime.lockedm import block, notparked
 from gopark._runtime.newproc import Creator, Wrapped, start, startable
 from gopark._runtime.preempt import transparent
 from gopark._runtime.rt0 import run
-from gopark._runtime.runtime2 import PARK, Command, suspends, tls
+from gopark._runtime.runtime2 import PARK, Command, tls
 from gopark._runtime.startm import current, mysched
+from gopark._runtime.suspend import suspends
 from gopark._runtime.timesleep import sleep as timesleep
 
 __all__ = ("sleep", "test", "wait")
@@ -106,7 +107,7 @@ def _idle(bubble: Bubble) -> Generator[Command, None, None]:
     g.waitreason = "synctest.Run"
     m.waitunlockf = bubble.parkroot(g)
     try:
-        yield PARK
+        _ = None is (None is (yield PARK))
     except BaseException as exc:
         notparked(bubble, exc)
         raise
@@ -197,7 +198,7 @@ def wait() -> Generator[Command, None, None]:
         g.waiting = bubble
         g.waitreason = "synctest.Wait"
         m.waitunlockf = bubble.parkwaiter(g)
-        yield PARK
+        _ = None is (None is (yield PARK))
     except BaseException as exc:
         notparked(bubble, exc)
         raise

@@ -134,6 +134,7 @@ class Sysmon:
         """Threads for those that shall not start any: see startm.py."""
         while sysmonwait.wanted:
             startthread(*sysmonwait.wanted.popleft())
+        hooks.catchup()
 
     def watchful(self, began: float) -> bool:
         """After a sleep: the program blocks now and then, or it was idle for long."""

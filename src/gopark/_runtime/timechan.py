@@ -32,6 +32,8 @@ from math import isfinite, nextafter
 from typing import Any, Final, NoReturn
 
 from gopark._runtime.chan import Chan, Entry, Sudog, WaitQ, wake
+from gopark._runtime.errors import AmidRuntime
+from gopark._runtime.finq import later
 from gopark._runtime.lockrank import Holding, lock, mkmutex
 from gopark._runtime.runtime2 import G, tls
 from gopark._runtime.startm import TimeBase, hooks
@@ -206,7 +208,11 @@ class TimerChan(Chan[float]):
 
     def stop(self) -> bool:
         """No value comes from here on; True if one would have. Go: timer.stop."""
-        lock(self._lock)
+        try:
+            lock(self._lock)
+        except AmidRuntime:  # a finalizer: nobody goes by what it is told
+            later(self.stop)
+            return self._when is not NEVER or self._value is not None
         try:
             running = self._when is not NEVER or self._value is not None
             self._value = None
@@ -219,7 +225,11 @@ class TimerChan(Chan[float]):
     def reset(self, delay: float, period: float = 0.0) -> bool:
         """Forget the value that was to come and start anew; True if there was one. Go: modify."""
         timers = None
-        lock(self._lock)
+        try:
+            lock(self._lock)
+        except AmidRuntime:
+            later(self.reset, delay, period)
+            return self._when is not NEVER or self._value is not None
         try:
             running = self._when is not NEVER or self._value is not None
             self._value = None

@@ -31,7 +31,7 @@ from math import inf
 from time import monotonic
 from typing import Any, Final
 
-from gopark._runtime.lockrank import Rank, mkrlock
+from gopark._runtime.lockrank import Rank, lasting, mkrlock
 from gopark._runtime.runtime2 import G, Waiter
 
 __all__ = ("NEVER", "Timer", "Timers")
@@ -108,7 +108,7 @@ class Timers:
 
     def __init__(self, wake: Callable[[], object], clock: Callable[[], float] = monotonic) -> None:
         self.clock = clock
-        self.lock = mkrlock(Rank.TIMERS)
+        self.lock = lasting(mkrlock(Rank.TIMERS))
         self.when: float = NEVER
         self.armed: list[bool] = []  # not empty while there is an entry: the loop's quick look
         self._heap: list[Entry] = []

@@ -1,4 +1,4 @@
-"""Giving way: `gosched` and `sleep`.
+"""Giving way: `gosched`, `sleep`, and a `nap` for the testing tools.
 
 Durations are seconds as float on the monotonic clock. Not-a-number, infinity and what is
 no number at all are refused; zero and less is no wait, as in Go.
@@ -9,16 +9,18 @@ Source: Go 1.27 runtime/time.go (timeSleep), time/sleep.go. Tests: tests/test_ti
 from __future__ import annotations
 
 from collections.abc import Generator
+from time import monotonic
 
 from gopark._runtime.errors import NotOnGError
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import GOSCHED, PARK, Command, suspends, tls
-from gopark._runtime.startm import hooks
+from gopark._runtime.runtime2 import GOSCHED, PARK, Command, tls
+from gopark._runtime.startm import hooks, mysched
+from gopark._runtime.suspend import suspends
 from gopark._runtime.timechan import seconds
 from gopark._runtime.timer import Timer
 
-__all__ = ("gosched", "sleep")
+__all__ = ("gosched", "nap", "sleep")
 
 
 @suspends
@@ -47,7 +49,28 @@ def sleep(duration: float) -> Generator[Command, None, None]:
     g.waitreason = "sleep"
     m.waitunlockf = timer.start
     try:
-        yield PARK
+        _ = None is (None is (yield PARK))
+    except BaseException as exc:
+        notparked(timer, exc)
+        raise
+    g.waiting = None
+
+
+@suspends
+def nap(duration: float) -> Generator[Command, None, None]:
+    """`sleep` by the clock on the wall, for who waits for what other threads do.
+
+    The clock of a bubble does not move for it, nor does that of a test hold it up.
+    """
+    m = tls.m
+    if m is None or (g := m.curg) is None:
+        raise NotOnGError("this has to wait, and this thread runs no goroutine: use gopark.block")
+    timer = Timer(mysched().timers, monotonic() + duration, ready, g)
+    g.waiting = timer
+    g.waitreason = "sleep"
+    m.waitunlockf = timer.start
+    try:
+        _ = None is (None is (yield PARK))
     except BaseException as exc:
         notparked(timer, exc)
         raise
@@ -70,4 +93,4 @@ def gosched() -> Generator[Command, None, None]:
 
     Go: runtime.Gosched.
     """
-    yield GOSCHED
+    _ = None is (None is (yield GOSCHED))

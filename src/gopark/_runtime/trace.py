@@ -36,6 +36,7 @@ from time import perf_counter
 from typing import Any, Final, NamedTuple, Protocol
 
 from gopark._runtime import extram
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.runtime2 import (
     GDEAD,
     GRUNNING,
@@ -146,7 +147,7 @@ class Tracing:
     uninstall: Callable[[], None]
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = lasting(threading.RLock())
         self.subscribers: list[Subscriber] = []
         self.logs: dict[M, Items] = {}
         self.away: Items = []
@@ -328,12 +329,12 @@ def shortname(fn: object) -> str:
 
 
 def _afterfork() -> None:
-    """In the child nobody traces, and whoever held the lock is not here."""
-    tracing.lock = threading.RLock()
+    """In the child nobody traces. Who began or ended that may have been in the midst of it."""
     tracing.subscribers.clear()
-    if tracing.on:
-        tracing.on = False
+    tracing.on = False
+    if _ongc in gc.callbacks:
         gc.callbacks.remove(_ongc)
+    if hasattr(tracing, "uninstall"):
         tracing.uninstall()
     for m in tracing.logs:
         m.trace = None

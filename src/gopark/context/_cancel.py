@@ -40,6 +40,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from gopark._runtime.chan import Chan
 from gopark._runtime.errors import ClosedChannelError, ProgramEnded
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.newproc import go
 from gopark._runtime.selectgo import recv, select
 from gopark._runtime.startm import hooks
@@ -103,6 +104,7 @@ def shut(done: Chan[Any]) -> None:
 
 CLOSED: Final = Done()  # of contexts that had ended before anybody asked for a channel
 shut(CLOSED)
+lasting(CLOSED._lock)
 
 
 class CancelCtx(Ctx):

@@ -19,17 +19,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from gopark._runtime import metrics as measured
 from gopark._runtime.cgocall import num_cgo_call
 from gopark._runtime.gomaxprocs import gomaxprocs
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.runtime2 import GRUNNABLE, GRUNNING, GSYSCALL, GWAITING, allgs, goids
 from gopark._runtime.snapshot import allms
 from gopark._runtime.startm import current, sysmonwait
 
 __all__ = ("Description", "Histogram", "Kind", "Sample", "all", "read")
+
+T = TypeVar("T")
 
 
 class Kind(enum.Enum):
@@ -165,10 +167,25 @@ def read(samples: Iterable[Sample]) -> None:
 # --- the scheduler, now --------------------------------------------------------------------
 
 
+class _Once(Generic[T]):
+    """An attribute that is computed when it is first read.
+
+    That of functools has a lock before 3.12, which a fork may find held.
+    """
+
+    def __init__(self, fn: Callable[[Any], T]) -> None:
+        self.fn = fn
+
+    def __get__(self, now: _Now, _: object) -> T:
+        value: T = self.fn(now)
+        now.__dict__[self.fn.__name__] = value
+        return value
+
+
 class _Now:
     """What several metrics are read from."""
 
-    @cached_property
+    @_Once
     def states(self) -> Counter[str]:
         """Goroutines by what they do; the sum is their number, as of the same moment."""
         states: Counter[str] = Counter()
@@ -184,12 +201,12 @@ class _Now:
                 states["waiting"] += 1
         return states
 
-    @cached_property
+    @_Once
     def threads(self) -> int:
         sched = current()
         return (0 if sched is None else len(allms(sched))) + sysmonwait.started
 
-    @cached_property
+    @_Once
     def cpu(self) -> tuple[float, float]:
         return _cputimes()
 
@@ -203,7 +220,7 @@ class _Cpu:
     spent = time.process_time()
 
 
-_cpulock: Final = threading.Lock()
+_cpulock: Final = lasting(threading.Lock())
 
 
 def _cputimes() -> tuple[float, float]:

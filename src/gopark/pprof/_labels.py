@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar, overload
 
 from gopark._runtime.newproc import isasync
+from gopark._runtime.preempt import transparent
 from gopark._runtime.proflabel import Labels, setproflabel
 from gopark.context import Context, with_value
 from gopark.pprof._text import labeltext
@@ -219,3 +220,6 @@ async def _doasync(ctx: Context, inner: Context, fn: Callable[[Context], Any]) -
         return await fn(inner)
     finally:
         set_goroutine_labels(ctx)
+
+
+transparent.update((do.__code__, _doasync.__code__))

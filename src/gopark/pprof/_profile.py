@@ -12,12 +12,12 @@ Source: Go 1.27 runtime/pprof/pprof.go. Tests: tests/pprof/test_profiles.py
 from __future__ import annotations
 
 import io
-import os
 import sys
 import threading
 from collections.abc import Hashable
 from typing import IO, Any, Final
 
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.mprof import MAXDEPTH, Record, Source, callerstack, sources
 from gopark._runtime.traceback import Frame, pathof
 from gopark._runtime.traceback import stack as stacks
@@ -28,7 +28,7 @@ __all__ = ("Profile", "lookup", "new_profile", "profiles")
 
 Stack = tuple[Frame, ...]
 
-_lock = threading.RLock()
+_lock: Final = lasting(threading.RLock())
 
 # What a goroutine that waits has called, by its wait reason: the innermost frame of its stack.
 _CALLED: Final = {
@@ -310,13 +310,3 @@ def new_profile(name: str) -> Profile:
     if name in sources or _profiles.setdefault(name, made) is not made:
         raise ValueError(f"pprof: new_profile name already in use: {name}")
     return made
-
-
-def _forget() -> None:
-    """In the child of a fork: whoever held the lock is not here."""
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

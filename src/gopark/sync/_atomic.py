@@ -13,7 +13,7 @@ Tests: tests/sync/test_atomic.py
 
 from __future__ import annotations
 
-import _thread
+import threading
 from typing import ClassVar, Generic, TypeVar
 
 from gopark.sync._common import nocopy
@@ -29,7 +29,7 @@ class _Cell(Generic[T]):
     __slots__ = ("__weakref__", "_lock", "_value")
 
     def __init__(self, value: T) -> None:
-        self._lock = _thread.allocate_lock()
+        self._lock = threading.RLock()  # a finalizer may come in amid an operation
         self._value = value
 
     def __repr__(self) -> str:

@@ -23,12 +23,15 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
+from gopark._runtime.errors import AmidRuntime
+from gopark._runtime.finq import later
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.lockrank import Holding, Rank, lock, mkmutex
 from gopark._runtime.lockrank import Mutex as Lock
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, Waiter, suspends, tls
+from gopark._runtime.runtime2 import PARK, Command, G, Waiter, tls
 from gopark._runtime.sema import ongoroutine
+from gopark._runtime.suspend import suspends
 from gopark.sync._common import nocopy
 from gopark.sync._mutex import Locker
 
@@ -169,7 +172,7 @@ class Cond(Generic[L]):
             else:
                 ticket.parked = True
                 self._park(g)
-                yield PARK
+                _ = None is (None is (yield PARK))
         except BaseException as exc:
             try:
                 self._left(ticket, exc)
@@ -234,11 +237,14 @@ class Cond(Generic[L]):
         self._check()
         if not self._list.tickets:
             return
-        with Holding(self._list.lock):
-            if not self._list.tickets:
-                return
-            ticket = self._list.take()
-            ticket.signalled = True
+        try:
+            with Holding(self._list.lock):
+                if not self._list.tickets:
+                    return
+                ticket = self._list.take()
+                ticket.signalled = True
+        except AmidRuntime:
+            return later(self.signal)
         if ticket.parked:
             ready(ticket.g)
 
@@ -256,9 +262,12 @@ class Cond(Generic[L]):
         if not self._list.tickets:
             return
         taken = []
-        with Holding(self._list.lock):
-            while self._list.tickets:
-                taken.append(self._list.take())
+        try:
+            with Holding(self._list.lock):
+                while self._list.tickets:
+                    taken.append(self._list.take())
+        except AmidRuntime:
+            return later(self.broadcast)
         for ticket in taken:
             if ticket.parked:
                 ready(ticket.g)

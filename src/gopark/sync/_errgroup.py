@@ -31,8 +31,9 @@ from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Holding, lock
 from gopark._runtime.newproc import Creator, Wrapped, start, startable
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, suspends
+from gopark._runtime.runtime2 import PARK, Command, G
 from gopark._runtime.sema import WOKEN, Sema, ongoroutine
+from gopark._runtime.suspend import suspends
 from gopark.context import Canceled, Context, cause, current, use, with_cancel_cause
 from gopark.sync._again import raise_again
 from gopark.sync._common import PROGRAMENDS, checked, nocopy
@@ -305,7 +306,7 @@ class Group:
             self._lock.append(None)
             return
         try:
-            yield PARK
+            _ = None is (None is (yield PARK))
         except BaseException as exc:
             self._sema.left(g, exc, _nothingowned)
             raise

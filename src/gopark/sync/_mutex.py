@@ -36,11 +36,14 @@ from collections.abc import Awaitable, Generator
 from time import monotonic
 from typing import Final, NoReturn, Protocol
 
+from gopark._runtime.errors import AmidRuntime
+from gopark._runtime.finq import later
 from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Holding, lock
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, getg, suspends
+from gopark._runtime.runtime2 import PARK, Command, G, getg
 from gopark._runtime.sema import HANDOFF, WOKEN, Sema, ongoroutine, syncfatal
+from gopark._runtime.suspend import suspends
 from gopark.sync._common import nocopy, nothing, yielding
 
 __all__ = ("Locker", "Mutex")
@@ -247,11 +250,15 @@ class Mutex:
         """It is not locked at all, or somebody starves. True: it was handed over."""
         if self._token:
             _unlocked()
-        with Holding(self._sema.lock):
-            g = self._sema.dequeue(HANDOFF) if self._starving else None
-            if g is None:
-                self._starving = False
-                self._token.append(None)
+        try:
+            with Holding(self._sema.lock):
+                g = self._sema.dequeue(HANDOFF) if self._starving else None
+                if g is None:
+                    self._starving = False
+                    self._token.append(None)
+        except AmidRuntime:
+            later(self._unlockslow)
+            return False
         if g is not None:
             ready(g)
             return True
@@ -261,7 +268,11 @@ class Mutex:
 
     def _wake(self) -> None:
         """The token was there and somebody waits: wake the first, or hand it over."""
-        with Holding(self._sema.lock):
+        try:
+            lock(self._sema.lock)
+        except AmidRuntime:
+            return later(self._wake)
+        try:
             if self._woken or not self._token:
                 return  # who has taken it will look at the queue when it gives it back
             if self._starving:
@@ -276,6 +287,8 @@ class Mutex:
                     self._token.append(None)
                 return
             self._woken = not self._starving
+        finally:
+            self._sema.lock.append(None)
         ready(g)
 
     # --- async with, with ----------------------------------------------------------------

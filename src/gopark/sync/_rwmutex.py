@@ -23,12 +23,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator
 from typing import Final
 
+from gopark._runtime.errors import AmidRuntime
+from gopark._runtime.finq import later
 from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Mutex as Lock
 from gopark._runtime.lockrank import Rank, lockslow, mkmutex
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, suspends
+from gopark._runtime.runtime2 import PARK, Command, G
 from gopark._runtime.sema import HANDOFF, Sema, ongoroutine, syncfatal
+from gopark._runtime.suspend import suspends
 from gopark.sync._common import nocopy, nothing
 from gopark.sync._mutex import Mutex
 
@@ -102,7 +105,7 @@ class RWMutex:
                 self._readq.enqueue(me)
                 self._readq.park(me, "sync.RWMutex.RLock")
                 g = me
-                yield PARK
+                _ = None is (None is (yield PARK))
                 g.elem = None
                 return
             self._readers += 1
@@ -132,7 +135,10 @@ class RWMutex:
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except AmidRuntime:
+                return False
         free = not self._writer
         if free:
             self._readers += 1
@@ -155,7 +161,10 @@ class RWMutex:
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except AmidRuntime:
+                return later(self.runlock)
         g = None
         try:
             readers = self._readers
@@ -214,7 +223,7 @@ class RWMutex:
                 self._writeq.park(me, "sync.RWMutex.Lock")
                 self._writer = True
                 g = me
-                yield PARK
+                _ = None is (None is (yield PARK))
                 g.elem = None
                 return
             self._writer = True
@@ -238,7 +247,10 @@ class RWMutex:
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except AmidRuntime:
+                return later(self._letin)
         self._writer = False
         while self._readq.waiters and (g := self._readq.dequeue(HANDOFF)) is not None:
             woken.append(g)
@@ -262,7 +274,11 @@ class RWMutex:
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except AmidRuntime:
+                self._w.unlock()
+                return False
         free = not self._readers
         if free:
             self._writer = True

@@ -21,6 +21,8 @@ from collections.abc import Awaitable
 from typing import Final
 
 from gopark._runtime.chan import Chan
+from gopark._runtime.errors import AmidRuntime
+from gopark._runtime.finq import later
 from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Holding, Rank, mkmutex
 from gopark._runtime.selectgo import recv, select
@@ -144,11 +146,14 @@ class Weighted:
         Go: semaphore.Weighted.TryAcquire.
         """
         _units("try_acquire", "weight", n)
-        with Holding(self._lock):
-            if not self._fits(n):
-                return False
-            self._cur += n
-            return True
+        try:
+            with Holding(self._lock):
+                if not self._fits(n):
+                    return False
+                self._cur += n
+                return True
+        except AmidRuntime:
+            return False
 
     def release(self, n: int = 1) -> None:
         """Give `n` units back; those who wait for them go on. From any thread.
@@ -168,11 +173,14 @@ class Weighted:
         Go: semaphore.Weighted.Release.
         """
         _units("release", "weight", n)
-        with Holding(self._lock):
-            if n > self._cur:
-                raise RuntimeError(f"{_TOOMUCH}: {n} of {self._cur}")
-            self._cur -= n
-            granted = self._grant()
+        try:
+            with Holding(self._lock):
+                if n > self._cur:
+                    raise RuntimeError(f"{_TOOMUCH}: {n} of {self._cur}")
+                self._cur -= n
+                granted = self._grant()
+        except AmidRuntime:
+            return later(self.release, n)
         _tell(granted)
 
     def held(self, n: int = 1, ctx: Context | None = None) -> Held:

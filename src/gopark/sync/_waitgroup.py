@@ -17,14 +17,16 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Final
 
-from gopark._runtime.errors import Goexit, ProgramEnded
+from gopark._runtime.errors import AmidRuntime, Goexit, ProgramEnded
+from gopark._runtime.finq import later
 from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import lock
 from gopark._runtime.newproc import Wrapped, start, startable
 from gopark._runtime.preempt import transparent
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, suspends
+from gopark._runtime.runtime2 import PARK, Command, G
 from gopark._runtime.sema import WOKEN, Sema, ongoroutine
+from gopark._runtime.suspend import suspends
 from gopark.sync._common import nocopy, nothing
 
 __all__ = ("WaitGroup",)
@@ -82,7 +84,12 @@ class WaitGroup:
         if not isinstance(delta, int):
             raise TypeError(f"WaitGroup.add: delta must be an integer, got {delta!r}")
         woken: list[G] = []
-        lock(self._sema.lock)
+        try:
+            lock(self._sema.lock)
+        except AmidRuntime:
+            if delta > 0:  # who is started after it might be done before it
+                raise
+            return later(self.add, delta)
         try:
             count = self._count + delta
             if count >= 0:
@@ -145,7 +152,7 @@ class WaitGroup:
             self._sema.lock.append(None)
             return
         try:
-            yield PARK
+            _ = None is (None is (yield PARK))
         except BaseException as exc:
             self._sema.left(g, exc, _nothingowned)
             raise

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from gopark._runtime.mgcleak import leakedgs
 from gopark._runtime.proflabel import contextvalue
 from gopark._runtime.runtime2 import GDEAD, G, allgs, getg
-from gopark._runtime.timesleep import gosched, sleep
+from gopark._runtime.timesleep import gosched, nap
 from gopark._runtime.traceback import createdby, gframes, gtraceback, threadstates
 
 __all__ = (
@@ -328,7 +328,7 @@ async def _find(options: tuple[Option, ...]) -> LeakError | None:
         if not unexpected(options):
             return None
         await gosched()
-        await sleep(pause)
+        await nap(pause)
         pause = min(pause * 2, _LONGEST)
     if not unexpected(options):
         return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from gopark._runtime.runtime2 import GDEAD, GWAITING, allgs, getg
-from gopark._runtime.timesleep import gosched, sleep
+from gopark._runtime.timesleep import gosched, nap
 
 __all__ = ("wait_all_parked",)
 
 _YIELDS = 100  # that many turns for the others before the clock is asked
+_NAP = 0.0005  # seconds, of real time in a bubble too
 
 
 async def wait_all_parked() -> None:
@@ -34,4 +35,4 @@ async def wait_all_parked() -> None:
         if turns < _YIELDS:
             await gosched()
         else:  # somebody is on a thread of its own: give it the interpreter
-            await sleep(0.0005)
+            await nap(_NAP)

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar, overload
 
 from gopark._runtime.newproc import isasync
+from gopark._runtime.preempt import transparent
 from gopark._runtime.trace import LOG, REGION, REGION_END, TASK, TASK_END, emit, now, tracing
 from gopark.context import Context, with_value
 from gopark.context._with import checked
@@ -264,3 +265,6 @@ def with_region(ctx: Context, name: str, fn: Callable[[], Any]) -> Any:
 async def _within(marked: Region, fn: Callable[[], Any]) -> Any:
     with marked:
         return await fn()
+
+
+transparent.update((with_region.__code__, _within.__code__))

@@ -15,6 +15,7 @@ from collections import deque
 from math import isfinite
 from typing import Final
 
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.trace import Goroutine, Items, clock, tracing
 from gopark.trace._events import Recorded
 from gopark.trace._out import File, Out
@@ -24,7 +25,7 @@ __all__ = ("FlightRecorder", "atdeath")
 
 _ITEM: Final = 14  # bytes that an item takes, on average
 _SLACK: Final = 1.0  # seconds: what is older than that, beyond min_age, is not written
-_lock = threading.Lock()
+_lock: Final = lasting(threading.Lock())
 _now: FlightRecorder | None = None
 
 
@@ -108,7 +109,7 @@ class FlightRecorder:
         self._limits = min_age, max_bytes
         self._on_panic = on_panic
         self._ring: _Ring | None = None  # while it records
-        self._writing = threading.Lock()
+        self._writing = lasting(threading.Lock())
 
     def start(self) -> None:
         """Begin to record.

@@ -16,9 +16,11 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Final
 
 from gopark._runtime import panic
 from gopark._runtime import traceloop as traceloop  # it has to be there
+from gopark._runtime.lockrank import lasting
 from gopark._runtime.trace import Items, tracing
 from gopark.trace import _flight
 from gopark.trace._events import Recorded
@@ -57,7 +59,7 @@ class _Trace:
             raise spool.failed
 
 
-_lock = threading.Lock()
+_lock: Final = lasting(threading.Lock())
 _now: _Trace | None = None
 
 
@@ -130,8 +132,7 @@ def _atdeath() -> None:
 
 def _afterfork() -> None:
     """In the child nothing is traced; the file is the parent's."""
-    global _lock, _now
-    _lock = threading.Lock()
+    global _now
     _now = None
 
 
