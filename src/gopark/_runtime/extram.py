@@ -40,7 +40,7 @@ import ctypes
 import threading
 from collections import deque
 from contextvars import Context
-from types import FrameType
+from types import FrameType, NoneType
 from typing import Any, Final
 
 from gopark._runtime.cgogate import guard
@@ -110,21 +110,27 @@ def one_new_extram() -> None:
 
 def needm(caller: FrameType | None) -> M:
     """Bind an extra M to the calling thread. `caller` is the frame that C entered, if C did."""
-    _reap()
     m = getextra()
     if caller is not None and caller.f_back is None:
         bindm(m)  # no Python below the callback: a thread made by C
-    elif isinstance(threading.current_thread(), threading._DummyThread):
+    elif isinstance(_pythons(), (threading._DummyThread, NoneType)):
         _forgetdummy()
         m.pinned = None  # Python below, but not Python's thread: given back after the call
     else:
         m.pinned = True
-        tls.__dict__["_owner"] = _Owner(m)  # held by the thread alone
+        tls.__dict__["_owner"] = _Owner((m,))  # held by the thread alone
     return m
+
+
+def _pythons() -> threading.Thread | None:
+    """What `threading` knows of the calling thread. Who asks by current_thread() makes a dummy."""
+    active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
+    return active.get(threading.get_ident())
 
 
 def getextra() -> M:
     """Take one off the list, for the calling thread. Go: getExtraM."""
+    _reap()
     with _lock:
         if not _extra:
             one_new_extram()  # the first of the process
@@ -187,17 +193,19 @@ def resetctx(m: M) -> None:
     _ctxenter(m.ctx)
 
 
-class _Owner:
-    """Kept in a `threading.local` of a Python thread: leaves the M behind when that ends."""
+class _Owner(list[M]):
+    """Kept in a `threading.local` of a Python thread: leaves the M behind when that ends.
 
-    __slots__ = ("m",)
+    A list, since that is made by C: a frame of Python's would know of it, and who looks at the
+    stacks of all threads may hold such a frame, in a cycle even, long after the thread has ended.
+    """
 
-    def __init__(self, m: M) -> None:
-        self.m = m
+    __slots__ = ()
 
     def __del__(self) -> None:
-        if self.m.pinned is not None and _left is not None:
-            _left.append(self.m)
+        for m in self:
+            if m.pinned is not None and _left is not None:
+                _left.append(m)
 
 
 # --- the exit of a C thread --------------------------------------------------------------
@@ -242,9 +250,8 @@ guard(threadexit, quiet=True)
 def _forgetdummy() -> None:
     """Python up to 3.12 keeps a _DummyThread for a C thread that is long gone."""
     active: dict[int, threading.Thread] = threading._active  # type: ignore[attr-defined]
-    ident = threading.get_ident()
-    if isinstance(active.get(ident), threading._DummyThread):
-        active.pop(ident, None)
+    if isinstance(_pythons(), threading._DummyThread):
+        active.pop(threading.get_ident(), None)
 
 
 def forget() -> None:

@@ -65,6 +65,7 @@ from gopark._runtime.startm import (
     pidleget,
     releasep,
     startsysmon,
+    toolate,
     wakep,
 )
 from gopark._runtime.suspend import unawaited
@@ -84,6 +85,7 @@ __all__ = (
 T = TypeVar("T")
 
 _INFLIGHT: Final = 0.0005  # seconds
+_MANYNAPS: Final = 2000
 _LASTWAIT: Final = 0.1  # seconds: how long a callback of C's waits that comes in at exit
 late: Final[list[bool]] = []  # not empty once Python runs what atexit has been given
 exiting: Final[list[bool]] = []  # not empty once our part of that has run
@@ -319,6 +321,7 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
     given it keeps: woken before, it goes on, to its next wait.
     """
     left = over = False
+    naps = 0
     while m.nextp is None:
         if pending:
             _handle(sched, m, g)
@@ -331,10 +334,11 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
                 left = not woken and _lefton(sched, m)
             elif m.nextp is None and not sched.ended:
                 _checkdead(sched)
-        elif over := _takeoff(sched, g):
-            break
+        elif over := _takeoff(sched, g) or (naps > _MANYNAPS and m.g is None):
+            break  # a thread of ours is to end, whoever has `g`: it waits for nothing any more
         else:
             m.park.sleep(_INFLIGHT)  # somebody has `g` in hand, and is about to put it somewhere
+            naps += 1
     _takep(sched, m)
     given = m.g is not None and g.status is GRUNNABLE
     if not sched.ended and not over:
@@ -391,8 +395,11 @@ def _takep(sched: Sched, m: M) -> None:
         acquirep(m, p)
         if sched.ended:
             m.p = None  # after `ended`, so endsched and this thread cannot both miss it
+            toolate(sched, p)
     elif not p.sched.ended:
         handoffp(p.sched, p)
+    else:
+        toolate(p.sched, p)
 
 
 def _takeoff(sched: Sched, g: G) -> bool:

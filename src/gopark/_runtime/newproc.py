@@ -294,8 +294,10 @@ def _checkargs(
         return
     try:
         signature = inspect.signature(fn)
-    except (ValueError, TypeError):
-        return  # a C function that does not tell: its own error will
+    except (ValueError, TypeError, SystemError):
+        # A C function that does not tell: its own error will. SystemError: up to 3.12 two threads
+        # that read such a signature at once may trip over each other (python/cpython#106905).
+        return
     try:
         signature.bind(*args, **kwargs)
     except TypeError as exc:

@@ -175,10 +175,13 @@ def runningpanicdefers(sched: Sched) -> bool:
     if len(allgs) <= 1:
         return False  # the caller alone
     me, threads = tls.m, threadstates()
-    if any(_unwinds(m.curg, m, threads) for m in sched.allm.copy() if m is not me):
-        return True
-    mine = None if me is None else me.p
-    return any(_anyunwinds(sched, p, p is mine, threads) for p in sched.allp[:])
+    try:
+        if any(_unwinds(m.curg, m, threads) for m in sched.allm.copy() if m is not me):
+            return True
+        mine = None if me is None else me.p
+        return any(_anyunwinds(sched, p, p is mine, threads) for p in sched.allp[:])
+    finally:
+        threads.clear()  # our own frame is among them: a cycle, which would keep all of theirs
 
 
 def _anyunwinds(sched: Sched, p: P, mine: bool, threads: Stacks) -> bool:

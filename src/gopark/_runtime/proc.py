@@ -18,7 +18,7 @@ Tests: tests/runtime/test_proc.py
 from __future__ import annotations
 
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from gopark._runtime.errors import Throw
 from gopark._runtime.runq import (
@@ -68,6 +68,7 @@ from gopark._runtime.startm import (
     pidleput,
     releasep,
     startm,
+    toolate,
     wakep,
     wantpoller,
 )
@@ -91,6 +92,10 @@ def mstart(m: M) -> None:
         hooks.minit()
         acquirep(m)
         schedule(m)
+        if sched.ended:  # it may have drained a P since it last looked, or have been given one
+            if (p := m.p) is not None:
+                drainp(p)
+            hooks.abandon(sched, None)
     except BaseException as exc:  # a bug of ours: say so rather than lose a thread
         hooks.throw(exc)
     finally:
@@ -347,7 +352,10 @@ def schedule(m: M) -> None:
             if g.status is not runnable:
                 badrunnable(g)
             g.status = running
-            g.m = m
+            if (last := g.m) is not m:
+                if last is not None and last.sched is not sched:
+                    astray(g, last)
+                g.m = m
             m.curg = g
             try:
                 # next() with a default, and not send(): a coroutine that returns None then
@@ -402,11 +410,45 @@ def _unusual(m: M, g: G, command: object) -> None:
     elif command is LOCKED:
         m.curg = None
         casgstatus(g, GRUNNING, GRUNNABLE)
-        startlockedm(m, g)
+        if isinstance(g.ctx, _Astray):
+            _gohome(g, g.ctx)
+        else:
+            startlockedm(m, g)
     elif m.lockedg is g:
         hooks.parklocked(m, g, command)
     else:
         hooks.badcommand(m, g, command)
+
+
+class _Astray:
+    """Stands for one step in the place of the context of a goroutine whose program has ended.
+
+    A channel knows no programs: somebody in the next one may wake it before its end comes to it.
+    """
+
+    __slots__ = ("ctx", "m")
+
+    def __init__(self, ctx: Any, m: M) -> None:
+        self.ctx = ctx  # for those who look
+        self.m = m
+
+    def run(self, *_: object) -> object:
+        return LOCKED
+
+
+def astray(g: G, last: M) -> None:
+    """`g` was run by an M of another program before. One that sits on its thread goes there."""
+    if g.lockedm is None:
+        g.ctx = _Astray(g.ctx, last)  # type: ignore[assignment]
+
+
+def _gohome(g: G, away: _Astray) -> None:
+    """Back to the program that it is of, to be closed with all that is left there."""
+    g.ctx, g.m = away.ctx, away.m
+    home = away.m.sched
+    assert home is not None
+    home.runq.append(g)
+    toolate(home)
 
 
 def startlockedm(m: M, g: G) -> None:

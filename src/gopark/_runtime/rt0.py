@@ -376,7 +376,10 @@ def _programof(sched: Sched, g: G) -> Sched:
     m = g.m
     if m is not None and m.sched is not None and m.sched is not sched:
         return m.sched
-    return sched if g.goid < sched.lastgoid else startm.getsched()
+    if g.goid < sched.lastgoid:
+        return sched
+    g.m = None  # made after the end, of a dead one that a P of the program had kept
+    return startm.getsched()
 
 
 def abandon(sched: Sched, g: G | None) -> None:

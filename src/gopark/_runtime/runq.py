@@ -40,7 +40,7 @@ from typing import Final
 
 from gopark._runtime.errors import Throw
 from gopark._runtime.runtime2 import GDEAD, GRUNNABLE, GWAITING, G, M, P, Sched, tls
-from gopark._runtime.startm import getsched, hooks, toolate, wakep
+from gopark._runtime.startm import hooks, mysched, toolate, wakep
 
 __all__ = (
     "drainp",
@@ -152,7 +152,7 @@ def drainp(p: P) -> None:
 def globrunqput(g: G) -> None:
     """Onto the global queue of its program: a G of one that has ended must not enter the next."""
     m = g.m
-    sched = getsched() if m is None or m.sched is None else m.sched
+    sched = mysched() if m is None or m.sched is None else m.sched
     sched.runq.append(g)
     if sched.npidle:
         wakep(sched)

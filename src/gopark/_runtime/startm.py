@@ -470,7 +470,7 @@ def givelocked(m: M, p: P) -> bool:
     """
     givep(m, p)
     if m.handling:
-        with p.sched.lock:
+        with (m.sched or p.sched).lock:  # that of its G's program, which may not be that of `p`
             if m.handling and m.nextp is p:
                 m.nextp = None
                 m.handling = CAMEUP

@@ -125,7 +125,10 @@ def _schedule(m: M) -> None:
             if g.status is not runnable:
                 badrunnable(g)
             g.status = running
-            g.m = m
+            if (last := g.m) is not m:
+                if last is not None and last.sched is not sched:
+                    proc.astray(g, last)
+                g.m = m
             m.curg = g
             try:
                 command = g.ctx.run(next_, g.step, done)  # type: ignore[union-attr, arg-type]
