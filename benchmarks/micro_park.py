@@ -10,7 +10,7 @@ Awaitables that hand one command to whoever drives the coroutine:
   generator        a `types.coroutine` generator function, called for each wait
 And a primitive, as a user awaits it:
   primitive awaits an `async def` that awaits the list subclass
-  primitive yields the same made by `runtime2.suspends`: a coroutine that yields itself
+  primitive yields the same made by `suspend.suspends`: a coroutine that yields itself
 Time: one wait, from the step that parks the coroutine to the step that resumes it, the
 medians of interleaved rounds. Bytes: growth of traced memory per coroutine that is parked,
 the coroutine itself included.
@@ -91,7 +91,7 @@ async def _awaiting() -> None:
 
 @suspends
 def _yielding() -> Generator[Any, None, None]:
-    yield _COMMAND
+    _ = None is (None is (yield _COMMAND))
 
 
 async def _by_awaiting(n: int) -> None:

@@ -393,3 +393,32 @@ async def test_the_goroutine_of_after_func_prints_as_gos_does():
         r"created by time\.goFunc\n\t\S+timefunc\.py:\d+\n",
         text,
     )
+
+
+@pytest.mark.parametrize("seconds", [1e10, 1e15, 1e18, 1e300, 1.7e308])
+async def test_a_wait_that_is_practically_for_ever_is_one(seconds):
+    gopark.go(sleep, seconds)
+    timer, ticker, called = Timer(seconds), Ticker(seconds), after_func(seconds, print)
+    await gopark.testing.wait_all_parked()
+    assert "[sleep]" in gopark.runtime.stack(all=True)
+    for ch in (timer.c, ticker.c, after(seconds), tick(seconds)):
+        assert ch.try_recv() == (None, False, False)
+    assert timer.reset(seconds)
+    assert timer.stop()
+    assert called.reset(seconds)
+    assert called.stop()
+    ticker.stop()
+
+
+@pytest.mark.parametrize("seconds", [1e10, 1e18, 1e300])
+def test_a_bubble_goes_as_far(seconds):
+    async def main():
+        await sleep(seconds)
+        assert gopark.time.monotonic() == seconds
+        assert gopark.time.now() >= seconds
+        ctx, cancel = gopark.context.with_timeout(gopark.context.background(), seconds)
+        await ctx.done().recv()
+        assert str(ctx)
+        cancel()
+
+    gopark.testing.synctest.test(main)

@@ -255,6 +255,32 @@ def test_durations_print_as_gos(nanoseconds, printed):
     assert _format.duration(nanoseconds) == printed
 
 
+@pytest.mark.parametrize("seconds", [1e10, 1e15, 1e18, 1e300, 1.7e308])
+async def test_a_deadline_that_is_practically_never_is_one(seconds):
+    for ctx, cancel in (
+        context.with_timeout(background(), seconds),
+        context.with_deadline(background(), seconds),
+    ):
+        assert ctx.err() is None
+        assert ctx.deadline() >= seconds
+        assert ctx.done().try_recv() == (None, False, False)
+        for text in (str(ctx), repr(ctx)):
+            assert text.lstrip("<").startswith("context.Background.WithDeadline(")
+            assert len(text) < 200
+        cancel()
+        assert isinstance(ctx.err(), context.Canceled)
+    ctx, cancel = context.with_timeout(background(), -seconds)
+    assert isinstance(ctx.err(), context.DeadlineExceeded)
+    assert str(ctx).startswith("context.Background.WithDeadline(")
+    cancel()
+
+
+def test_what_no_calendar_holds_prints_as_a_year():
+    ctx, cancel = context.with_deadline(background(), 1e18)
+    assert re.search(r"\(year 3\.16887e\+10 m=\+1e\+18 \[2\.77778e\+14h\]\)", str(ctx))
+    cancel()
+
+
 @pytest.mark.parametrize(
     ("zone", "printed"),
     [

@@ -115,6 +115,30 @@ async def test_do():
     assert [await seen.recv(), await seen.recv()] == [both, both]
 
 
+async def test_do_labels_what_a_coroutine_runs_that_a_plain_function_returns():
+    """A lambda that calls an `async def`, a decorated one: it runs when the call is awaited."""
+    outer = pprof.with_labels(background(), pprof.labels("outer", "1"))
+    pprof.set_goroutine_labels(outer)
+
+    async def work(ctx):
+        before = getproflabel()
+        await gopark.gosched()
+        assert getproflabel() == before
+        return before
+
+    async def fails(ctx):
+        raise ValueError(getproflabel())
+
+    both = (("inner", "2"), ("outer", "1"))
+    made = pprof.do(outer, pprof.labels("inner", "2"), lambda ctx: work(ctx))
+    assert getproflabel() == (("outer", "1"),)
+    assert await made == both
+    assert getproflabel() == (("outer", "1"),)
+    with pytest.raises(ValueError, match="inner"):
+        await pprof.do(outer, pprof.labels("inner", "2"), lambda ctx: fails(ctx))
+    assert getproflabel() == (("outer", "1"),)
+
+
 async def test_do_takes_the_labels_back_when_the_call_fails():
     async def fails(_):
         raise ValueError("failed")

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from gopark._runtime.runtime2 import FREETHREADED
 from harness import Ended, start_python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -161,6 +162,7 @@ def test_every_lock_that_somebody_else_held_is_free_in_the_child(tmp_path, debug
 
 
 LOOKS = """
+import gc
 import io
 import os
 import signal
@@ -189,6 +191,13 @@ LOOKS = {
     "trace": traced,
     "calls": lambda: gopark.cgo.call(int),
 }
+
+
+if sys.argv[2] == "True":
+    # A child of free-threaded 3.13 that was forked while another thread stopped the world, as
+    # the collector does, hangs when it does so itself.
+    gc.disable()
+    del LOOKS["leaks"]
 
 
 def look(what):
@@ -229,10 +238,14 @@ gopark.run(main)
 
 
 @pytest.mark.parametrize(
-    "what", ["leaks", "stack", "metrics", "profiles", "labels", "trace", "calls"]
+    "what",
+    [
+        *([] if FREETHREADED else ["leaks"]),  # see above
+        *("stack", "metrics", "profiles", "labels", "trace", "calls"),
+    ],
 )
 def test_a_child_that_was_forked_while_others_looked_can_look_as_well(tmp_path, what):
     program = tmp_path / "prog.py"
     program.write_text(LOOKS)
-    child = start_python([str(program), what])
+    child = start_python([str(program), what, str(FREETHREADED)])
     assert child.end() == Ended("0\n", "", 0)

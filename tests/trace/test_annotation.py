@@ -110,6 +110,18 @@ async def test_results_pass_through():
     assert await trace.with_region(BACKGROUND, "r", seven) == 7
 
 
+async def test_a_coroutine_that_a_plain_function_returns_runs_in_the_region():
+    async def inner():
+        with trace.region(BACKGROUND, "inner"):
+            return 7
+
+    async def body():
+        assert await trace.with_region(BACKGROUND, "r", lambda: inner()) == 7
+
+    # The call itself, which makes it, and what is awaited.
+    assert [r[2] for r in (await traced(body)).regions[1]] == ["r", "inner", "r"]
+
+
 def test_outside_of_goroutines():
     out = io.StringIO()
     trace.start(out)

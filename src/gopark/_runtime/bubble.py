@@ -501,7 +501,7 @@ def _walltime() -> int:
     bubble = mybubble()
     if bubble is None:
         return time.time_ns()
-    return _EPOCH * 1_000_000_000 + round(bubble.now * 1e9)
+    return _EPOCH * 1_000_000_000 + int(bubble.now) * 1_000_000_000 + round(bubble.now % 1 * 1e9)
 
 
 def bubbleof(g: G) -> Bubble | None:

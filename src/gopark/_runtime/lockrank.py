@@ -5,6 +5,8 @@ locks several of, may follow each other in ascending order of identity. With
 `GOPARKDEBUG=lockrank=1` in the environment every lock checks this and an offence is a
 `Throw` that names both ranks; without it a lock is the plain lock of `_thread`, at no cost.
 
+Here too: the locks that outlive programs, which the child of a fork finds free (`lasting`).
+
 Source: Go 1.27 runtime/lockrank.go. Tests: tests/runtime/test_lockrank.py
 """
 

@@ -59,7 +59,7 @@ def now() -> float:
 
     Go: time.Now.
     """
-    return doors.walltime() / 1e9
+    return doors.walltime() / 1_000_000_000  # of any size, in a bubble
 
 
 def walltime() -> int:

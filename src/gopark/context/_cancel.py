@@ -36,12 +36,13 @@ import sys
 from collections.abc import Callable
 from contextvars import Context as Variables
 from contextvars import copy_context
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple
 
 from gopark._runtime.chan import Chan
-from gopark._runtime.errors import ClosedChannelError, ProgramEnded
+from gopark._runtime.errors import ProgramEnded
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.newproc import go
+from gopark._runtime.recvonly import RecvOnly, shut
 from gopark._runtime.selectgo import recv, select
 from gopark._runtime.startm import hooks
 from gopark._runtime.timenow import monotonic, walltime
@@ -57,7 +58,7 @@ from gopark.context._context import (
     governor,
     timedby,
 )
-from gopark.context._format import date, duration
+from gopark.context._format import date, duration, nanoseconds
 
 __all__ = ("AfterFuncCtx", "CancelCtx", "TimerCtx", "cause_of")
 
@@ -79,27 +80,13 @@ def newend(err: Exception, cause: BaseException | None) -> End:
     return End(err, cause)
 
 
-class Done(Chan[Any]):
+class Done(RecvOnly[Any]):
     """A done channel. Only its context closes it. Go: `<-chan struct{}`."""
 
     __slots__ = ()
 
-    def close(self) -> NoReturn:
-        raise TypeError("cannot close the done channel of a context: call its cancel")
-
-    def send(self, value: object) -> NoReturn:
-        raise TypeError("cannot send to the done channel of a context: call its cancel")
-
-    def try_send(self, value: object) -> NoReturn:
-        raise TypeError("cannot send to the done channel of a context: call its cancel")
-
-
-def shut(done: Chan[Any]) -> None:
-    """Close it, whoever else is about to."""
-    try:
-        Chan.close(done)
-    except ClosedChannelError:
-        pass
+    what = "the done channel of a context"
+    instead = "call its cancel"
 
 
 CLOSED: Final = Done()  # of contexts that had ended before anybody asked for a channel
@@ -118,7 +105,7 @@ class CancelCtx(Ctx):
         self._parent = parent
         self._timed = timedby(parent)
         self._end: list[End] = []
-        self._dones: list[Chan[Any]] = []
+        self._dones: list[Done] = []
         self._children: dict[CancelCtx, None] = {}
         self._link: CancelCtx | Registration | None = None  # where it has to be taken off
 
@@ -187,7 +174,7 @@ class TimerCtx(CancelCtx):
     def __init__(self, parent: Context, when: float) -> None:
         super().__init__(parent)
         self._when = when
-        self._wall = walltime() + round((when - monotonic()) * 1e9)  # to be printed
+        self._wall = walltime() + nanoseconds(when - monotonic())  # to be printed
         self._timer: Timer | None = None
 
     def deadline(self) -> float:
@@ -197,8 +184,8 @@ class TimerCtx(CancelCtx):
         return self
 
     def _suffix(self) -> str:
-        left = round((self._when - monotonic()) * 1e9)
-        return f".WithDeadline({date(self._wall, round(self._when * 1e9))} [{duration(left)}])"
+        left = nanoseconds(self._when - monotonic())
+        return f".WithDeadline({date(self._wall, nanoseconds(self._when))} [{duration(left)}])"
 
     def _arm(self, cause: BaseException | None) -> None:
         """Start the timer; a deadline that has passed is the end at once."""

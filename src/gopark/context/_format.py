@@ -7,10 +7,19 @@ Tests: tests/context/test_format.py
 from __future__ import annotations
 
 import time
+from math import isfinite
 
-__all__ = ("date", "duration")
+__all__ = ("date", "duration", "nanoseconds")
 
 _SECOND = 1_000_000_000
+_YEAR = 31_556_952  # seconds, on average
+_LONG = 10**24  # nanoseconds; Go's are far less, and beyond it digits would fill lines
+
+
+def nanoseconds(seconds: float) -> int:
+    """Any number of seconds that is finite, however large."""
+    ns = seconds * 1e9
+    return round(ns) if isfinite(ns) else int(seconds) * _SECOND
 
 
 def duration(ns: int) -> str:
@@ -19,6 +28,8 @@ def duration(ns: int) -> str:
         return "-" + duration(-ns)
     if ns == 0:
         return "0s"
+    if ns >= _LONG:
+        return f"{float(ns // _SECOND) / 3600:.6g}h"
     for unit, size in (("ns", 1), ("µs", 1000), ("ms", 1_000_000)):
         if ns < size * 1000:
             return f"{_decimal(ns, size)}{unit}"
@@ -41,7 +52,10 @@ def _decimal(n: int, size: int) -> str:
 def date(wall: int, mono: int) -> str:
     """A moment in local time with the reading of the monotonic clock, both in nanoseconds."""
     seconds, ns = divmod(wall, _SECOND)
-    local = time.localtime(seconds)
+    try:
+        local = time.localtime(seconds)
+    except (OverflowError, OSError, ValueError):  # no calendar goes so far
+        return f"year {1970 + float(seconds) / _YEAR:.6g} m={float(mono // _SECOND):+.6g}"
     fraction = f".{ns:09d}".rstrip("0").rstrip(".")
     offset = local.tm_gmtoff // 60
     sign = "-" if offset < 0 else "+"

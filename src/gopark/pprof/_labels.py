@@ -227,15 +227,18 @@ def do(ctx: Context, labels: LabelSet, fn: Callable[[Context], Any]) -> Any:
     startable_check("pprof.do", fn)
     inner = _withlabels(ctx, labels)
     if isasync(fn):
-        return _doasync(ctx, inner, fn)
+        return _awaited(ctx, inner, fn)
     set_goroutine_labels(inner)
     try:
-        return fn(inner)
+        result = fn(inner)
     finally:
         set_goroutine_labels(ctx)
+    if isinstance(result, Coroutine):  # a decorated `async def`, a lambda that calls one
+        return _awaited(ctx, inner, lambda _: result)
+    return result
 
 
-async def _doasync(ctx: Context, inner: Context, fn: Callable[[Context], Any]) -> Any:
+async def _awaited(ctx: Context, inner: Context, fn: Callable[[Context], Any]) -> Any:
     set_goroutine_labels(inner)
     try:
         return await fn(inner)

@@ -29,6 +29,7 @@ from gopark._runtime.lockrank import Holding, Rank, mkmutex
 from gopark._runtime.newproc import go, isasync
 from gopark._runtime.panic import goexit
 from gopark._runtime.preempt import transparent
+from gopark._runtime.recvonly import RecvOnly, put, shut
 from gopark.sync._again import raise_again, traceback_of
 from gopark.sync._common import checked, nocopy
 
@@ -53,6 +54,15 @@ class Result(NamedTuple, Generic[T]):
     shared: bool
 
 
+class _ResultChan(RecvOnly[Result[Any]]):
+    """What `do_chan` returns. Go: `<-chan Result`."""
+
+    __slots__ = ()
+
+    what = "the channel of a call"
+    instead = "the call sends its result"
+
+
 class _Call:
     """One call that runs, or has run."""
 
@@ -66,7 +76,7 @@ class _Call:
         self.broken: BaseException | None = None
         self.left = False  # by Goexit
         self.dups = 0  # who waits beside the first; guarded by the group's lock, as is `chans`
-        self.chans: list[Chan[Result[Any]]] = []
+        self.chans: list[_ResultChan] = []
 
 
 class Group:
@@ -181,7 +191,7 @@ class Group:
         Go: singleflight.Group.DoChan.
         """
         checked("do_chan", fn, args, kwargs)
-        ch: Chan[Result[Any]] = Chan(1)
+        ch = _ResultChan(1)
         call, first = self._join("do_chan", key, ch)
         if first:
             go(self._apart if isasync(fn) else self._apart_plain, key, call, fn, args, kwargs)
@@ -205,9 +215,7 @@ class Group:
 
     # --- the call ----------------------------------------------------------------------------
 
-    def _join(
-        self, who: str, key: Hashable, ch: Chan[Result[Any]] | None = None
-    ) -> tuple[_Call, bool]:
+    def _join(self, who: str, key: Hashable, ch: _ResultChan | None = None) -> tuple[_Call, bool]:
         """The call for this key; True: it is new, and the caller has to make it."""
         _hashed(who, key)  # the user's code, and it may fail: not under the lock
         new = _Call()
@@ -253,9 +261,9 @@ class Group:
         call.done.close()
         for ch in call.chans:  # nobody can join it any more
             if call.left:
-                ch.close()
+                shut(ch)
             else:
-                ch.try_send(_result(key, call, shared))
+                put(ch, _result(key, call, shared))
         return shared
 
 

@@ -265,7 +265,10 @@ def with_region(ctx: Context, name: str, fn: Callable[[], Any]) -> Any:
     if isasync(fn):
         return _within(marked, fn)
     with marked:
-        return fn()
+        result = fn()
+    if isinstance(result, Coroutine):  # a decorated `async def`: its region is where it runs
+        return _within(region(ctx, name), lambda: result)
+    return result
 
 
 async def _within(marked: Region, fn: Callable[[], Any]) -> Any:
