@@ -287,7 +287,7 @@ def fatalerror(text: str) -> NoReturn:
     err = FatalError(what)
     head = pendingtext(sys.exc_info()[1], sys._getframe(1))
     fatal(mysched(), err, f"{head}{what}\n\n{stack(all=True)}")
-    raise err from None
+    raise FatalError(what) from None  # `err` is for `run` to raise, on another thread
 
 
 def throw(exc: BaseException) -> None:
