@@ -55,6 +55,7 @@ from gopark._runtime.traceback import (
     header,
     paniccode,
     stack,
+    startframe,
     threadstates,
     tracebackothers,
 )
@@ -260,7 +261,7 @@ def gopanic(sched: Sched, g: G, exc: BaseException) -> None:
         if sched.ended:
             return
         text, message = panictext(exc)
-        frames = "".join(formatframes(excstack(exc)))
+        frames = "".join(formatframes(excstack(exc) or startframe(g)))
         report = f"{text}\n\n{header(g, GRUNNING)}{frames}{createdby(g)}"
         others = tracebackothers(g) if gotraceback().all else getattr(exc, "stacks", "")
         if others:

@@ -33,6 +33,7 @@ from __future__ import annotations
 
 import _thread
 import gc
+import functools
 import inspect
 import itertools
 import random
@@ -41,7 +42,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Container, Coroutine, Generator, Iterator
 from contextvars import Context
-from types import CodeType, FrameType, FunctionType
+from types import BuiltinFunctionType, CodeType, FrameType, FunctionType
 from typing import Any, Final, ParamSpec, TypeVar
 
 from gopark._runtime.errors import FatalError, Throw
@@ -497,12 +498,21 @@ def _stacks(only: Container[int] | None) -> dict[int, list[FrameType]]:
 
 
 def codeof(g: G) -> object:
-    """The code that a goroutine was started with: how sysmon knows a function again."""
+    """The code that a goroutine was started with: how sysmon knows a function again.
+
+    Of a function of C, itself; of any other object its class, for it may not be hashable, as a
+    function of ctypes is not.
+    """
     coro = g.coro
     if coro is not None:
         return getattr(coro, "cr_code", None)
     fn = getattr(g.step, "fn", None)
-    return getattr(fn, "__code__", fn)
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    code = getattr(fn, "__code__", None)
+    if code is None and fn is not None and not isinstance(fn, BuiltinFunctionType):
+        return type(fn)
+    return fn if code is None else code
 
 
 def casgstatus(g: G, old: Status, new: Status) -> None:
