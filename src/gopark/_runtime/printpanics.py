@@ -242,7 +242,7 @@ def _value(exc: BaseException) -> str:
 
 
 def _notes(exc: BaseException) -> list[str]:
-    """What `add_note` has put there; each line of it with a tab before it, as those of the value."""
+    """What `add_note` has put there; each line with a tab before it, as those of the value."""
     if isinstance(exc, BubbleDeadlockError):
         return []  # the stacks, which the report has anyway
     found = []

@@ -1,4 +1,4 @@
-"""Text from outside, in a line of a report: what could forge a line, or steer a terminal, is escaped.
+"""Text from outside in a line of a report: what could forge a line or steer a terminal is escaped.
 
 A dump and a report are read by line: a header begins a goroutine, a tab a file. Names of functions
 and files, messages of exceptions and labels are the user's, or come from whoever talks to the

@@ -38,6 +38,7 @@ from gopark._runtime import (
     extram,
     lockedm,
     mfinal,
+    nomain,
     panic,
     proc,
     remote,
@@ -419,6 +420,7 @@ def _afterfork() -> None:
     sysmon.forget()
     extram.forget()
     remote.forget()
+    nomain.forget()
     signal_unix.forget()
 
 

@@ -32,8 +32,8 @@ Source: Go 1.27 runtime/runtime2.go, lock_futex.go (note). Tests: tests/runtime/
 from __future__ import annotations
 
 import _thread
-import gc
 import functools
+import gc
 import inspect
 import itertools
 import random

@@ -62,7 +62,17 @@ from gopark._runtime.runtime2 import (
 from gopark._runtime.startm import current
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
-__all__ = ("SIGURG", "Disposition", "atend", "atfork", "chained", "initsig", "onmain", "runsonmain")
+__all__ = (
+    "SIGURG",
+    "Disposition",
+    "atend",
+    "atfork",
+    "chained",
+    "initsig",
+    "onmain",
+    "runsonmain",
+    "wakewith",
+)
 
 GRACE: Final = 1.0  # seconds
 _PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
@@ -412,14 +422,14 @@ def _interrupt(sched: Sched) -> None:
                 sched.exc = KeyboardInterrupt()
                 endsched(sched)
             elif g.status is GWAITING:
-                if g.waiting is not None and _take() and not _wakewith(g, KeyboardInterrupt()):
+                if g.waiting is not None and _take() and not wakewith(g, KeyboardInterrupt()):
                     _state.owed.append(None)
             elif g.status in (GRUNNING, GSYSCALL) and g.m is not None:
                 poker.poke(g.m)
             time.sleep(_PAUSE)
 
 
-def _wakewith(g: G, exc: BaseException) -> bool:
+def wakewith(g: G, exc: BaseException) -> bool:
     """Wake a parked G with an exception instead of what it waits for; False: somebody else has."""
     waiting = g.waiting
     if waiting is None or not waiting.unwait(g):

@@ -100,6 +100,7 @@ class Hooks:
     throw: Callable[[BaseException], None]  # panic.py
     fatalerror: Callable[[str], NoReturn]  # panic.py
     abandon: Callable[[Sched, G | None], None]  # rt0.py
+    nomain: Callable[[], None]  # nomain.py
     timebase: Callable[[], TimeBase]  # where the caller's timers go; bubble.py exchanges it
     # traceloop.py: stands for findrunnable while the program is traced; the Ms that are in it
     round: Callable[[M], G | None] | None = None
@@ -139,7 +140,10 @@ _sched_lock = threading.Lock()  # guards the making of a Sched
 def getsched() -> Sched:
     """The running program; one without a main if none is, for the runtime starts at first use."""
     sched = _current
-    return newsched() if sched is None or sched.ended else sched
+    if sched is None or sched.ended:
+        sched = newsched()
+        hooks.nomain()
+    return sched
 
 
 def mysched() -> Sched:

@@ -10,8 +10,9 @@ Strict readers of this form exist (gostackparse, goleak): a header holds nothing
 status or wait reason, minutes and `locked to thread`; a function line one pair of
 parentheses; a file line a tab and `:digits`. Frames of this package do not show, nor those of
 the import system, unless GOTRACEBACK says `system`; a goroutine that has no others shows the
-function that it was started with. What comes from outside is escaped (printstring.py). What GOPARKDEBUG adds to the header
-(labels) and behind the creator (ancestors) comes in through two doors, and not by itself.
+function that it was started with. What comes from outside is escaped (printstring.py). What
+GOPARKDEBUG adds to the header (labels) and behind the creator (ancestors) comes in through two
+doors, and not by itself.
 
 While an exception is being handled, or unwinds, its frames are on no stack of Python's any
 more. Go runs deferred functions on top of the frame that failed, so its stacks show them, with
@@ -79,8 +80,8 @@ __all__ = (
     "num_goroutine",
     "package",
     "recordframes",
-    "startframe",
     "stack",
+    "startframe",
     "threadstates",
     "tracebackothers",
 )
