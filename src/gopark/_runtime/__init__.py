@@ -4,7 +4,7 @@ From the bottom up; a module imports only those before it:
   errors · printstring · lockrank · runtime1 · runtime2 · timer · startm · sysmon · runq · proc
   newproc · lockedm · chan · selectgo · timechan · timefunc · timesleep · traceback · debug · panic
   deadlock · cgogate · extram · cgocall · mfinal · signal_unix · sigwatch · snapshot
-  remote · nomain · sigquit · sigqueue · rt0;
+  remote · nomain · sigquit · sigqueue · cleanup · rt0;
   gomaxprocs, proflabel, mprof, cpuprof, mgcleak, trace, traceloop and metrics beside them; bubble,
   synctest in tests; ancestors, checkmode, schedtrace in debug runs
 Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`, `_Outside`,

@@ -183,7 +183,10 @@ class _Elsewhere:
 def mpark(m: M, g: G) -> None:
     """Wait on this thread until somebody readies `g`; the P goes to others meanwhile."""
     sched = _schedof(m)
-    if sched.ended:
+    cleanup = sched.cleanup
+    if sched.ended and not (cleanup is not None and cleanup.mayblock(g)):
+        if cleanup is not None:
+            cleanup.told.add(g)
         _undo(g, m)
         raise ProgramEnded
     saved = g.ctx, g.lockedm
@@ -201,7 +204,11 @@ def mpark(m: M, g: G) -> None:
         handoffp(sched, p)
     else:
         _checkdead(sched)
+    if cleanup is not None:
+        cleanup.waiting[g] = None
     _waitforp(sched, m, g)
+    if cleanup is not None:
+        cleanup.waiting.pop(g, None)
     g.ctx, g.lockedm = saved
     if m.exc is not None:
         _raiseexc(m, g)
@@ -263,6 +270,8 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
             notesleep(m, sched.recheck if m.m0 else -1)
             if m.nextp is None and not sched.ended:
                 _checkdead(sched)
+        elif (cleanup := sched.cleanup) is not None and cleanup.mayblock(g):
+            m.park.sleep()  # until it is over
         elif _takeoff(sched, g):
             break
         else:
@@ -272,11 +281,22 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
         m.p = None  # after `ended`, so endsched and this thread cannot both miss it
     else:
         casgstatus(g, GRUNNABLE, GRUNNING)
-    if sched.ended and m.exc is None:
+    if sched.ended and m.exc is None and not _cleansup(sched, g):
         m.exc = sched.fatal if m.m0 and sched.fatal is not None else ProgramEnded()
     g.status = GRUNNING
     g.m = m
     m.curg = g
+
+
+def _cleansup(sched: Sched, g: G) -> bool:
+    """What it waited for belongs to its cleanup; else it is told now, once. See cleanup.py."""
+    cleanup = sched.cleanup
+    if cleanup is None:
+        return False
+    if cleanup.mayblock(g):
+        return True
+    cleanup.told.add(g)
+    return False
 
 
 def _takeoff(sched: Sched, g: G) -> bool:
@@ -300,6 +320,8 @@ def mgosched(m: M, g: G) -> None:
     """Yield from plain code: go to the back of the global queue and wait for a turn."""
     sched = _schedof(m)
     if sched.ended:
+        if _cleansup(sched, g):
+            return  # there is no turn to wait for
         raise ProgramEnded
     requeue(sched, m, g)
 

@@ -350,9 +350,9 @@ def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
     both errors; `sys.exit` in it ends the program with that status.
 
     Args:
-        handler: Called as `handler(exception, goid, report)`, in the goroutine that panics and
-            with its context variables: the exception, the number of the goroutine, and the text
-            that would have been printed. A plain function. None: as without a handler.
+        handler: A plain function, called as `handler(exception, goid, report)` in the goroutine
+            that panics, its context variables included. It gets the exception, the number of the
+            goroutine, and the text that would have been printed. None takes the handler off.
     Returns:
         The handler that stood before.
     Raises:
@@ -536,6 +536,8 @@ def endsched(sched: Sched) -> None:
     with sched.lock:
         if sched.ended:
             return
+        if sched.fatal is None and sched.main is not None:
+            sched.cleanup = hooks.cleanup(sched)
         sched.ended = True
         sched.lastgoid = next(goids)
         ms = list(sched.allm)

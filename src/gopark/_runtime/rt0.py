@@ -11,7 +11,7 @@ The end, step by step, on M0:
      those threads, a second at most. For one that is in C or computing it waits a tenth of
      that; it ends at its next wait.
   4. Parked and runnable coroutines are taken off their queues and closed: `finally` blocks
-     run, what they await does not.
+     run. What those await has a short grace: cleanup.py.
   5. Async generators that are left are closed (mfinal.py).
 A coroutine is closed by the one who took it off its wait queue or run queue, never while
 another thread may step it.
@@ -48,6 +48,7 @@ from gopark._runtime import (
     startm,
     sysmon,
 )
+from gopark._runtime.cleanup import Cleanup
 from gopark._runtime.errors import Goexit
 from gopark._runtime.newproc import newg, startable
 from gopark._runtime.proc import schedule, stopm
@@ -302,6 +303,10 @@ def _end(sched: Sched, m: M) -> None:
     for g in left:
         abandon(sched, g)
     _join(sched, m)
+    cleanup: Cleanup | None = sched.cleanup
+    if cleanup is not None and cleanup.settle(m, abandon):
+        _join(sched, m)
+    sched.cleanup = None
     for g in left:
         if g.m is not None and g.m.sched is sched:  # one that never ran was on a queue, and is gone
             allgs.discard(g)
@@ -330,6 +335,9 @@ def abandon(sched: Sched, g: G | None) -> None:
     Called on M0 for every goroutine, and by each M for its last one as it ends. What is
     closed was taken off its wait queue or run queue by this very call.
     """
+    cleanup: Cleanup | None = sched.cleanup
+    if cleanup is not None and g in cleanup.coros:
+        g = None  # it has been told, and is waited for
     waiting = None if g is None or g.status is not GWAITING or g.lockedm is not None else g.waiting
     if g is not None and waiting is not None and waiting.unwait(g):
         g.status = GRUNNABLE
@@ -347,7 +355,7 @@ def abandon(sched: Sched, g: G | None) -> None:
         if lockedm is not None:
             startm.givep(lockedm, P(-1, sched))  # that thread unwinds it: see lockedm
             lockedm.park.wakeup()
-        else:
+        elif cleanup is None or not cleanup.step(taken):
             _bury(taken)
 
 
@@ -382,9 +390,14 @@ def _join(sched: Sched, m: M) -> None:
     """Wait for our threads to end; a short while only for one that is in C or computing."""
     began = time.monotonic()
     pause = 0.00005
+    cleanup: Cleanup | None = sched.cleanup
     while True:
         with sched.lock:
             others = [o for o in sched.allm if o is not m]
+        if cleanup is not None:
+            cleanup.poll()
+            if not cleanup.over:
+                others = [o for o in others if o.curg not in cleanup.waiting]
         abandon(sched, None)  # what was on its way to a queue when the end came
         waited = time.monotonic() - began
         if not any(waited < (_ENDWAIT if _unwinding(o) else _STEPWAIT) for o in others):

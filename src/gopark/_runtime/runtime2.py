@@ -417,6 +417,7 @@ class Sched:
         self.pollm: M | None = None  # the idle M that sleeps until the next timer
         self.polluntil = 0.0
         self.ended = False
+        self.cleanup: Any = None  # once it has ended: what is still waited for, see cleanup.py
         self.lastgoid = 0  # goroutines of this program have lower numbers
         self.main: G | None = None
         self.maincoro: Any = None  # an `async def` main's own coroutine, inside main's G

@@ -101,6 +101,7 @@ class Hooks:
     fatalerror: Callable[[str], NoReturn]  # panic.py
     abandon: Callable[[Sched, G | None], None]  # rt0.py
     nomain: Callable[[], None]  # nomain.py
+    cleanup: Callable[[Sched], Any]  # cleanup.py
     timebase: Callable[[], TimeBase]  # where the caller's timers go; bubble.py exchanges it
     # traceloop.py: stands for findrunnable while the program is traced; the Ms that are in it
     round: Callable[[M], G | None] | None = None
