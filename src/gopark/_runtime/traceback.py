@@ -207,8 +207,11 @@ def gframes(
     else:
         waiting = g.waiting
         frames = [] if status is not GWAITING or waiting is None else waiting.frozen(g, coroframes)
-    if not frames and not (FREETHREADED and (g.coro or status in (GRUNNING, GRUNNABLE))):
+    if not frames:
         frames = startframe(g) or entryframe(stack)
+        unknown = FREETHREADED and (g.coro is not None or status in (GRUNNING, GRUNNABLE))
+        if unknown and not (frames and frames[0][1] is _BUILTIN):
+            frames = []  # it is somewhere behind that
     return frames
 
 
@@ -344,7 +347,9 @@ def startframe(g: G) -> list[Frame]:
     """
     coro, start = g.coro, getattr(g.step, "fn", None)
     if coro is not None:
-        return ownframe(coro) or [codeframe(getattr(coro, "cr_code", None), coro)]
+        return ([] if FREETHREADED else ownframe(coro)) or [
+            codeframe(getattr(coro, "cr_code", None), coro)
+        ]
     while isinstance(start, functools.partial):
         start = start.func
     return [] if start is None else [codeframe(getattr(start, "__code__", None), start)]
