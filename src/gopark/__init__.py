@@ -24,6 +24,7 @@ from gopark._runtime.errors import ProgramEnded as ProgramEnded
 from gopark._runtime.lockedm import block as block
 from gopark._runtime.newproc import go as go
 from gopark._runtime.panic import goexit as goexit
+from gopark._runtime.panic import set_panic_handler as set_panic_handler
 from gopark._runtime.rt0 import run as run
 from gopark._runtime.selectgo import recv as recv
 from gopark._runtime.selectgo import select as select
@@ -52,6 +53,7 @@ __all__ = (
     "runtime",
     "select",
     "send",
+    "set_panic_handler",
     "signal",
     "sync",
     "testing",

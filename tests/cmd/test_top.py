@@ -179,3 +179,12 @@ def test_looking_twice_is_one_connection(hanging):
         first, second = _top._look(process), _top._look(process)
     assert first["at"] < second["at"]
     assert first["goroutines"] == second["goroutines"] == 3
+
+
+def test_nothing_of_the_other_process_steers_the_terminal():
+    """It may be one that does not escape what it shows."""
+    stack = "main.\x1b[2J\x9bf(...)\n\t/p/\x1b]0;title\x07p.py:3\n"
+    snapshot = {**SNAPSHOT, "groups": [[1, 5, "chan\rreceive", stack]]}
+    page = "\n".join(_top.page(snapshot, None, 200))
+    assert "\\x1b[2J\\x9bf" in page
+    assert all(line.isprintable() for line in page.split("\n"))

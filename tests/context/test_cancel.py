@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import gc
+import pickle
 import sys
 import threading
 import time
@@ -29,15 +30,15 @@ DERIVE = {
 # --- the error --------------------------------------------------------------------------------
 
 
-def test_an_error_is_the_same_object_at_each_call_and_down_the_tree():
+def test_an_error_is_equal_at_each_call_and_down_the_tree():
     parent, cancel = context.with_cancel(background())
     child = context.with_value(context.with_timeout(parent, LONG)[0], "key", 1)
     other = context.with_cancel(background())
     cancel()
     other.cancel()
-    assert parent.err() is parent.err() is child.err()
+    assert parent.err() == parent.err() == child.err()
     assert isinstance(parent.err(), Canceled)
-    assert other.ctx.err() is not parent.err()  # nothing of one request is in another's error
+    assert other.ctx.err() != parent.err()  # nothing of one request is in another's error
 
 
 def test_errors_print_as_gos():
@@ -74,11 +75,82 @@ class Canary:
 def test_who_handles_an_error_keeps_its_traceback():
     with context.with_cancel(background()) as ctx:
         pass
-    try:
+    with pytest.raises(Canceled) as caught:
         raise ctx.err()
-    except Canceled:
-        traced = ctx.err().__traceback__
-    assert traced is not None
+    assert ctx.err().__traceback__ is None  # another's, and equal
+    assert ctx.err() == caught.value
+    assert caught.value.__traceback__ is not None
+
+
+def test_errors_of_one_end_are_equal_and_of_two_are_not():
+    ends = [context.with_cancel(background()) for _ in range(2)]
+    for _, cancel in ends:
+        cancel()
+    (one, _), (two, _) = ends
+    child, _ = context.with_timeout(one, 60)
+    assert one.err() == one.err() == child.err() == cause(child)
+    assert len({one.err(), child.err(), two.err()}) == 2
+    assert one.err() != two.err() != Canceled()
+    assert pickle.loads(pickle.dumps(one.err())).args == one.err().args
+
+
+@pytest.mark.parametrize("given", [None, "raised before"])
+def test_a_cause_that_many_raise_does_not_grow(given):
+    """It is the object that was given; what it had then it keeps."""
+    why = ValueError("disk full")
+    if given:
+        try:
+            raise why
+        except ValueError:
+            pass
+    names = [frame.name for frame in traceback.extract_tb(why.__traceback__)]
+    ctx, cancel = context.with_cancel_cause(background())
+    cancel(why)
+
+    def raises():
+        try:
+            {}["what is handled here"]
+        except KeyError:
+            raise cause(ctx)  # noqa: B904 - its context is looked at
+
+    for _ in range(10):
+        with pytest.raises(ValueError, match="disk full") as caught:
+            raises()
+        assert caught.value is why
+    here = test_a_cause_that_many_raise_does_not_grow.__name__
+    assert cause(ctx) is why
+    assert [frame.name for frame in traceback.extract_tb(why.__traceback__)] == names
+    assert why.__context__ is None
+    try:
+        raises()
+    except ValueError:
+        cause(ctx)  # while it is being handled it keeps all
+        assert [f.name for f in traceback.extract_tb(why.__traceback__)][:2] == [here, "raises"]
+
+
+def test_a_cause_that_is_on_its_way_out_keeps_its_frames():
+    def inner():
+        with context.with_cancel_cause(background()) as ctx:
+            held.append(ctx)
+            raise ValueError("disk full")
+
+    def outer():
+        try:
+            inner()
+        finally:
+            with_thread(lambda: cause(held[0]))
+
+    held = []
+    with pytest.raises(ValueError, match="disk full") as caught:
+        outer()
+    names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__)]
+    assert names[1:] == ["outer", "inner"]
+
+
+def with_thread(fn):
+    thread = threading.Thread(target=fn)
+    thread.start()
+    thread.join()
 
 
 def test_a_traceback_of_the_error_shows_the_cause():
@@ -93,7 +165,7 @@ def test_a_timeouts_cause_counts_only_if_the_time_ran_out():
     slow = ValueError("slow")
     with context.with_timeout_cause(background(), LONG, slow) as ctx:
         pass
-    assert cause(ctx) is ctx.err()
+    assert cause(ctx) == ctx.err()
     with context.with_timeout_cause(background(), 0, slow) as ctx:
         assert cause(ctx) is slow
 
@@ -142,7 +214,7 @@ def test_ten_thousand_children_leave_nothing_behind(derive):
     channels = [child.done() for child in children[::2]]
     watched = [weakref.ref(child) for child in children]
     cancel()
-    assert all(child.err() is parent.err() for child in children)
+    assert all(child.err() == parent.err() for child in children)
     assert all(channel.try_recv()[2] for channel in channels)
     del children, channels
     assert all(ref() is None for ref in watched)  # with no help of the garbage collector
@@ -221,10 +293,10 @@ def test_a_chain_of_ten_thousand_layers():
     assert str(last).startswith("context.Background.WithCancel.WithValue(first, value).")
     why = ValueError("why")
     cancel(why)
-    assert last.err() is first.err()
+    assert last.err() == first.err()
     assert cause(last) is why
     assert last.done().try_recv()[2]
-    assert context.with_cancel(last)[0].err() is first.err()
+    assert context.with_cancel(last)[0].err() == first.err()
 
 
 @pytest.mark.parametrize("cancelled", [True, False])
@@ -366,7 +438,8 @@ def test_a_cancel_that_is_interrupted_ends_the_whole_tree_or_nothing():
         assert len(ended) == 1, f"half a tree after an interrupt at line {n}"
         stopped += ended == {False}
         cancel()
-        assert all(ctx.err() is everyone[0].err() is not None for ctx in everyone)
+        assert everyone[0].err() is not None
+        assert all(ctx.err() == everyone[0].err() for ctx in everyone)
     assert stopped < lines / 2
 
 
@@ -406,7 +479,7 @@ async def test_a_timeout_ends_all_below_and_tells_the_cause():
     ctx, _ = context.with_timeout_cause(background(), 0.002, slow)
     leaf = context.with_value(context.with_cancel(ctx)[0], "key", 1)
     await leaf.done().recv()
-    assert leaf.err() is ctx.err()
+    assert leaf.err() == ctx.err()
     assert isinstance(leaf.err(), DeadlineExceeded)
     assert cause(leaf) is slow
 

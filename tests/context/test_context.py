@@ -139,7 +139,7 @@ def test_no_key_of_a_user_finds_what_the_package_looks_for_itself():
     ctx, cancel = context.with_cancel(background())
     with context.with_cancel(Spy(ctx)) as child:
         cancel()
-        assert child.err() is ctx.err()
+        assert child.err() == ctx.err()
     assert [repr(key) for key in seen] == ["gopark.context.cancelCtxKey"]
 
 

@@ -80,7 +80,7 @@ async def test_a_child_of_one_that_is_done_is_done_at_birth():
     parent.end(error)
     before = gopark.runtime.num_goroutine()
     child, _ = context.with_cancel(parent)
-    assert child.err() is error
+    assert child.err() == error
     assert child.done().try_recv()[2]
     assert gopark.runtime.num_goroutine() == before
 
@@ -91,7 +91,7 @@ async def test_the_end_goes_through_wrappers_at_once_and_with_no_goroutine():
     child, _ = context.with_cancel(Wrapper(context.with_value(Wrapper(valued), "other", 2)))
     assert gopark.runtime.num_goroutine() == 1
     cancel()
-    assert child.err() is inner.err()
+    assert child.err() == inner.err()
 
 
 async def test_a_wrapper_around_one_without_an_end_has_none():
@@ -107,7 +107,7 @@ async def test_one_with_after_func_that_ends_is_not_asked_to_stop_what_it_has_ca
     parent, error = Caller(), Canceled()
     child, _ = context.with_cancel(parent)
     parent.end(error)
-    assert child.err() is error
+    assert child.err() == error
     assert parent.stopped == 0
 
 
@@ -123,7 +123,7 @@ async def test_one_with_after_func_may_call_at_once():
     parent = Caller()
     parent.error = Canceled()
     child, _ = context.with_cancel(parent)
-    assert child.err() is parent.error
+    assert child.err() == parent.error
     assert parent.stopped == 1  # nothing stays registered
 
 
@@ -132,7 +132,7 @@ async def test_after_func_is_found_below_a_value():
     child, _ = context.with_cancel(context.with_value(parent, "key", 1))
     assert gopark.runtime.num_goroutine() == 1
     parent.end(Canceled())
-    assert child.err() is parent.error
+    assert child.err() == parent.error
 
 
 async def test_an_end_without_an_error_is_refused_in_gos_words():
@@ -162,7 +162,7 @@ async def test_an_error_of_their_own_goes_down_as_it_is():
     child, _ = context.with_cancel(parent)
     parent.end(Quota("exceeded"))
     await child.done().recv()
-    assert child.err() is parent.error
+    assert child.err() == parent.error
     assert cause(child) is parent.error
 
 

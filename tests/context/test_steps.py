@@ -127,7 +127,7 @@ def test_a_child_that_is_made_during_a_cancel_ends(derive):
 
     for held, parent, _ in each_line(prepare, lambda _, cancel: cancel()):
         child, held.result = held.result, None
-        assert child.err() is parent.err()
+        assert child.err() == parent.err()
         assert isclosed(child.done())
         gone = weakref.ref(child)
         del child
@@ -144,10 +144,11 @@ def test_a_child_that_is_cancelled_while_its_parent_is_ends_once():
     def check(parent, cancel, child, grandchild):
         before = child.err()
         cancel()
-        assert child.err() is (before or parent.err())
+        assert child.err() == (before or parent.err())
 
     for _, _, _, child, grandchild in each_line(prepare, check):
-        assert grandchild.err() is child.err() is not None
+        assert child.err() is not None
+        assert grandchild.err() == child.err()
         assert isclosed(grandchild.done())
 
 

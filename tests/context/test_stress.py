@@ -60,8 +60,8 @@ def check(tree):
     for ctx, parent, _ in tree.nodes:
         assert isinstance(ctx.err(), (Canceled, DeadlineExceeded))
         assert ctx.done().try_recv() == (None, False, True)
-        assert cause(ctx) is ctx.err()
-        if parent is not None and context.with_cancel(parent)[0].err() is not parent.err():
+        assert cause(ctx) == ctx.err()
+        if parent is not None and context.with_cancel(parent)[0].err() != parent.err():
             raise AssertionError(f"{ctx} is not a child of {parent}")
 
 
@@ -132,7 +132,7 @@ async def test_many_cancel_one_and_one_of_them_wins(asked):
         ((why, err, closed),) = outcomes
         assert why in causes
         assert closed
-        assert child.err() is err is ctx.err()
+        assert child.err() == err == ctx.err()
         assert cause(child) is why
 
 
@@ -158,4 +158,4 @@ async def test_children_are_born_while_the_parent_ends():
         await parent.done().recv()
         for child in children:
             await child.done().recv()
-            assert child.err() is parent.err()
+            assert child.err() == parent.err()

@@ -57,7 +57,7 @@ def test_the_pair_unpacks_and_names_its_parts(name):
     cancel()
     err = ctx.err()
     cancel()
-    assert ctx.err() is err
+    assert ctx.err() == err
 
 
 def test_an_error_in_a_block_with_a_cause_is_the_cause():

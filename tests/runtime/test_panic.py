@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextvars
+import sys
+import threading
+import time
+import traceback
+
 import pytest
 
 import gopark
+from dumps import goroutines
 from gopark import Chan
 from gopark._runtime.errors import Goexit
 from gopark._runtime.printpanics import panictext
@@ -361,3 +368,172 @@ def test_a_panic_after_goexit_in_main_is_a_panic(run, capsys):
         run(main)
     assert not isinstance(caught.value, gopark.DeadlockError)
     assert capsys.readouterr().err.startswith("panic: ValueError: later\n")
+
+
+# --- hooks and handlers -----------------------------------------------------------------------
+
+
+async def bad():
+    error = ValueError("x")
+    error.add_note("see runbook 17")
+    raise error
+
+
+async def wait_for_the_end():
+    gopark.go(bad)
+    await Chan().recv()
+
+
+def test_excepthook_is_told_once_before_the_report(run, capsys, monkeypatch):
+    told, var = [], contextvars.ContextVar("var")
+
+    def hook(kind, exc, tb):
+        names = [frame.name for frame in traceback.extract_tb(tb)]
+        told.append((kind, repr(exc), names, var.get(None), capsys.readouterr().err))
+
+    async def main():
+        var.set("the goroutine's")
+        await wait_for_the_end()
+
+    monkeypatch.setattr(sys, "excepthook", hook)
+    monkeypatch.setattr(threading, "excepthook", hook)
+    with pytest.raises(gopark.FatalError, match="panic: ValueError: x"):
+        run(main)
+    assert told == [(ValueError, "ValueError('x')", ["bad"], "the goroutine's", "")]
+    report = "panic: ValueError: x\n\tsee runbook 17\n\ngoroutine "
+    assert capsys.readouterr().err.startswith(report)
+
+
+def test_an_excepthook_that_fails_hides_nothing(run, capsys, monkeypatch):
+    def hook(*_):
+        raise KeyError("in the hook")
+
+    monkeypatch.setattr(sys, "excepthook", hook)
+    with pytest.raises(gopark.FatalError):
+        run(wait_for_the_end)
+    err = capsys.readouterr().err
+    assert err.startswith("Error in sys.excepthook:\n")
+    assert "KeyError: 'in the hook'\npanic: ValueError: x\n" in err
+
+
+@pytest.mark.usefixtures("procs")
+def test_main_waits_until_the_hook_has_been_told(run, capsys, monkeypatch):
+    begun, ended = threading.Event(), []
+
+    def hook(*_):
+        begun.set()
+        gopark.cgo.call(time.sleep, 0.05)
+        ended.append(True)
+
+    async def main():
+        gopark.go(bad)
+        while not begun.is_set():
+            await gopark.gosched()
+
+    monkeypatch.setattr(sys, "excepthook", hook)
+    with pytest.raises(gopark.FatalError):
+        run(main)
+    assert ended
+    assert "panic: ValueError: x" in capsys.readouterr().err
+
+
+def test_two_panics_are_told_once(run, capsys, monkeypatch):
+    told = []
+
+    def hook(*_):
+        told.append(True)
+        gopark.go(bad)
+        gopark.cgo.call(time.sleep, 0.02)
+
+    monkeypatch.setattr(sys, "excepthook", hook)
+    with pytest.raises(gopark.FatalError):
+        run(wait_for_the_end)
+    assert told == [True]
+    assert capsys.readouterr().err.count("panic: ") == 1
+
+
+@pytest.fixture
+def handled():
+    """Set as the panic handler; what it got."""
+    got = []
+    before = gopark.set_panic_handler(lambda *args: got.append(args))
+    assert before is None
+    yield got
+    gopark.set_panic_handler(None)
+
+
+@pytest.mark.usefixtures("procs")
+def test_a_handler_lets_the_program_live(run, capsys, handled, monkeypatch):
+    monkeypatch.setattr(sys, "excepthook", lambda *_: handled.append("told the hook"))
+
+    def plain_bad():
+        raise KeyError("plain")
+
+    async def main():
+        gopark.go(bad)
+        gopark.go(plain_bad)
+        while len(handled) < 2:
+            await gopark.gosched()
+        await wait_all_parked()
+        return gopark.runtime.num_goroutine()
+
+    assert run(main) == 1
+    handled.sort(key=lambda args: args[1])
+    assert [repr(exc) for exc, _, _ in handled] == ["ValueError('x')", "KeyError('plain')"]
+    _, goid, report = handled[0]
+    text = "panic: ValueError: x\n\tsee runbook 17\n\n"
+    assert report.startswith(f"{text}goroutine {goid} [running]:\n")
+    assert f"{__name__}.bad(...)\n" in report
+    assert capsys.readouterr().err == ""
+
+
+def test_a_handler_that_raises_ends_the_program_with_both(run, capsys):
+    def handler(exc, goid, report):
+        raise KeyError("in the handler")
+
+    gopark.set_panic_handler(handler)
+    try:
+        with pytest.raises(gopark.FatalError) as caught:
+            run(wait_for_the_end)
+    finally:
+        assert gopark.set_panic_handler(None) is handler
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert isinstance(caught.value.__cause__.__context__, ValueError)
+    text, _, stack = capsys.readouterr().err.partition("\n\n")
+    assert text.split("\n") == [
+        "panic: ValueError: x",
+        "\tsee runbook 17",
+        "\tpanic: KeyError: 'in the handler'",
+    ]
+    functions = goroutines(stack)[0].functions
+    assert functions == ["handler", "panic", "bad"]
+
+
+def test_sys_exit_in_a_handler_is_the_end(run):
+    gopark.set_panic_handler(lambda *_: sys.exit(7))
+    try:
+        with pytest.raises(SystemExit) as caught:
+            run(wait_for_the_end)
+    finally:
+        gopark.set_panic_handler(None)
+    assert caught.value.code == 7
+
+
+def test_a_handler_gets_what_a_callback_from_c_raises(run, handled):
+    def fails():
+        raise ValueError("in a callback")
+
+    async def main():
+        gopark.go(gopark.cgo.callback(fails))
+        while not handled:
+            await gopark.gosched()
+        await wait_all_parked()
+
+    run(main)
+    assert [repr(exc) for exc, _, _ in handled] == ["ValueError('in a callback')"]
+
+
+@pytest.mark.parametrize("handler", [1, lambda: None, wait_for_the_end, str.upper])
+def test_a_handler_that_cannot_be_one_is_refused(handler):
+    with pytest.raises(TypeError, match="set_panic_handler"):
+        gopark.set_panic_handler(handler)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import gc
 import io
 import sys
 import threading
+import time
 import weakref
 
 import pytest
@@ -583,3 +586,71 @@ async def test_a_search_for_leftovers_keeps_nothing_alive_of_who_looks():
         assert (await looks())() is None
     finally:
         gc.enable()
+
+
+libc = ctypes.CDLL(None)
+held = threading.Lock()
+
+IN_C = {
+    "_thread.lock.acquire": (held.acquire,),
+    "ctypes.usleep": (libc.usleep, 100_000),
+    "gopark.cgo.call": (gopark.cgo.call, held.acquire),
+}
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("name", IN_C)
+async def test_a_goroutine_in_a_function_of_c_has_a_frame(name, partial):
+    """And sysmon takes its P, though such a function cannot be hashed."""
+    fn, *args = IN_C[name]
+    held.acquire()
+    try:
+        if partial:
+            gopark.go(functools.partial(fn, *args))
+        else:
+            gopark.go(fn, *args)
+        await gopark.gosched()
+        (parsed,) = goroutines(gopark.runtime.stack(all=True).partition("\n\n")[2])
+    finally:
+        held.release()
+    assert [frame.function for frame in parsed.frames] == [name]
+    assert (parsed.frames[0].file == "<built-in>") == (not name.startswith("gopark"))
+    await wait_all_parked()
+    held.acquire(False)
+    held.release()
+
+
+async def test_a_goroutine_that_has_not_begun_has_a_frame():
+    gopark.go(libc.usleep, 1)
+    gopark.go(functools.partial(functools.partial(int), "1"))
+    seen = goroutines(gopark.runtime.stack(all=True))[1:]
+    if not FREE_THREADED:
+        assert [g.frames[0].function for g in seen] == ["ctypes.usleep", "builtins.int"]
+
+
+@pytest.mark.skipif(FREE_THREADED, reason="such stacks cannot be read")
+async def test_a_callback_that_is_a_function_of_c_has_a_frame():
+    held.acquire()
+    callback = ctypes.CFUNCTYPE(None)(gopark.cgo.callback(held.acquire))
+    thread = threading.Thread(target=callback)
+    try:
+        thread.start()
+        while gopark.runtime.num_goroutine() < 2:
+            await gopark.time.sleep(0.001)
+        parsed = goroutines(gopark.runtime.stack(all=True))[1]
+    finally:
+        held.release()
+        thread.join()
+        held.release()
+    assert [frame.function for frame in parsed.frames] == ["_thread.lock.acquire"]
+
+
+def test_a_panic_in_a_function_of_c_names_it(run, capsys):
+    async def main():
+        gopark.go(time.sleep, "no number")
+        await Chan().recv()
+
+    with pytest.raises(gopark.FatalError):
+        run(main)
+    parsed = goroutines(capsys.readouterr().err.partition("\n\n")[2])[0]
+    assert parsed.frames == [("time.sleep", "<built-in>", 0)]

@@ -149,7 +149,7 @@ def test_plain_ones_wait_for_each_other_on_threads(run, procs):
     assert got == ["value"] * 3
 
 
-def test_an_exception_that_is_raised_again_has_the_same_traceback_every_time():
+def test_an_exception_that_is_raised_again_does_not_grow():
     @once_func
     def fails():
         raise ValueError("x")

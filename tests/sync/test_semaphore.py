@@ -118,7 +118,7 @@ async def test_weighted_doesnt_block_if_too_big():
         for _ in range(n * 3):
             wg.go(modest)
     cancel()
-    assert await ended.recv() is ctx.err()
+    assert await ended.recv() == ctx.err()
     assert units(sem) == n
 
 
@@ -188,7 +188,7 @@ async def test_weighted_acquire_canceled():
     await gopark.testing.wait_all_parked()
     cancel()
     sem.release(1)
-    assert await ended.recv() is ctx.err()
+    assert await ended.recv() == ctx.err()
     assert units(sem) == 2
     for n in (0, 1, 3):
         with pytest.raises(context.Canceled):

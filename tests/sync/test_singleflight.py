@@ -154,7 +154,8 @@ async def test_panic_do(procs):
             wg.go(caller)
         await gopark.testing.wait_all_parked()
         fn.gate.close()
-    assert raised == [boom] * n
+    assert [repr(exc) for exc in raised] == [repr(boom)] * n
+    assert len({id(exc) for exc in raised}) == n
     assert fn.calls == 1
     assert await g.do("key", lambda: 1) == (1, False)
 
@@ -191,7 +192,8 @@ async def test_panic_do_chan():
     await gopark.testing.wait_all_parked()
     fn.gate.close()
     for ch in chans:
-        assert await ch.recv() == (None, boom, True)
+        value, err, shared = await ch.recv()
+        assert (value, repr(err), shared) == (None, repr(boom), True)
 
 
 async def test_panic_do_shared_by_do_chan():
@@ -209,7 +211,8 @@ async def test_panic_do_shared_by_do_chan():
         await gopark.testing.wait_all_parked()
         ch = g.do_chan("key", fn)
         fn.gate.close()
-        assert await ch.recv() == (None, boom, True)
+        value, err, shared = await ch.recv()
+        assert (value, repr(err), shared) == (None, repr(boom), True)
     assert fn.calls == 1
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from gopark._cmd._ask import Process
 from gopark._cmd._failed import Failed
+from gopark._runtime.printstring import oneline
 
 __all__ = ("page", "top")
 
@@ -70,7 +71,7 @@ def page(now: Snapshot, before: Snapshot | None, width: int) -> list[str]:
         "",
         *_table(now, width),
     ]
-    return [line[:width].rstrip() for line in lines]
+    return [oneline(line)[:width].rstrip() for line in lines]
 
 
 def _head(now: Snapshot, before: Snapshot | None) -> str:

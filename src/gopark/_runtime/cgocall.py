@@ -472,7 +472,8 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         if g.goexiting:
             raise Goexit
         if m.g is None and m.sched is not None and m.sched.ended:
-            raise ProgramEnded if m.sched.fatal is None else m.sched.fatal
+            fatal = m.sched.fatal
+            raise ProgramEnded if fatal is None else fatal.again()
         if carried:
             raise carried.pop()  # nothing here refers to it any more: no cycle
 

@@ -21,9 +21,11 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from gopark._runtime import lockedm, panic
+from gopark._runtime.preempt import calling
 from gopark._runtime.runtime2 import GDEAD, GRUNNING, GWAITING, G, M, Sched, allgs, callers, tls
 from gopark._runtime.startm import hooks
 from gopark._runtime.traceback import awaitframes, threadframes
@@ -46,7 +48,7 @@ def bury(sched: Sched, g: G) -> None:
     allgs.discard(g)
     if coro is not None and ctx is not None:
         # It may look at `g.elem`: has it been given something?
-        closing(sched, g, lambda m: _close(sched, m, g, coro, ctx))
+        closing(sched, g, partial(_close, sched, g, coro, ctx))
     g.status = GDEAD
     g.clear()
 
@@ -72,7 +74,7 @@ def closing(sched: Sched, g: G, close: Callable[[M], object]) -> None:
         m.curg, g.m = nested, mine
 
 
-def _close(sched: Sched, m: M, g: G, coro: Coroutine[Any, Any, Any], ctx: Any) -> None:
+def _close(sched: Sched, g: G, coro: Coroutine[Any, Any, Any], ctx: Any, m: M) -> None:
     for link in _chain(coro):
         for _ in range(_PATIENCE):
             try:
@@ -113,7 +115,7 @@ def _letgo(sched: Sched, m: M, g: G) -> None:
     unlockf(None)
     while not lockedm._takeoff(sched, g) and m.nextp is None:
         m.park.sleep(_INFLIGHT)
-    m.nextp = None
+    lockedm._takep(sched, m)
     g.waiting = None
     g.lockedm = saved
     g.status = GRUNNING
@@ -184,3 +186,4 @@ def name(g: G, frames: list[Any], what: str) -> None:
 
 
 hooks.refused = refused
+calling.update((closing.__code__, _close.__code__, bury.__code__))

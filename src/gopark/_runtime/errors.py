@@ -56,6 +56,12 @@ class FatalError(SystemExit):
     def __str__(self) -> str:
         return self.message
 
+    def again(self) -> FatalError:
+        """The same for one more goroutine: what two threads raise is two objects."""
+        other = type(self)(self.message)
+        other.__cause__ = self.__cause__
+        return other
+
 
 class DeadlockError(FatalError):
     """Every goroutine waits and nothing can wake one. Go: runtime.checkdead."""

@@ -39,7 +39,7 @@ from gopark._runtime import lockrank
 from gopark._runtime.deadlock import outside
 from gopark._runtime.errors import AmidRuntime
 from gopark._runtime.lockrank import Lock
-from gopark._runtime.preempt import transparent
+from gopark._runtime.preempt import calling, transparent
 from gopark._runtime.startm import hooks, ourthreads, watchers
 from gopark._runtime.traceback import boundary, callback_entry, hidden
 
@@ -70,7 +70,7 @@ def amid(threads: bool = False) -> bool:
         code = frame.f_code
         if code in boundary and code is not hooks.mstart.__code__:
             return False
-        if hidden(code) and code not in transparent and code not in callback_entry:
+        if hidden(code) and not (code in transparent or code in calling or code in callback_entry):
             return True
         if threads and code.co_filename == threading.__file__ and code not in _THREADS:
             return True

@@ -117,7 +117,7 @@ def set_max_threads(n: int) -> int:
     if sched is not None:
         startm.checkmcount(sched)
         if sched.ended and sched.fatal is not None:
-            raise sched.fatal if getg() is sched.main else ProgramEnded
+            raise sched.fatal.again() if getg() is sched.main else ProgramEnded
     return before
 
 

@@ -246,7 +246,10 @@ class _Elsewhere:
 def mpark(m: M, g: G) -> None:
     """Wait on this thread until somebody readies `g`; the P goes to others meanwhile."""
     sched = mprogram(m)
-    if sched.ended:
+    cleanup = sched.cleanup
+    if sched.ended and not (cleanup is not None and cleanup.mayblock(g)):
+        if cleanup is not None:
+            cleanup.told.add(g)
         if _undo(sched, m, g) and m.g is not None:
             return  # somebody was quicker, and it has what it wanted; its next wait will not
         raise _Left if hooks.refused(sched, m, g) else ProgramEnded
@@ -269,7 +272,11 @@ def mpark(m: M, g: G) -> None:
         handoffp(sched, p)
     else:
         _checkdead(sched)
+    if cleanup is not None:
+        cleanup.waiting[g] = None
     _waitforp(sched, m, g)
+    if cleanup is not None:
+        cleanup.waiting.pop(g, None)
     g.ctx, g.lockedm = saved
     if m.exc is not None:
         _raiseexc(m, g)
@@ -334,6 +341,8 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
                 left = not woken and _lefton(sched, m)
             elif m.nextp is None and not sched.ended:
                 _checkdead(sched)
+        elif (cleanup := sched.cleanup) is not None and cleanup.mayblock(g):
+            m.park.sleep()  # until it is over
         elif over := _takeoff(sched, g) or (naps > _MANYNAPS and m.g is None):
             break  # a thread of ours is to end, whoever has `g`: it waits for nothing any more
         else:
@@ -343,7 +352,7 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
     given = m.g is not None and g.status is GRUNNABLE
     if not sched.ended and not over:
         casgstatus(g, GRUNNABLE, GRUNNING)
-    if (sched.ended or over) and not given and m.exc is None:
+    if (sched.ended or over) and not given and m.exc is None and not _cleansup(sched, g):
         m.exc = sched.fatal if m.m0 and sched.fatal is not None else ProgramEnded()
     g.status = GRUNNING
     g.m = m
@@ -402,6 +411,17 @@ def _takep(sched: Sched, m: M) -> None:
         toolate(p.sched, p)
 
 
+def _cleansup(sched: Sched, g: G) -> bool:
+    """What it waited for belongs to its cleanup; else it is told now, once. See cleanup.py."""
+    cleanup = sched.cleanup
+    if cleanup is None:
+        return False
+    if cleanup.mayblock(g):
+        return True
+    cleanup.told.add(g)
+    return False
+
+
 def _takeoff(sched: Sched, g: G) -> bool:
     """Take `g` off its wait queue or run queue; True if it was there."""
     if g.status is GWAITING:
@@ -428,6 +448,8 @@ def mgosched(m: M, g: G) -> None:
     """Yield from plain code: go to the back of the global queue and wait for a turn."""
     sched = mprogram(m)
     if sched.ended:
+        if _cleansup(sched, g):
+            return  # there is no turn to wait for
         raise _Left if hooks.refused(sched, m, g) else ProgramEnded
     if not hooks.amid():  # else it is not the goroutine that would give way
         g.waitreason = YIELDS

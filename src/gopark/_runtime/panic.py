@@ -5,16 +5,18 @@ the program ends with status 2. Main's own exception passes through `run` unchan
 
 Steps of a death by panic, and those of main returning at the same time:
   the dying goroutine                      main's goexit0, and run
-  1. takes `_panlk`                        1. takes `_panlk`: waits for a report under way
-  2. prints, stores Sched.fatal, ends it   2. finds the program ended: run raises Sched.fatal
+  1. takes `_hooklk`, tells sys.excepthook 1. takes `_hooklk`, `_panlk`: waits for what is under way
+  2. takes `_panlk`
+  3. prints, stores Sched.fatal, ends it   2. finds the program ended: run raises Sched.fatal
 Before step 1 main gives way a while to a goroutine that an exception is on its way out of, as it
 seems (`runningpanicdefers`, rt0.py).
 Only the first death of a program is reported; later ones find it ended and stay silent.
 
-Without a main (the runtime started at first use) nobody could raise the error, so the
-process exits with status 2 at once, as Go's does.
+Without a main (the runtime started at first use) the main thread raises the error: nomain.py.
+A panic handler of the user's (`set_panic_handler`) comes before all this, and may let the program
+live.
 
-Locks: `_panlk`, held while printing, taken with no other lock held.
+Locks: `_hooklk`, then `_panlk`, held while printing, taken with no other lock held.
 Source: Go 1.27 runtime/panic.go, proc.go (goexit0). Tests: tests/runtime/test_panic.py
 """
 
@@ -29,7 +31,9 @@ from typing import Final, NoReturn
 
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
 from gopark._runtime.lockrank import lasting
+from gopark._runtime.newproc import checkcall, isasync
 from gopark._runtime.printpanics import infinally, panictext, pendingtext
+from gopark._runtime.printstring import lines
 from gopark._runtime.runtime1 import gotraceback, writecrash
 from gopark._runtime.runtime2 import (
     GDEAD,
@@ -55,8 +59,11 @@ from gopark._runtime.traceback import (
     formatframes,
     goexitcode,
     header,
+    hidden,
     paniccode,
+    panicframe,
     stack,
+    startframe,
     threadstates,
     tracebackothers,
 )
@@ -74,11 +81,16 @@ __all__ = (
     "printerr",
     "printreport",
     "runningpanicdefers",
+    "set_panic_handler",
     "sysexit",
 )
 
 _LOOK: Final = 100  # as many goroutines of a queue it looks at
 _panlk: Final = lasting(threading.RLock())
+_hooklk: Final = lasting(threading.Lock())
+_HOOKWAIT: Final = 10.0  # seconds that main's end waits for `sys.excepthook`
+
+PanicHandler = Callable[[BaseException, int, str], object]
 
 
 class _Doors:
@@ -86,6 +98,8 @@ class _Doors:
 
     bringhome: Callable[[Sched], None]
     outcomes: tuple[type[BaseException], ...] = ()  # testing: they end the program, as main's
+    interactive: Callable[[], bool]  # nomain.py: somebody sits at a prompt
+    leave: Callable[[Sched, SystemExit], None]  # nomain.py: end a process that has no main
     died: Callable[[], None] | None = None  # trace: the report is printed; what else is to be kept?
 
 
@@ -157,13 +171,15 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
 
 
 def _awaitreport(m: M, sched: Sched) -> None:
-    """Main is done: a report that is being printed comes first. It may need our P for that."""
-    if not _panlk.acquire(False):
-        p = releasep(m)
-        if p is not None:
-            handoffp(sched, p)
-        _panlk.acquire()
-    _panlk.release()
+    """Main is done: a report that is being made comes first. It may need our P for that."""
+    for lock, patience in ((_hooklk, _HOOKWAIT), (_panlk, -1)):
+        if not lock.acquire(False):
+            p = releasep(m)
+            if p is not None:
+                handoffp(sched, p)
+            if not lock.acquire(timeout=patience):
+                continue
+        lock.release()
 
 
 def runningpanicdefers(sched: Sched) -> bool:
@@ -243,7 +259,9 @@ def _quiet(sched: Sched, g: G, exc: BaseException) -> bool:
 def sysexit(sched: Sched, exc: SystemExit) -> None:
     """sys.exit in any goroutine ends the program with that status. Go: os.Exit."""
     if sched.main is None:
-        exitnow(exc.code if isinstance(exc.code, int) else int(exc.code is not None))
+        if not doors.interactive():
+            doors.leave(sched, exc)
+        return
     with sched.lock:
         if not sched.ended:
             sched.exc = exc
@@ -259,18 +277,159 @@ def gopanic(sched: Sched, g: G, exc: BaseException) -> None:
     if isinstance(exc, Throw):
         throw(exc)
         return
-    with _panlk:
-        if sched.ended:
+    if isinstance(exc, FatalError) and sched.main is None and doors.interactive():
+        return  # it has been reported
+    errors = [exc]
+    if _handler is not None and not sched.ended and not isinstance(exc, FatalError):
+        failed = _handled(sched, g, exc, _handler)
+        if failed is None:
             return
+        errors.append(failed)
+    if not _hooklk.acquire(False):
+        return  # another one is being told of, and ends the program
+    try:
+        told = _tell(sched, g, errors[-1])
+        with _panlk:
+            if not sched.ended:
+                report, message = panicreport(g, errors)
+                err = FatalError(message)
+                err.__cause__ = errors[-1]
+                die(sched, err, report)
+            elif told:
+                printreport(panicreport(g, errors)[0])  # it ended meanwhile
+    finally:
+        _hooklk.release()
+
+
+def panicreport(g: G, errors: list[BaseException]) -> tuple[str, str]:
+    """The report of a goroutine that dies of the first error, and its last `panic:` line.
+
+    A second one is what the panic handler raised when it was given the first.
+    """
+    texts: list[str] = []
+    frames: list[str] = []
+    message = ""
+    for exc in errors:
+        if exc is not errors[0] and (last := _cameoutof(exc, errors[0])) is not None:
+            last.__context__ = None  # it shows already, and has not been recovered
         text, message = panictext(exc)
-        frames = "".join(formatframes(excstack(exc)))
-        report = f"{text}\n\n{header(g, GRUNNING)}{frames}{createdby(g)}"
-        others = tracebackothers(g) if gotraceback().all else getattr(exc, "stacks", "")
-        if others:
-            report += f"\n{others}"
-        err = FatalError(message)
-        err.__cause__ = exc
-        die(sched, err, report)
+        texts.append(text)
+        frames.insert(0, "".join(formatframes(excstack(exc) or startframe(g))))
+        if exc is not errors[0] and last is not None:
+            last.__context__ = errors[0]
+    between = "".join(formatframes([panicframe()]))
+    report = "\n\t".join(texts) + f"\n\n{header(g, GRUNNING)}{between.join(frames)}{createdby(g)}"
+    others = tracebackothers(g) if gotraceback().all else getattr(errors[0], "stacks", "")
+    if others:
+        report += f"\n{others}"
+    return report, message
+
+
+def _cameoutof(exc: BaseException, first: BaseException) -> BaseException | None:
+    """The link of the chain of contexts that leads to `first`."""
+    link: BaseException | None = exc
+    seen: set[int] = set()
+    while link is not None and id(link) not in seen:
+        if link.__context__ is first:
+            return link
+        seen.add(id(link))
+        link = link.__context__
+    return None
+
+
+# --- who is told -------------------------------------------------------------------------
+
+_handler: PanicHandler | None = None
+
+
+def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
+    """Have a function called for each panic, instead of the report and the end of the program.
+
+    If the handler returns, only the goroutine ends, and the program goes on. That is for servers
+    that would rather log and go on, and it has a price: what the goroutine was in the middle of
+    stays as it is. A lock it holds outside of `with` is never given back, an invariant that it
+    broke stays broken, and who waits for it waits for ever. If it raises, the program dies of
+    both errors; `sys.exit` in it ends the program with that status.
+
+    Args:
+        handler: A plain function, called as `handler(exception, goid, report)` in the goroutine
+            that panics, its context variables included. It gets the exception, the number of the
+            goroutine, and the text that would have been printed. None takes the handler off.
+    Returns:
+        The handler that stood before.
+    Raises:
+        TypeError: `handler` is not a plain function that takes three arguments.
+    Example:
+        >>> async def bad():
+        ...     raise ValueError("x")
+        >>> async def main():
+        ...     told = gopark.Chan(1)
+        ...     gopark.set_panic_handler(lambda exc, goid, report: told.try_send(repr(exc)))
+        ...     gopark.go(bad)
+        ...     print(await told.recv())
+        >>> gopark.run(main)
+        ValueError('x')
+        >>> handler = gopark.set_panic_handler(None)
+
+    Go: none; there a deferred function with `recover` does so, in each goroutine.
+    """
+    global _handler
+    if handler is not None:
+        checkcall("set_panic_handler", handler, (None, 0, ""), {})
+        if isasync(handler):
+            raise TypeError(f"set_panic_handler needs a plain function, got the async {handler!r}")
+    before, _handler = _handler, handler
+    return before
+
+
+def _handled(sched: Sched, g: G, exc: BaseException, handler: PanicHandler) -> BaseException | None:
+    """Give it to the handler of the user's; what that raises, if it does."""
+    try:
+        report, _ = panicreport(g, [exc])
+        _ingoroutine(g, handler, exc, g.goid, report)
+    except (Goexit, ProgramEnded):
+        pass
+    except SystemExit as leaves:
+        if isinstance(leaves, FatalError):
+            return leaves
+        sysexit(sched, leaves)
+    except BaseException as failed:
+        return failed
+    return None
+
+
+def _tell(sched: Sched, g: G, exc: BaseException) -> bool:
+    """Tell `sys.excepthook`, if it is not Python's own: that would print what we print."""
+    hook = sys.excepthook
+    if hook is sys.__excepthook__ or sched.ended or (sched.main is None and doors.interactive()):
+        return False
+    traceback = exc.__traceback__
+    while traceback is not None and hidden(traceback.tb_frame.f_code):
+        traceback = traceback.tb_next  # the frames of the scheduler
+    try:
+        _ingoroutine(g, hook, type(exc), exc, traceback)
+    except BaseException as failed:
+        text = "".join(pytraceback.format_exception(failed))
+        printerr(f"Error in sys.excepthook:\n{lines(text)}")
+    return True
+
+
+def _ingoroutine(g: G, fn: Callable[..., object], *args: object) -> None:
+    """Call it with the goroutine's context variables."""
+    entered = []
+
+    def call() -> None:
+        entered.append(True)
+        fn(*args)
+
+    if g.ctx is None:  # a callback from C: they are there
+        return call()
+    try:
+        g.ctx.run(call)
+    except RuntimeError:
+        if entered:
+            raise
+        call()  # they are there: a callback inside of the goroutine
 
 
 def fatal(sched: Sched, err: FatalError, report: str) -> None:
@@ -290,7 +449,7 @@ def fatalerror(text: str) -> NoReturn:
     err = FatalError(what)
     head = pendingtext(sys.exc_info()[1], sys._getframe(1))
     fatal(mysched(), err, f"{head}{what}\n\n{stack(all=True)}")
-    raise err from None
+    raise FatalError(what) from None  # `err` is for `run` to raise, on another thread
 
 
 _OUTOFMEMORY: Final = b"fatal error: runtime: out of memory\n"
@@ -323,12 +482,17 @@ def die(sched: Sched, err: FatalError, report: str) -> None:
 
     `report` is what happened, and after the first empty line the stacks.
     """
-    sched.fatal = err
+    atprompt = sched.main is None and doors.interactive()
+    if not atprompt:
+        sched.fatal = err
     printreport(report)
+    if atprompt:
+        return
     if doors.died is not None:
         doors.died()
     if sched.main is None:
-        exitnow()
+        doors.leave(sched, err)
+        return
     endsched(sched)
     doors.bringhome(sched)
 
@@ -389,6 +553,8 @@ def endsched(sched: Sched) -> None:
         sched.lastgoid = next(goids)  # first: see rt0.py, _ours
         for p in sched.allp:
             p.near = Gone()  # who still puts a goroutine there looks again: see runq.py
+        if sched.fatal is None and sched.main is not None:
+            sched.cleanup = hooks.cleanup(sched)
         sched.ended = True
         ms = list(sched.allm)
         sched.midle.clear()

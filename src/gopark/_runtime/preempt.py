@@ -27,6 +27,7 @@ from gopark._runtime.traceback import boundary, callback_entry, hidden
 
 __all__ = (
     "Flight",
+    "calling",
     "interrupt",
     "interruptible",
     "throwin",
@@ -43,8 +44,13 @@ transparent: Final[set[CodeType]] = {
     lockedm.drive.__code__,
     cgocall.call.__code__,
     *cgocall.callers,
+    lockedm.parklocked.__code__,
+    lockedm.badcommand.__code__,
     newproc.START,
 }  # and rt0._keep
+# Others that call the user's code and hold nothing, but into which nothing is to be raised.
+calling: Final[set[CodeType]] = set()
+
 # Of the operation that gives way: filled in by timesleep.py.
 yieldcodes: Final[set[CodeType]] = set()
 

@@ -26,7 +26,8 @@ from collections.abc import Iterator
 from types import CodeType, FrameType
 from typing import Final, NamedTuple
 
-from gopark._runtime.errors import FatalError, Goexit, ProgramEnded
+from gopark._runtime.errors import BubbleDeadlockError, FatalError, Goexit, ProgramEnded
+from gopark._runtime.printstring import indented, oneline
 from gopark._runtime.traceback import before
 
 __all__ = ("carriers", "infinally", "panictext", "pendingtext")
@@ -62,12 +63,13 @@ def panictext(exc: BaseException) -> tuple[str, str]:
 
     Also the last line alone, for the message of FatalError.
     """
+    panics = _panics(exc)
     try:
-        lines = _lines(_panics(exc), [])
+        lines = _lines(panics, [])
     except _Unprintable as bad:
         line = f"fatal error: panic while printing panic value: {bad}"
         return line, line
-    return "\n".join(lines), lines[-1].strip()
+    return "\n".join(line + notes for line, notes in lines), lines[-1][0].strip()
 
 
 def pendingtext(exc: BaseException | None, frame: FrameType) -> str:
@@ -85,21 +87,24 @@ def pendingtext(exc: BaseException | None, frame: FrameType) -> str:
         stack[at] = at.f_lasti
         at = at.f_back
     try:
-        return "\n".join(_lines(_panics(exc), [_Raise(FatalError(""), stack)])) + "\n\t"
+        lines = _lines(_panics(exc), [_Raise(FatalError(""), stack)])
+        return "\n".join(line + notes for line, notes in lines) + "\n\t"
     except _Unprintable:
         return ""
 
 
-def _lines(panics: list[_Raise], end: list[_Raise]) -> list[str]:
-    lines: list[str] = []
+def _lines(panics: list[_Raise], end: list[_Raise]) -> list[tuple[str, str]]:
+    """The line of each, and its notes, on lines of their own."""
+    lines: list[tuple[str, str]] = []
     every = panics + end
     for i, panic in enumerate(panics):
         if i and panics[i - 1].exc is panic.exc:
             continue  # raised again
-        lines.append("\t" * min(i, 1) + "panic: " + _value(panic.exc))
+        line = "\t" * min(i, 1) + "panic: " + _value(panic.exc)
         if i + 1 < len(every) and _recovered(every, i):
             again = every[i + 1].exc is panic.exc
-            lines[-1] += " [recovered, repanicked]" if again else " [recovered]"
+            line += " [recovered, repanicked]" if again else " [recovered]"
+        lines.append((line, "".join(f"\n\t{note}" for note in _notes(panic.exc))))
     return lines
 
 
@@ -230,23 +235,37 @@ def _exceptiontable(code: CodeType) -> Iterator[tuple[int, int, int]]:
 def _value(exc: BaseException) -> str:
     name = _typename(exc)
     try:
-        text = str(exc).replace("\n", "\n\t")
+        text = indented(str(exc))
     except BaseException as oops:
         raise _Unprintable(_badvalue(oops)) from None
     return f"{name}: {text}" if text else name
 
 
+def _notes(exc: BaseException) -> list[str]:
+    """What `add_note` has put there; each line with a tab before it, as those of the value."""
+    if isinstance(exc, BubbleDeadlockError):
+        return []  # the stacks, which the report has anyway
+    found = []
+    try:
+        notes = getattr(exc, "__notes__", ())
+        for note in notes if isinstance(notes, (list, tuple)) else [notes]:
+            found.append(indented(str(note)))
+    except BaseException as oops:
+        found.append(f"<a note cannot be printed: {_badvalue(oops)}>")
+    return found
+
+
 def _typename(exc: BaseException) -> str:
-    name = type(exc).__qualname__.replace(".<locals>", "")
+    name = oneline(type(exc).__qualname__.replace(".<locals>", ""))
     if type(exc).__module__ in ("builtins", "__main__"):
         return name
-    return f"{type(exc).__module__}.{name}"
+    return f"{oneline(str(type(exc).__module__))}.{name}"
 
 
 def _badvalue(oops: BaseException) -> str:
     """What an exception's own text raised. Go prints the text of a string, else the type."""
     try:
-        text = str(oops).replace("\n", "\n\t")
+        text = indented(str(oops))
     except BaseException:
         text = ""
     main = "main." if type(oops).__module__ == "__main__" else ""

@@ -11,7 +11,8 @@ The end, step by step, on M0:
      those threads, a second at most. For one that is in C or computing it waits a tenth of
      that; it ends at its next wait.
   4. Parked and runnable coroutines are taken off their queues and closed: `finally` blocks
-     run, what they await does not. One that goes on all the same is named, and left (closing.py).
+     run. What those await has a short grace (cleanup.py); one that goes on all the same is
+     named, and left (closing.py).
   5. Async generators that are left are closed (mfinal.py).
 A coroutine is closed by the one who took it off its wait queue or run queue, never while
 another thread may step it.
@@ -42,6 +43,7 @@ from gopark._runtime import (
     extram,
     lockedm,
     mfinal,
+    nomain,
     panic,
     preempt,
     proc,
@@ -52,6 +54,7 @@ from gopark._runtime import (
     sysmon,
 )
 from gopark._runtime import newosproc as newosproc
+from gopark._runtime.cleanup import Cleanup
 from gopark._runtime.closing import bury
 from gopark._runtime.errors import FatalError, Goexit
 from gopark._runtime.lockrank import lasting
@@ -346,6 +349,10 @@ def _end(sched: Sched, m: M) -> None:
     for g in left:
         abandon(sched, g)
     _join(sched, m)
+    cleanup: Cleanup | None = sched.cleanup
+    if cleanup is not None and cleanup.settle(m, abandon):
+        _join(sched, m)
+    sched.cleanup = None
     for g in left:
         # One that never ran was on a queue, and is gone. A G may be another goroutine by now.
         if g.m is not None and _ours(sched, g):
@@ -390,6 +397,9 @@ def abandon(sched: Sched, g: G | None) -> None:
     wait queue or run queue by this very call. What is there and belongs to another program, since
     whoever made it ready still held a P of this one, goes to a queue of that.
     """
+    cleanup: Cleanup | None = sched.cleanup
+    if cleanup is not None and g in cleanup.coros:
+        g = None  # it has been told, and is waited for
     if g is not None and g.status is GWAITING and g.lockedm is None and _ours(sched, g):
         waiting = g.waiting
         if waiting is not None and waiting.unwait(g):
@@ -415,11 +425,13 @@ def abandon(sched: Sched, g: G | None) -> None:
             startm.wakep(home)
             if home.ended:
                 toolate(home)
-        elif elsewhere is None:
-            bury(sched, taken)
-        else:
+        elif elsewhere is not None:
             elsewhere.append(taken)
-    if elsewhere:
+        elif cleanup is None or not cleanup.step(taken):
+            bury(sched, taken)
+    if elsewhere and cleanup is not None and not cleanup.over:
+        sched.runq.extend(elsewhere)  # M0 is at it
+    elif elsewhere:
         _buryaway(sched, elsewhere)
 
 
@@ -440,9 +452,14 @@ def _join(sched: Sched, m: M) -> None:
     """Wait for our threads to end; a short while only for one that is in C or computing."""
     began = time.monotonic()
     pause = 0.00005
+    cleanup: Cleanup | None = sched.cleanup
     while True:
         with sched.lock:
             others = [o for o in sched.allm if o is not m]
+        if cleanup is not None:
+            cleanup.poll()
+            if not cleanup.over:
+                others = [o for o in others if o.curg not in cleanup.waiting]
         abandon(sched, None)  # what was on its way to a queue when the end came
         waited = time.monotonic() - began
         if not any(waited < (_ENDWAIT if _unwinding(o) else _STEPWAIT) for o in others):
@@ -475,6 +492,7 @@ def _afterfork() -> None:
     sysmon.forget()
     extram.forget()
     remote.forget()
+    nomain.forget()
     signal_unix.forget()
 
 

@@ -32,6 +32,7 @@ Source: Go 1.27 runtime/runtime2.go, lock_futex.go (note). Tests: tests/runtime/
 from __future__ import annotations
 
 import _thread
+import functools
 import gc
 import itertools
 import random
@@ -40,7 +41,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator
 from contextvars import Context
-from types import CodeType, FrameType
+from types import BuiltinFunctionType, CodeType, FrameType
 from typing import Any, Final
 
 from gopark._runtime.errors import FatalError, Throw
@@ -395,6 +396,7 @@ class Sched:
         self.pollm: M | None = None  # the idle M that sleeps until the next timer
         self.polluntil = 0.0
         self.ended = False
+        self.cleanup: Any = None  # once it has ended: what is still waited for, see cleanup.py
         self.lastgoid = 0  # goroutines of this program have lower numbers
         self.main: G | None = None
         self.maincoro: Any = None  # an `async def` main's own coroutine, inside main's G
@@ -489,12 +491,21 @@ def _stacks(only: Container[int] | None, mine: FrameType | None) -> dict[int, li
 
 
 def codeof(g: G) -> object:
-    """The code that a goroutine was started with: how sysmon knows a function again."""
+    """The code that a goroutine was started with: how sysmon knows a function again.
+
+    Of a function of C, itself; of any other object its class, for it may not be hashable, as a
+    function of ctypes is not.
+    """
     coro = g.coro
     if coro is not None:
         return getattr(coro, "cr_code", None)
     fn = getattr(g.step, "fn", None)
-    return getattr(fn, "__code__", fn)
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    code = getattr(fn, "__code__", None)
+    if code is None and fn is not None and not isinstance(fn, BuiltinFunctionType):
+        return type(fn)
+    return fn if code is None else code
 
 
 def casgstatus(g: G, old: Status, new: Status) -> None:

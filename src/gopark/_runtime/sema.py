@@ -160,7 +160,7 @@ def syncfatal(text: str) -> NoReturn:
             printreport(report)
         else:
             fatal(sched, err, report)
-    raise err
+    raise FatalError(err.message)  # `err` itself is for `run` to raise, on another thread
 
 
 def _program() -> Sched | None:

@@ -91,6 +91,7 @@ __all__ = (
     "awaken",
     "endsig",
     "initsig",
+    "leaving",
     "nudge",
     "onwatch",
     "resume",
@@ -102,6 +103,10 @@ _PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when t
 _PAUSE: Final = 0.001
 _TURN: Final = 0.05  # seconds that the thread which watches for signals helps at once
 _ALONE: Final = 0.5  # seconds that who ends a program sees to it himself, without a thread for it
+
+
+# What ends a process that has no main, raised on the main thread: see nomain.py.
+leaving: Final[deque[BaseException]] = deque(maxlen=1)
 
 
 class _State:
@@ -244,6 +249,8 @@ def _attend(frame: FrameType | None) -> None:
     """Call what is pending and raise what is owed to main, if this is the place for it; else see
     that it is done soon."""
     m = tls.m
+    if leaving and interruptible(frame, None if m is None else m.curg):
+        raise leaving.popleft()
     sched = current()
     if m is not None and m.g is None and m.sched is not None:
         sched = m.sched

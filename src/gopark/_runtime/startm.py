@@ -118,6 +118,8 @@ class Hooks:
     fatalerror: Callable[[str], NoReturn]  # panic.py
     abandon: Callable[[Sched, G | None], None]  # rt0.py
     refused: Callable[[Sched, M, G], bool]  # closing.py: it waits though its program has ended
+    nomain: Callable[[], None]  # nomain.py
+    cleanup: Callable[[Sched], Any]  # cleanup.py
     timebase: Callable[[], TimeBase]  # where the caller's timers go; bubble.py exchanges it
     # traceloop.py: stands for findrunnable while the program is traced; the Ms that are in it
     round: Callable[[M], G | None] | None = None
@@ -188,7 +190,10 @@ _sched_lock: Final = lasting(threading.RLock())  # guards the making of a Sched
 def getsched() -> Sched:
     """The running program; one without a main if none is, for the runtime starts at first use."""
     sched = _current
-    return newsched() if sched is None or sched.ended else sched
+    if sched is None or sched.ended:
+        sched = newsched()
+        hooks.nomain()
+    return sched
 
 
 def mysched() -> Sched:

@@ -9,8 +9,10 @@ Where the frames of a G are:
 Strict readers of this form exist (gostackparse, goleak): a header holds nothing but the
 status or wait reason, minutes and `locked to thread`; a function line one pair of
 parentheses; a file line a tab and `:digits`. Frames of this package do not show, nor those of
-the import system, unless GOTRACEBACK says `system`. What GOPARKDEBUG adds to the header
-(labels) and behind the creator (ancestors) comes in through two doors, and not by itself.
+the import system, unless GOTRACEBACK says `system`; a goroutine that has no others shows the
+function that it was started with. What comes from outside is escaped (printstring.py). What
+GOPARKDEBUG adds to the header (labels) and behind the creator (ancestors) comes in through two
+doors, and not by itself.
 
 While an exception is being handled, or unwinds, its frames are on no stack of Python's any
 more. Go runs deferred functions on top of the frame that failed, so its stacks show them, with
@@ -31,6 +33,7 @@ Tests: tests/runtime/test_traceback.py, tests/conformance/traceback
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import sys
@@ -47,10 +50,12 @@ from types import (
 from typing import Any, Final
 
 from gopark._runtime.errors import Goexit, ProgramEnded
+from gopark._runtime.printstring import oneline
 from gopark._runtime.runtime1 import gotraceback
 from gopark._runtime.runtime2 import (
     FREETHREADED,
     GDEAD,
+    GRUNNABLE,
     GRUNNING,
     GSYSCALL,
     GWAITING,
@@ -76,11 +81,13 @@ __all__ = (
     "package",
     "recordframes",
     "stack",
+    "startframe",
     "threadstates",
     "tracebackothers",
 )
 
 package: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_BUILTIN: Final = "<built-in>"  # in the place of a file, for a function of C
 _MAXFRAMES: Final = 100  # as Go: the first and the last 50 of a deeper stack
 
 # Code below which a thread's frames are not the goroutine's: filled in by those modules.
@@ -185,12 +192,13 @@ def gframes(
     own: tuple[CodeType, ...] = (),
 ) -> list[Frame]:
     """The frames of a goroutine that was just seen in `status`, innermost first."""
+    stack: Any = links or ()
     m = g.lockedm or (g.m if status in (GRUNNING, GSYSCALL) else None)
     if links is not None:
-        return threadframes(links, tls.m, own)
+        frames = threadframes(links, tls.m, own)
     elif m is not None and m.ident and not (status is GWAITING and suspended(g)):
         if not FREETHREADED:
-            stack: Any = (threads or threadstates()).get(m.ident, [])
+            stack = (threads or threadstates()).get(m.ident, [])
             frames = threadframes(stack, m)
         else:
             frames = [] if status is GRUNNING else m.frames
@@ -199,8 +207,11 @@ def gframes(
     else:
         waiting = g.waiting
         frames = [] if status is not GWAITING or waiting is None else waiting.frozen(g, coroframes)
-    if not frames and status is GWAITING and g.coro is None:
-        frames = ownstart(g)
+    if not frames:
+        frames = startframe(g) or entryframe(stack)
+        unknown = FREETHREADED and (g.coro is not None or status in (GRUNNING, GRUNNABLE))
+        if unknown and not (frames and frames[0][1] is _BUILTIN):
+            frames = []  # it is somewhere behind that
     return frames
 
 
@@ -331,13 +342,50 @@ def ownframe(coro: Any) -> list[Frame]:
     return [frameof(frame.f_code, {"__name__": "gopark"}, frame.f_lineno)]
 
 
-def ownstart(g: G) -> list[Frame]:
-    """The same for a plain function of ours that waits on its thread."""
-    start = getattr(g.step, "fn", None)
-    code = getattr(start, "__code__", None)
-    if code is None or not hidden(code):
-        return []
-    return [frameof(code, {"__name__": start.__module__}, code.co_firstlineno)]
+def startframe(g: G) -> list[Frame]:
+    """The function that a goroutine was started with, if it has no frame of the user's.
+
+    So it is while a function of C runs or waits, and one of ours. Without a single frame the
+    readers of dumps would drop the goroutine.
+    """
+    coro, start = g.coro, getattr(g.step, "fn", None)
+    if coro is not None:
+        return ([] if FREETHREADED else ownframe(coro)) or [
+            codeframe(getattr(coro, "cr_code", None), coro)
+        ]
+    while isinstance(start, functools.partial):
+        start = start.func
+    return [] if start is None else [codeframe(getattr(start, "__code__", None), start)]
+
+
+def entryframe(stack: list[Link]) -> list[Frame]:
+    """The same for a goroutine that came in from outside: what C called, or `block` on a thread."""
+    frames: list[Frame] = []
+    for link in stack:
+        frame, line = linkof(link)
+        if frame is None:
+            continue
+        code = frame.f_code
+        if code in callback_entry and (run := frame.f_locals.get("run")) is not None:
+            return [codeframe(getattr(run, "__code__", None), run)]
+        if hidden(code) and publicname(code):
+            frames = [publicframe(code, line)]
+    return frames
+
+
+def codeframe(code: Any, fn: Any) -> Frame:
+    """A frame for a function that has none now, or never any: C's are in no file."""
+    if isinstance(code, CodeType):
+        names = getattr(fn, "__globals__", None) or {"__name__": getattr(fn, "__module__", "?")}
+        if hidden(code):
+            names = {"__name__": getattr(fn, "__module__", None) or "gopark"}
+        return frameof(code, names, code.co_firstlineno)
+    name = getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None)
+    if not isinstance(name, str):
+        fn = type(fn)
+        name = fn.__qualname__
+    module = getattr(fn, "__module__", None) or type(getattr(fn, "__self__", fn)).__module__
+    return qualified(module, name), _BUILTIN, 0
 
 
 def suspended(g: G) -> bool:
@@ -475,15 +523,26 @@ def pathof(file: str) -> str:
     """The whole path of a source file; finding it takes as long as all else of a frame."""
     path = _paths.get(file)
     if path is None:
-        path = _paths[file] = file if file.startswith("<") else os.path.abspath(file)
+        path = oneline(file if file.startswith("<") else os.path.abspath(file))
+        _paths[file] = path
     return path
 
 
 def funcname(code: CodeType, names: dict[str, Any]) -> str:
-    module = names.get("__name__", "?")
+    return qualified(names.get("__name__", "?"), code.co_qualname)
+
+
+def qualified(module: object, name: str) -> str:
+    """A function's name with that of its module; it can neither end the line nor pass for more."""
     if module == "__main__":
         module = "main"
-    return f"{module}.{code.co_qualname.replace('.<locals>', '')}"
+    name = oneline(name.replace(".<locals>", ""))
+    if " in goroutine " in name:
+        name = name.replace(" in goroutine ", "\\x20in goroutine ")
+    module = oneline(str(module))
+    if " " in module:  # or it might begin a header
+        module = module.replace(" ", "\\x20")
+    return f"{module}.{name}"
 
 
 def goexitframe(code: CodeType, line: int) -> Frame:

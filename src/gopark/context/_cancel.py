@@ -32,10 +32,12 @@ test_tree_model.py, test_stress.py
 
 from __future__ import annotations
 
+import opcode
 import sys
 from collections.abc import Callable
 from contextvars import Context as Variables
 from contextvars import copy_context
+from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from gopark._runtime.chan import Chan
@@ -56,6 +58,7 @@ from gopark.context._context import (
     Ctx,
     DeadlineExceeded,
     governor,
+    handout,
     timedby,
 )
 from gopark.context._format import date, duration, nanoseconds
@@ -63,21 +66,26 @@ from gopark.context._format import date, duration, nanoseconds
 __all__ = ("AfterFuncCtx", "CancelCtx", "TimerCtx", "cause_of")
 
 
-_OURS: Final = (Canceled, DeadlineExceeded)
+_RAISE: Final = opcode.opmap["RAISE_VARARGS"]
 
 
 class End(NamedTuple):
-    """How a context has ended; its descendants that end with it share the object."""
+    """How a context has ended; its descendants that end with it share the object.
+
+    `err` itself is never raised: who asks gets a copy (`handout`).
+    """
 
     err: Exception
     cause: BaseException
+    traceback: TracebackType | None = None  # of the cause, as it was when it was given
+    context: BaseException | None = None
 
 
 def newend(err: Exception, cause: BaseException | None) -> End:
     if cause is None:
         return End(err, err)
-    err.__cause__ = cause  # a traceback of the error shows the reason as well
-    return End(err, cause)
+    err.__cause__ = cause
+    return End(err, cause, cause.__traceback__, cause.__context__)
 
 
 class Done(RecvOnly[Any]):
@@ -124,7 +132,7 @@ class CancelCtx(Ctx):
             return None
         if self._dones and not self._dones[0]._closed:
             shut(self._dones[0])
-        return fresh(self._end[0].err)
+        return handout(self._end[0].err)
 
     def _governor(self) -> Context:
         return self
@@ -306,19 +314,6 @@ def _spread(ended: list[CancelCtx], late: list[AfterFuncCtx]) -> None:
         late.pop()
 
 
-def fresh(err: Exception) -> Exception:
-    """The error to hand out, without the frames of the last time that somebody raised it.
-
-    Each raise of an exception adds to its traceback, and this one may be raised by many, for as
-    long as the context is there. Not so for the one who is handling it just now, nor for an
-    error that others have made.
-    """
-    if err.__traceback__ is not None and type(err) in _OURS and sys.exc_info()[1] is not err:
-        err.__traceback__ = None
-        err.__context__ = None
-    return err
-
-
 def cause_of(ctx: Context) -> BaseException | None:
     """Why it has ended, None if it has not."""
     gov = governor(ctx)
@@ -327,8 +322,34 @@ def cause_of(ctx: Context) -> BaseException | None:
         return None
     cancelctx = gov if isinstance(gov, CancelCtx) else gov.value(CANCELCTX)
     if isinstance(cancelctx, CancelCtx) and cancelctx._end:
-        return cancelctx._end[0].cause
+        end = cancelctx._end[0]
+        return handout(end.err) if end.cause is end.err else unraised(end)
     return err
+
+
+def unraised(end: End) -> BaseException:
+    """The cause, without the frames of those who were handed it before and have raised it.
+
+    It is the object that was given, for `cause` is asked for it. Each raise of it adds frames,
+    and would for as long as the context is there. What it had when it was given stays, and so
+    does all else while the caller handles it, or while it passes on from where it was first
+    raised.
+    """
+    cause, given = end.cause, end.traceback
+    raised = handling = False
+    tb, exc = cause.__traceback__, sys.exception()
+    while tb is not None and tb is not given:
+        raised = raised or given is None or tb.tb_frame.f_code.co_code[tb.tb_lasti] == _RAISE
+        tb = tb.tb_next
+    seen = set()
+    while raised and exc is not None and id(exc) not in seen:
+        handling = handling or exc is cause
+        seen.add(id(exc))
+        exc = exc.__context__
+    if raised and not handling:
+        cause.__traceback__ = given
+        cause.__context__ = end.context
+    return cause
 
 
 # --- parent and child -------------------------------------------------------------------------
@@ -416,4 +437,8 @@ def _follow(parent: Context, child: CancelCtx) -> None:
             f"{parent!r} is ready, so its err() must not be None"
         )
     child._link = None  # the parent has let go of it, and may hold a lock that `stop` wants
-    finish(child, End(err, cause_of(parent) or err))
+    why = cause_of(parent)
+    if why is None or why == err:
+        finish(child, End(err, err))
+    else:
+        finish(child, End(err, why, why.__traceback__, why.__context__))

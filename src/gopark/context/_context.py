@@ -28,6 +28,7 @@ __all__ = (
     "ValueCtx",
     "background",
     "governor",
+    "handout",
     "timedby",
     "todo",
 )
@@ -37,14 +38,33 @@ CANCELED: Final = "context canceled"
 DEADLINE: Final = "context deadline exceeded"
 
 
-class Canceled(Exception):
+class _Handed:
+    """An exception that is handed out as a new object each time; all of one end are equal.
+
+    Go hands out one value to everybody. An exception of Python's is no value: it gets a traceback
+    and a context from who raises it, and two goroutines that raise one object would find each
+    other's frames in it.
+    """
+
+    _model: Exception | None = None  # what it was made after
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Handed):
+            return NotImplemented
+        return (self._model or self) is (other._model or other)
+
+    def __hash__(self) -> int:
+        return id(self._model or self)
+
+
+class Canceled(_Handed, Exception):
     """The context was cancelled. Prints as `context canceled`. Go: context.Canceled."""
 
     def __str__(self) -> str:
         return super().__str__() or CANCELED
 
 
-class DeadlineExceeded(TimeoutError):
+class DeadlineExceeded(_Handed, TimeoutError):
     """The context's deadline has passed. Prints as `context deadline exceeded`.
 
     It is a TimeoutError, as the errors of sockets are.
@@ -62,6 +82,20 @@ class DeadlineExceeded(TimeoutError):
     def temporary(self) -> bool:
         """True: another try may succeed. Go: net.Error."""
         return True
+
+
+def handout(model: Exception) -> Exception:
+    """The same error as an object of its own, which nobody has raised yet.
+
+    An error of somebody else's making stays the object that it is.
+    """
+    if type(model) is not Canceled and type(model) is not DeadlineExceeded:
+        return model
+    err = type(model)(*model.args)
+    err._model = model._model or model
+    if model.__cause__ is not None:
+        err.__cause__ = model.__cause__  # a traceback of the error shows the reason as well
+    return err
 
 
 @runtime_checkable
@@ -130,8 +164,8 @@ class Context(Protocol):
         """None until the context is done, then why: `Canceled` or `DeadlineExceeded`.
 
         Returns:
-            The same exception at each call. One that is raised more than once, as
-            `raise ctx.err()` does it, does not collect the frames of each time.
+            An exception of its own at each call, which is equal (`==`) to those of the other
+            calls: `raise ctx.err()` in one goroutine leaves no frames in that of another.
         Example:
             >>> ctx, cancel = gopark.context.with_cancel(gopark.context.background())
             >>> cancel()

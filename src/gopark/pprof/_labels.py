@@ -246,4 +246,4 @@ async def _awaited(ctx: Context, inner: Context, fn: Callable[[Context], Any]) -
         set_goroutine_labels(ctx)
 
 
-transparent.update((do.__code__, _doasync.__code__))
+transparent.update((do.__code__, _awaited.__code__))

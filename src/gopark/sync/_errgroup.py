@@ -12,6 +12,8 @@ Which errors count: all that come before the group has an error, so the first in
 Afterwards not those that the group itself has brought about: `Canceled`, what `ctx.err()` is,
 and the cause raised once more.
 
+Who waits first gets the errors themselves, who waits later, or asks a task, copies (_again.py).
+
 Who owns a wake-up: who ends the last task takes all waiters off, and readies them.
 Locks: `_lock`, rank SEMA; contexts, channels and start of goroutines after it is released.
 Source: golang.org/x/sync/errgroup as of Go 1.27. Tests: tests/sync/test_errgroup.py,
@@ -36,7 +38,7 @@ from gopark._runtime.sema import WOKEN, Sema, ongoroutine
 from gopark._runtime.suspend import suspends
 from gopark.context import Canceled, Context, cause, current, use, with_cancel_cause
 from gopark.context._with import checked as checkedctx
-from gopark.sync._again import raise_again
+from gopark.sync._again import copied, mine, raise_again
 from gopark.sync._common import PROGRAMENDS, checked, nocopy
 from gopark.sync._task import LEFT, RUNNING, Call, Plain, Task, drive
 
@@ -83,7 +85,7 @@ class Group:
         "_lock",
         "_queue",
         "_sema",
-        "_together",
+        "_untold",
         "_use",
         "ctx",
     )
@@ -103,7 +105,7 @@ class Group:
         self._active = 0
         self._queue: deque[Task[Any]] = deque()
         self._errors: list[Error] = []
-        self._together: ExceptionGroup[Exception] | None = None
+        self._untold = [True]  # popped by the first who is told of the errors
         self._closed = False
         self._use: use | None = None
 
@@ -259,7 +261,7 @@ class Group:
         why = None if end is None else cause(self.ctx)
         with Holding(self._lock):
             first = not self._errors
-            own = exc is end or exc is why or isinstance(exc, Canceled)
+            own = exc is why or isinstance(exc, Canceled) or end == exc
             if end is not None and own and not first:
                 return
             self._errors.append((exc, traceback))
@@ -350,17 +352,22 @@ class Group:
         errors = list(self._errors)
         if not errors:
             return
+        try:
+            first = self._untold.pop()
+        except IndexError:
+            first = False
         if len(errors) == 1:
             exc, traceback = errors[0]
-            if exc is not body:
+            if exc is body:
+                return
+            if first:
                 raise_again(exc, traceback)
-            return
-        if self._together is None or len(self._together.exceptions) < len(errors):
-            for exc, traceback in errors:
-                exc.__traceback__ = traceback
-            together = [exc for exc, _ in errors]
-            self._together = ExceptionGroup(f"{len(errors)} functions of a group failed", together)
-        raise_again(self._together, None)
+            raise_again(mine(exc, traceback), traceback)
+        together: list[Exception] = []
+        for exc, traceback in errors:
+            one: Any = exc if first else copied(exc, frames=True)
+            together.append(one.with_traceback(traceback))
+        raise_again(ExceptionGroup(f"{len(errors)} functions of a group failed", together), None)
 
     # --- async with, with -----------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """once_func, once_value, once_values: a function whose work is done one time.
 
 The wrapped function keeps its colour: an `async def` gives an `async def`, a plain function a
-plain one. What it raised is raised again at each call, the same instance with the traceback
-it had when it was raised first, so that it does not grow from call to call.
+plain one. What it raised is raised again at each call, as an exception of that call's own: equal
+in type, arguments and attributes. It has not the frames of the call that failed, whose locals
+would live as long as the function, but a note that says where that was.
 
 Source: Go 1.27 sync/oncefunc.go. Tests: tests/sync/test_oncefunc.py
 """
@@ -10,13 +11,15 @@ Source: Go 1.27 sync/oncefunc.go. Tests: tests/sync/test_oncefunc.py
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Coroutine
-from types import TracebackType
+from traceback import walk_tb
+from types import CodeType
 from typing import Any, Generic, TypeVar, cast, overload
 
 from gopark._runtime.newproc import isasync, startable_check
 from gopark._runtime.preempt import transparent
-from gopark.sync._again import raise_again, traceback_of
+from gopark.sync._again import copied, mine, raise_again, traceback_of
 from gopark.sync._common import PROGRAMENDS
 from gopark.sync._mutex import Mutex
 
@@ -30,22 +33,23 @@ T2 = TypeVar("T2")
 class _Once(Generic[T]):
     """The function until it has been called, then what came of it. `mu` guards the change."""
 
-    __slots__ = ("done", "exc", "fn", "mu", "result", "tb")
+    __slots__ = ("done", "exc", "fn", "mu", "result")
 
     def __init__(self, fn: Callable[[], Any]) -> None:
         self.fn: Callable[[], Any] | None = fn
         self.mu = Mutex()
         self.done = False  # written last, read without the mutex
         self.exc: BaseException | None = None
-        self.tb: TracebackType | None = None
         self.result: T | None = None
 
-    def failed(self, exc: BaseException) -> None:
-        """Keep what it raised, with the frames of the function and without ours."""
+    def failed(self, exc: BaseException, outer: BaseException | None) -> None:
+        """Keep what it raised, and none of the frames; the first caller raises it itself."""
         if isinstance(exc, PROGRAMENDS):
             return  # another program may have it done
-        self.exc = exc
-        self.tb = traceback_of(exc)
+        self.exc = copied(exc, outer=outer)
+        places = [_place(frame.f_code, line) for frame, line in walk_tb(traceback_of(exc))]
+        if places and self.exc is not exc:
+            self.exc.add_note("raised by the first call, in" + "".join(places))
         self.finish(None)
 
     def finish(self, result: T | None) -> None:
@@ -55,8 +59,12 @@ class _Once(Generic[T]):
 
     def outcome(self) -> T:
         if self.exc is not None:
-            raise_again(self.exc, self.tb)
+            raise_again(mine(self.exc), None)
         return cast(T, self.result)
+
+
+def _place(code: CodeType, line: int) -> str:
+    return f'\n  File "{code.co_filename}", line {line}, in {code.co_name}'
 
 
 def _once(who: str, fn: Callable[[], Any], keep: bool = True) -> Callable[[], Any]:
@@ -67,11 +75,14 @@ def _once(who: str, fn: Callable[[], Any], keep: bool = True) -> Callable[[], An
         if not once.done:
             async with once.mu:
                 if not once.done:
+                    outer = sys.exception()
                     try:
                         result = await once.fn()  # type: ignore[misc]
                     except BaseException as exc:
-                        once.failed(exc)
+                        once.failed(exc, outer)
                         raise
+                    finally:
+                        del outer
                     once.finish(result if keep else None)
         return once.outcome()
 
@@ -79,11 +90,14 @@ def _once(who: str, fn: Callable[[], Any], keep: bool = True) -> Callable[[], An
         if not once.done:
             with once.mu:
                 if not once.done:
+                    outer = sys.exception()
                     try:
                         result = once.fn()  # type: ignore[misc]
                     except BaseException as exc:
-                        once.failed(exc)
+                        once.failed(exc, outer)
                         raise
+                    finally:
+                        del outer
                     once.finish(result if keep else None)
         return once.outcome()
 
@@ -107,7 +121,7 @@ def once_func(fn: Callable[[], Any]) -> Callable[[], Any]:
     Args:
         fn: A plain function or an `async def` without arguments; so is the result, which
             may be called by any goroutine. Its own result is dropped, what it raises is
-            raised at every call.
+            raised at every call, as an object of that call's own.
     Raises:
         TypeError: `fn` is not a function.
     Example:
@@ -135,7 +149,8 @@ def once_value(fn: Callable[[], Any]) -> Callable[[], Any]:
 
     Args:
         fn: A plain function or an `async def` without arguments; so is the result, which
-            may be called by any goroutine. What it raises is raised at every call.
+            may be called by any goroutine. What it raises is raised at every call, as an
+            object of that call's own.
     Raises:
         TypeError: `fn` is not a function.
     Example:

@@ -6,7 +6,7 @@ told, so who comes later calls anew.
 
 How a call can end, and what others get:
   it returns               the value
-  it raises an Exception   the same exception, in each of them
+  it raises an Exception   the same error, each as an object of its own (_again.py)
   it ends by Goexit        they end likewise; a channel of `do_chan` is closed without a value
   it is broken off         (Ctrl-C, sys.exit, the end of the program) a RuntimeError that says so
 
@@ -17,6 +17,7 @@ Source: golang.org/x/sync/singleflight. Tests: tests/sync/test_singleflight.py
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Hashable
 from inspect import isawaitable
 from types import TracebackType
@@ -30,7 +31,7 @@ from gopark._runtime.newproc import go, isasync
 from gopark._runtime.panic import goexit
 from gopark._runtime.preempt import transparent
 from gopark._runtime.recvonly import RecvOnly, put, shut
-from gopark.sync._again import raise_again, traceback_of
+from gopark.sync._again import copied, mine, raise_again, traceback_of
 from gopark.sync._common import checked, nocopy
 
 __all__ = ("Group", "Result")
@@ -66,13 +67,14 @@ class _ResultChan(RecvOnly[Result[Any]]):
 class _Call:
     """One call that runs, or has run."""
 
-    __slots__ = ("broken", "chans", "done", "dups", "err", "left", "traceback", "value")
+    __slots__ = ("broken", "chans", "done", "dups", "err", "left", "model", "traceback", "value")
 
     def __init__(self) -> None:
         self.done: Chan[None] = Chan()  # closed when the rest is there
         self.value: Any = None
         self.err: Exception | None = None
         self.traceback: TracebackType | None = None  # of `err`, as it was when it came
+        self.model: BaseException | None = None  # what copies of `err` are made after
         self.broken: BaseException | None = None
         self.left = False  # by Goexit
         self.dups = 0  # who waits beside the first; guarded by the group's lock, as is `chans`
@@ -138,7 +140,7 @@ class Group:
             >>> gopark.run(main)
             (42, False)
 
-        Go: singleflight.Group.Do. Differs: an error is raised, the same one for all.
+        Go: singleflight.Group.Do. Differs: an error is raised, in each caller its own copy.
         """
         checked("do", fn, args, kwargs)
         call, first = self._join("do", key)
@@ -152,8 +154,8 @@ class Group:
             goexit()
         if call.broken is not None:
             raise _brokenoff(key, call.broken)
-        if call.err is not None:
-            raise_again(call.err, call.traceback)
+        if call.model is not None:
+            raise_again(mine(call.model, call.traceback), call.traceback)
         return call.value, True
 
     @overload
@@ -231,12 +233,14 @@ class Group:
         self, key: Hashable, call: _Call, fn: Callable[..., Any], args: Any, kwargs: Any
     ) -> bool:
         """Make the call and tell all who wait for it; whether there are any."""
+        outer = sys.exception()
         try:
             value = fn(*args, **kwargs)
             call.value = await value if isawaitable(value) else value
         except Exception as exc:
             call.traceback = traceback_of(exc)
             call.err = exc
+            call.model = copied(exc, frames=True, outer=outer)
         except Goexit:
             call.left = True
             raise
@@ -244,6 +248,7 @@ class Group:
             call.broken = exc
             raise
         finally:
+            del outer
             shared = self._end(key, call)
         return shared
 
@@ -270,7 +275,10 @@ class Group:
 def _result(key: Hashable, call: _Call, shared: bool) -> Result[Any]:
     if call.broken is not None:
         return Result(None, _brokenoff(key, call.broken), shared)
-    return Result(call.value, call.err, shared)
+    err: Any = call.err
+    if shared and call.model is not None:
+        err = copied(call.model, frames=True).with_traceback(call.traceback)
+    return Result(call.value, err, shared)
 
 
 def _brokenoff(key: Hashable, exc: BaseException) -> RuntimeError:

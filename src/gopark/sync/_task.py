@@ -22,7 +22,7 @@ from gopark._runtime.errors import Goexit
 from gopark._runtime.lockrank import Holding, Mutex
 from gopark._runtime.newproc import Creator
 from gopark._runtime.preempt import transparent
-from gopark.sync._again import raise_again, traceback_of
+from gopark.sync._again import mine, raise_again, traceback_of
 from gopark.sync._common import PROGRAMENDS, nocopy
 
 __all__ = ("LEFT", "QUEUED", "RAISED", "RETURNED", "RUNNING", "Call", "Plain", "Task", "drive")
@@ -105,7 +105,8 @@ class Task(Generic[T]):
     def result(self) -> T:
         """What the function has returned; an exception that it has raised is raised here.
 
-        Once the group is done, it is there.
+        Once the group is done, it is there. Each call raises a copy, with the frames that the
+        function has passed: many may ask, and the exception itself is what the group raises.
 
         Raises:
             RuntimeError: the function has not returned yet, or has ended by goexit.
@@ -123,7 +124,7 @@ class Task(Generic[T]):
         if self._state is RETURNED:
             return self._value  # type: ignore[return-value]
         if self._err is not None:
-            raise_again(self._err, self._traceback)
+            raise_again(mine(self._err, self._traceback), self._traceback)
         if self._state is LEFT:
             raise RuntimeError(
                 f"errgroup: {self!r} has no result: goexit, or the end of its program, came first"

@@ -317,7 +317,7 @@ async def test_with_cancel_canceled_parent():
     cancel(because)
     child, _ = context.with_cancel(parent)
     assert ended(child)
-    assert child.err() is parent.err()
+    assert child.err() == parent.err()
     assert cause(child) is because
 
 

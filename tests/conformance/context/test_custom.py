@@ -161,7 +161,7 @@ async def test_custom_context_propagation():
     assert ctx3.err() is None  # its parent is not done as long as its channel is open
     ctx2.own.close()
     await ctx3.done().recv()
-    assert ctx3.err() is ctx1.err()
+    assert ctx3.err() == ctx1.err()
     assert cause(ctx3) is why
 
 
@@ -169,7 +169,7 @@ async def test_custom_context_propagation():
 async def test_custom_context_cause():
     parent = OwnCause()
     parent.cancel()
-    assert cause(parent) is parent.err()
+    assert cause(parent) == parent.err()
 
 
 @pytest.mark.go("context", "TestCustomContextCause")
@@ -185,9 +185,9 @@ async def test_custom_context_cause__childs_own_cause_is_kept():
     parent.cancel()
     await wait_all_parked()
     assert isinstance(child.err(), Canceled)
-    assert child.err() is not parent.err()
+    assert child.err() != parent.err()
     assert cause(child) is why
-    assert cause(parent) is parent.err()
+    assert cause(parent) == parent.err()
 
 
 @pytest.mark.go("context", "TestCustomContextCause")
@@ -196,8 +196,8 @@ async def test_custom_context_cause__parent_cancels_the_child_by_hand():
     child, parent.cancel_child = context.with_cancel(parent)
     parent.cancel()
     assert isinstance(child.err(), Canceled)
-    assert cause(child) is child.err()
-    assert cause(parent) is parent.err()
+    assert cause(child) == child.err()
+    assert cause(parent) == parent.err()
 
 
 @pytest.mark.go("context", "TestCustomContextAfterFuncCancel")
@@ -208,7 +208,7 @@ async def test_custom_context_after_func_cancel():
     assert gopark.runtime.num_goroutine() == 1
     parent.cancel(error)
     await child.done().recv()
-    assert child.err() is error
+    assert child.err() == error
 
 
 @pytest.mark.go("context", "TestCustomContextAfterFuncTimeout")
@@ -218,7 +218,7 @@ async def test_custom_context_after_func_timeout():
     child, _ = context.with_timeout(parent, LONG)
     parent.cancel(error)
     await child.done().recv()
-    assert child.err() is error
+    assert child.err() == error
 
 
 @pytest.mark.go("context", "TestCustomContextAfterFuncAfterFunc")

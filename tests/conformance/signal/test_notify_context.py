@@ -32,7 +32,7 @@ async def test_notify_context_stop(procs):
     stop()
     await ctx.done().recv()
     assert isinstance(ctx.err(), Canceled)
-    assert cause(ctx) is ctx.err()
+    assert cause(ctx) == ctx.err()
     cancel_parent()
 
 

@@ -1,0 +1,145 @@
+"""A goroutine that dies outside of `run`: the main thread unwinds; who sits at a prompt stays."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from harness import run_python
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="needs SIGURG")
+
+PROGRAM = """
+import asyncio, atexit, signal, sys, threading, time
+import gopark
+
+atexit.register(lambda: print("atexit"))
+
+begun = []
+
+async def bad():
+    while not begun:
+        await gopark.time.sleep(0.001)
+    {dies}
+
+def spin():
+    while True:
+        pass
+
+try:
+    gopark.go(bad)
+    {first}
+    begun.append(True)
+    {waits}
+finally:
+    print("finally")
+"""
+REPORT = "panic: ValueError: x\n\ngoroutine 2 [running]:\nmain.bad(...)\n"
+WAITS = [
+    "time.sleep(60)",
+    "threading.Event().wait()",
+    "gopark.block(gopark.Chan().recv())",
+    "spin()",
+    "gopark.cgo.call(time.sleep, 60)",
+    "asyncio.run(asyncio.sleep(60))",
+]
+
+
+def ended(dies, waits, first="", options=()):
+    return run_python([*options, "-c", PROGRAM.format(dies=dies, waits=waits, first=first)])
+
+
+@POSIX
+@pytest.mark.parametrize("waits", WAITS)
+def test_a_panic_lets_main_tidy_up(waits):
+    done = ended("raise ValueError('x')", waits)
+    assert done.stderr.startswith(REPORT)
+    assert done.stderr.count("panic") == 1
+    assert done.status == 2
+    assert done.stdout == "finally\natexit\n"
+
+
+@POSIX
+def test_a_thread_that_goes_on_is_not_waited_for():
+    """It would keep the interpreter from its end, and from `atexit`, for as long as it likes."""
+    first = "threading.Thread(target=time.sleep, args=(60,)).start()"
+    done = ended("raise ValueError('x')", "time.sleep(60)", first)
+    assert done.stderr.startswith(REPORT)
+    assert (done.stdout, done.status) == ("finally\n", 2)
+
+
+@POSIX
+def test_sys_exit_of_a_goroutine_lets_main_tidy_up():
+    assert ended("sys.exit(7)", "time.sleep(60)") == ("finally\natexit\n", "", 7)
+
+
+@POSIX
+def test_a_fatal_error_lets_main_tidy_up():
+    done = ended("gopark.go(None)", "time.sleep(60)")
+    assert done.stderr.startswith("fatal error: go of nil func value\n\ngoroutine 2 [running]:\n")
+    assert (done.stdout, done.status) == ("finally\natexit\n", 2)
+
+
+@POSIX
+def test_main_may_wait_for_more_after_the_death():
+    """It waits in `block` once it has been told, in its own cleanup: that is its own affair."""
+    waits = (
+        "time.sleep(60)\nfinally:\n    gopark.block(gopark.time.sleep(0.01)); print('waited')\n"
+        "try:\n    pass"
+    )
+    done = ended("raise ValueError('x')", waits)
+    assert done.stderr.startswith(REPORT)
+    assert (done.stdout, done.status) == ("waited\natexit\n", 2)
+
+
+def test_where_main_cannot_be_reached_the_process_exits():
+    """The program has taken the signal for itself."""
+    mine = "signal.signal(signal.SIGURG, lambda *_: None)"
+    done = ended("raise ValueError('x')", "time.sleep(60)", mine)
+    assert done.stderr.startswith(REPORT)
+    assert (done.stdout, done.status) == ("", 2)
+
+
+ATPROMPT = """
+import sys, threading
+{prompt}
+import gopark
+sys.excepthook = lambda *_: print("hook")
+
+async def bad():
+    raise ValueError("x")
+
+async def worse():
+    sys.exit(3)
+
+async def fatal():
+    gopark.go(None)
+
+left = []
+def watch(fn):
+    gopark.go(fn)
+    while gopark.runtime.num_goroutine():
+        pass
+for fn in (bad, bad, worse, fatal):
+    watch(fn)
+gopark.go(left.append, "lives")
+while not left:
+    pass
+print("the prompt", *left)
+"""
+IPYTHON = """
+import types
+IPython = types.ModuleType("IPython")
+IPython.get_ipython = lambda: object()
+sys.modules["IPython"] = IPython
+"""
+
+
+@pytest.mark.parametrize("prompt", ["sys.ps1 = '>>> '", IPYTHON], ids=["python", "IPython"])
+def test_at_a_prompt_the_goroutine_ends_and_the_process_lives(prompt):
+    done = run_python(["-c", ATPROMPT.format(prompt=prompt)])
+    assert done.stdout == "the prompt lives\n"
+    assert done.stderr.count("panic: ValueError: x\n\ngoroutine ") == 2
+    assert done.stderr.count("fatal error: go of nil func value\n\ngoroutine ") == 1
+    assert done.status == 0

@@ -1,0 +1,230 @@
+"""What goroutines that are left when main returns wait for in their `finally` blocks."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+import gopark
+from gopark import Chan, block, context, sync
+from gopark._runtime.cleanup import GRACE
+from gopark.testing import wait_all_parked
+
+NEVER = 3600.0
+
+
+def leaving(run, *fns):
+    """Run a program whose main returns while these are parked; how long that took."""
+
+    async def main():
+        for fn in fns:
+            gopark.go(fn)
+        await wait_all_parked()
+
+    began = time.monotonic()
+    run(main)
+    return time.monotonic() - began
+
+
+def coro(cleanup):
+    async def left():
+        try:
+            await Chan().recv()
+        finally:
+            await cleanup()
+
+    return left
+
+
+def plain(cleanup):
+    def left():
+        try:
+            block(Chan().recv())
+        finally:
+            block(cleanup())
+
+    return left
+
+
+KINDS = pytest.mark.parametrize("kind", [coro, plain])
+
+
+@KINDS
+@pytest.mark.usefixtures("procs")
+def test_a_short_sleep_is_slept(run, capsys, kind):
+    closed = []
+
+    async def cleanup():
+        for _ in range(3):
+            await gopark.time.sleep(0.001)
+        closed.append("properly")
+
+    leaving(run, *[kind(cleanup)] * 5)
+    assert closed == ["properly"] * 5
+    assert capsys.readouterr().err == ""
+
+
+@KINDS
+def test_cleanups_may_wait_for_each_other(run, capsys, kind):
+    ch, mu, closed = Chan(), sync.Mutex(), []
+
+    async def send():
+        async with mu:
+            await ch.send("bye")
+        closed.append("sent")
+
+    async def receive():
+        await gopark.gosched()
+        closed.append(await ch.recv())
+        async with mu:
+            closed.append("locked")
+
+    leaving(run, coro(send), kind(receive))
+    assert sorted(closed) == ["bye", "locked", "sent"]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_thread_may_end_the_wait(run, capsys):
+    ch, closed, told = Chan(), [], threading.Event()
+
+    def thread():
+        told.wait()
+        ch.try_send("from a thread") or block(ch.send("from a thread"))
+
+    async def cleanup():
+        told.set()
+        closed.append(await ch.recv())
+
+    helper = threading.Thread(target=thread, daemon=True)
+    helper.start()
+    leaving(run, coro(cleanup))
+    assert closed == ["from a thread"]
+    assert capsys.readouterr().err == ""
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("wait", "state"),
+    [(lambda: gopark.time.sleep(NEVER), "sleep"), (lambda: Chan().recv(), "chan receive")],
+)
+def test_what_takes_too_long_is_broken_off_and_told(run, capsys, kind, wait, state):
+    closed = []
+
+    async def cleanup():
+        try:
+            await wait()  # here
+            closed.append("not this")
+        finally:
+            closed.append("broken off")
+
+    leaving(run, kind(cleanup))
+    assert closed == ["broken off"]
+    err = capsys.readouterr().err
+    assert err.startswith("gopark: main is done, and the cleanup of a goroutine was broken off")
+    assert f" [{state}]:\n" in err
+    assert f"{__name__}." in err
+    assert f"\t{__file__}:" in err
+
+
+def test_who_swallows_all_is_told_of_and_left(run, capsys):
+    async def swallows():
+        while True:
+            try:
+                await Chan().recv()
+            except BaseException:
+                pass
+
+    leaving(run, swallows)
+    assert "swallows(...)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("never", ["gosched", "ping-pong"])
+def test_cleanups_that_go_on_for_ever_are_broken_off(run, capsys, never):
+    ch = Chan()
+
+    async def sends():
+        while True:
+            await (gopark.gosched() if never == "gosched" else ch.send(None))
+
+    async def receives():
+        while never != "gosched":
+            await ch.recv()
+
+    assert leaving(run, coro(sends), coro(receives)) < 30 * GRACE
+    assert "the cleanup of " in capsys.readouterr().err
+
+
+def test_nothing_else_of_the_program_goes_on(run, capsys):
+    """No timer of it fires, nothing new starts; who waits for a value elsewhere is closed."""
+    ran, refused = [], []
+
+    async def cleanup():
+        await gopark.time.sleep(0.02)
+        try:
+            gopark.go(ran.append, "a goroutine of the cleanup")
+        except gopark.ProgramEnded:
+            refused.append("go")
+
+    async def main():
+        gopark.go(coro(cleanup))
+        gopark.time.after_func(0.01, ran.append, "a timer")
+        context.after_func(
+            context.with_timeout(context.background(), 0.01)[0], ran.append, "a context"
+        )
+        await wait_all_parked()
+
+    run(main)
+    assert (ran, refused) == ([], ["go"])
+    assert capsys.readouterr().err == ""
+
+
+@KINDS
+def test_after_a_panic_there_is_no_grace(run, capsys, kind):
+    closed = []
+
+    async def cleanup():
+        await gopark.time.sleep(0.001)
+        closed.append("not this")
+
+    async def bad():
+        raise ValueError("x")
+
+    async def main():
+        gopark.go(kind(cleanup))
+        await wait_all_parked()
+        gopark.go(bad)
+        await Chan().recv()
+
+    with pytest.raises(gopark.FatalError):
+        run(main)
+    assert closed == []
+    assert "cleanup of" not in capsys.readouterr().err
+
+
+def test_a_cleanup_that_does_not_wait_costs_no_grace(run):
+    closed = []
+
+    async def left():
+        try:
+            await Chan().recv()
+        finally:
+            closed.append(True)
+
+    assert leaving(run, *[left] * 1000) < GRACE
+    assert len(closed) == 1000
+
+
+def test_the_next_program_is_not_touched(run):
+    async def cleanup():
+        await gopark.time.sleep(0.001)
+
+    for _ in range(5):
+        leaving(run, coro(cleanup), plain(cleanup))
+
+        async def main():
+            await gopark.time.sleep(0.001)
+            return gopark.runtime.num_goroutine()
+
+        assert run(main) == 1
