@@ -21,6 +21,7 @@ import pytest
 
 import gopark
 import gorows
+import harness
 from gopark._runtime import extram, startm
 
 _START = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
@@ -115,7 +116,7 @@ def procs(request: pytest.FixtureRequest) -> Iterator[int]:
     gopark.runtime.gomaxprocs(before)
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
+def wait_until(holds: Callable[[], bool], seconds: float = 120.0) -> bool:
     """Look until it holds, for what tells nobody when it happens (a thread that is gone)."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -235,7 +236,7 @@ def child(tmp_path: Any) -> Callable[..., Any]:
             [sys.executable, str(file), *args],
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=harness.TIMEOUT,
             env={**os.environ, "PYTHONPATH": path, **env},
             check=False,
         )

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from harness import built_once
+from harness import TIMEOUT, built_once
 
 __all__ = ("built", "go_tool", "pprof")
 
@@ -52,6 +52,6 @@ def pprof(*arguments: str | pathlib.Path) -> str:
     """What `go tool pprof` prints."""
     env = dict(os.environ, GOTOOLCHAIN="local", GOFLAGS="")
     command = [go_tool(), "tool", "pprof", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=TIMEOUT)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -19,7 +19,7 @@ import pytest
 import gopark
 from gopark import Chan, block
 from gopark.signal import ignore, ignored, notify, reset, stop
-from harness import TESTDATA, Ended, run, start
+from harness import TESTDATA, TIMEOUT, Ended, run, start
 
 nohup = shutil.which("nohup")
 needs_nohup = pytest.mark.skipif(nohup is None, reason="no nohup on this system")
@@ -151,7 +151,11 @@ def under_nohup(name):
     command = [nohup, sys.executable, str(TESTDATA / "testprog" / "main.py"), name]
     path = os.path.dirname(os.path.dirname(gopark.__file__))
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=30, env={**os.environ, "PYTHONPATH": path}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        env={**os.environ, "PYTHONPATH": path},
     )
 
 
