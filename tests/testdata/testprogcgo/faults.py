@@ -21,10 +21,9 @@ prototype = CFUNCTYPE(c_int, c_int)
 
 def threads_run() -> None:
     """From CPython 3.14 on a report ends at the first thread that was made and has not begun."""
-    gopark.cgo.call(library("faults").do_nothing)  # which has sysmon made
-    while sys.platform == "linux" and len(sys._current_frames()) < len(
-        os.listdir("/proc/self/task")
-    ):
+    gopark.cgo.call(CDLL(None).getpid)  # which has sysmon made
+    tasks = "/proc/self/task"
+    while os.path.isdir(tasks) and len(sys._current_frames()) < len(os.listdir(tasks)):
         time.sleep(0.001)
 
 
