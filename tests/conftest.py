@@ -22,6 +22,7 @@ import pytest
 import gopark
 import gorows
 import harness
+import skipped
 from gopark._runtime import extram, startm
 
 _START = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
@@ -46,8 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "outside_help: the test waits for a thread that gopark did not start"
     )
     config.addinivalue_line("markers", "go(package, test): holds a row of what Go's tests pin down")
-    if config.getoption("--conformance") and not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        return
+    if config.getoption("--conformance"):
         config.pluginmanager.register(_Conformance())
+    if (skips := skipped.plugin()) is not None:
+        config.pluginmanager.register(skips)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
