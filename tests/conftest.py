@@ -153,12 +153,17 @@ def _leftovers() -> list[str]:
     return left
 
 
+_left: list[bool] = []
+
+
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """After each test no goroutine is left, and no thread of ours but idle ones."""
     yield
-    if not wait_until(lambda: not _leftovers()):
+    # What one test has left behind is there after the next as well.
+    if not wait_until(lambda: not _leftovers(), 1.0 if _left else 120.0):
         gc.collect()
+        _left.append(True)
         pytest.fail("left behind: " + "; ".join(_leftovers()))
 
 
