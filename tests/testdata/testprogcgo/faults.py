@@ -10,21 +10,12 @@ import os
 import signal
 import sys
 import threading
-import time
 from ctypes import CDLL, CFUNCTYPE, c_int
 
 import gopark
-from registry import library, register
+from registry import library, register, threads_run
 
 prototype = CFUNCTYPE(c_int, c_int)
-
-
-def threads_run() -> None:
-    """From CPython 3.14 on a report ends at the first thread that was made and has not begun."""
-    gopark.cgo.call(CDLL(None).getpid)  # which has sysmon made
-    tasks = "/proc/self/task"
-    while os.path.isdir(tasks) and len(sys._current_frames()) < len(os.listdir(tasks)):
-        time.sleep(0.001)
 
 
 @register("TracebackSigpanic")
