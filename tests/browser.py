@@ -32,7 +32,7 @@ _OPTIONS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
     "--disable-dev-shm-usage", "--hide-scrollbars", "--lang=en-US", "--remote-debugging-pipe",
 )  # fmt: skip
-_PATIENCE = 30.0  # seconds
+_PATIENCE = 120.0  # seconds
 
 
 class Browser:

@@ -21,6 +21,8 @@ import pytest
 
 import gopark
 import gorows
+import harness
+import skipped
 from gopark._runtime import extram, startm
 
 _START = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
@@ -45,8 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "outside_help: the test waits for a thread that gopark did not start"
     )
     config.addinivalue_line("markers", "go(package, test): holds a row of what Go's tests pin down")
-    if config.getoption("--conformance") and not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        return
+    if config.getoption("--conformance"):
         config.pluginmanager.register(_Conformance())
+    if (skips := skipped.plugin()) is not None:
+        config.pluginmanager.register(skips)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -115,7 +121,7 @@ def procs(request: pytest.FixtureRequest) -> Iterator[int]:
     gopark.runtime.gomaxprocs(before)
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> bool:
+def wait_until(holds: Callable[[], bool], seconds: float = 120.0) -> bool:
     """Look until it holds, for what tells nobody when it happens (a thread that is gone)."""
     deadline = time.monotonic() + seconds
     while not holds():
@@ -147,12 +153,17 @@ def _leftovers() -> list[str]:
     return left
 
 
+_left: list[bool] = []
+
+
 @pytest.fixture(autouse=True)
 def nothing_left() -> Iterator[None]:
     """After each test no goroutine is left, and no thread of ours but idle ones."""
     yield
-    if not wait_until(lambda: not _leftovers()):
+    # What one test has left behind is there after the next as well.
+    if not wait_until(lambda: not _leftovers(), 1.0 if _left else 120.0):
         gc.collect()
+        _left.append(True)
         pytest.fail("left behind: " + "; ".join(_leftovers()))
 
 
@@ -235,7 +246,7 @@ def child(tmp_path: Any) -> Callable[..., Any]:
             [sys.executable, str(file), *args],
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=harness.TIMEOUT,
             env={**os.environ, "PYTHONPATH": path, **env},
             check=False,
         )

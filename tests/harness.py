@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import pty
 import shutil
 import signal
 import subprocess
@@ -42,10 +43,11 @@ __all__ = (
     "run_python",
     "start",
     "start_python",
+    "terminals",
 )
 
 TESTDATA = pathlib.Path(__file__).resolve().parent / "testdata"
-TIMEOUT = 30.0  # seconds; more than any program needs on a loaded machine
+TIMEOUT = 300.0  # seconds; more than any program needs on a machine with a load of 20
 
 _libs: pathlib.Path | None = None
 
@@ -143,6 +145,14 @@ def _compile(command: list[str], source: pathlib.Path, target: pathlib.Path) -> 
     assert done.returncode == 0, f"{source.name} does not compile:\n{done.stderr}"
 
 
+def terminals() -> tuple[int, int]:
+    """A pseudo terminal's two ends, ours and the program's; skips the test if there is none."""
+    try:
+        return pty.openpty()
+    except OSError:
+        pytest.skip("no pseudo terminals on this machine")
+
+
 # --- running programs --------------------------------------------------------------------
 
 
@@ -213,7 +223,7 @@ class Child:
         self._timed_out = True
         self._process.send_signal(signal.SIGABRT)
         try:
-            self._process.wait(5)
+            self._process.wait(30)
         except subprocess.TimeoutExpired:
             self._process.kill()
 

@@ -31,6 +31,8 @@ from benchmarks.peers import missing  # noqa: E402
 from benchmarks.report import Row, Run, as_json, from_json, introduction  # noqa: E402
 from benchmarks.workloads import NAMES, load  # noqa: E402
 
+from harness import TIMEOUT  # noqa: E402
+
 _ALL_SIDES = """
 import json, sys
 from benchmarks.child import leave, measure
@@ -48,7 +50,7 @@ def _run(*args: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=TIMEOUT,
     )
 
 

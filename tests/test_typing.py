@@ -9,6 +9,7 @@ import sys
 import pytest
 
 import gopark
+from harness import TIMEOUT
 
 HERE = pathlib.Path(__file__).parent
 
@@ -27,7 +28,7 @@ def test_the_public_names_have_the_types_that_users_rely_on(tmp_path):
         ],
         capture_output=True,
         text=True,
-        timeout=55,
+        timeout=TIMEOUT,
         cwd=HERE,
         env={"MYPYPATH": str(pathlib.Path(gopark.__file__).parent.parent), "PATH": ""},
         check=False,

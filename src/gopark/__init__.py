@@ -4,6 +4,7 @@
 (`runtime`, `cgo`, `time`, `signal`, `debug`, `testing`) the rest.
 """
 
+from gopark import _interpreter as _interpreter
 from gopark import cgo as cgo
 from gopark import context as context
 from gopark import debug as debug

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pty
 import re
 import select
 import signal
@@ -77,7 +76,7 @@ class Terminal:
     """`gopark top` in a pseudo terminal."""
 
     def __init__(self, *args: str, rows: int = 12, columns: int = 90) -> None:
-        self.fd, inside = pty.openpty()
+        self.fd, inside = harness.terminals()
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
         self.before = termios.tcgetattr(inside)
         self.inside = inside

@@ -11,6 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 import gopark
+from harness import TIMEOUT
 
 
 class Got(NamedTuple):
@@ -41,7 +42,7 @@ class Client:
             path = "/debug/gopark/" + path
         if query:
             path += "?" + urlencode(query)
-        connection = http.client.HTTPConnection(self.netloc, timeout=30)
+        connection = http.client.HTTPConnection(self.netloc, timeout=TIMEOUT)
         try:
             connection.request(method, path, headers=headers or {})
             answer = connection.getresponse()

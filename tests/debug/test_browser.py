@@ -60,7 +60,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A program with something to see, in a process of its own."""
     file = tmp_path_factory.mktemp("program") / "bank.py"
     file.write_text(PROGRAM)
-    program = start_python([str(file)], timeout=200)
+    program = start_python([str(file)], timeout=3600)
     yield program.line()
     program.kill()
     program.end()

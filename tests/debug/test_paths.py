@@ -12,7 +12,7 @@ import pytest
 
 import gopark
 from gopark._runtime import cpuprof
-from gotool import pprof
+from gotool import needs_go, pprof
 
 
 async def parked(ch):
@@ -157,6 +157,7 @@ def no_home(monkeypatch, tmp_path):
     monkeypatch.delenv("http_proxy", raising=False)
 
 
+@needs_go
 def test_go_tool_pprof_reads_goroutines_from_the_page(beside):
     def look(client):
         return pprof("-top", f"http://{client.netloc}/debug/pprof/goroutine")
@@ -168,6 +169,7 @@ def test_go_tool_pprof_reads_goroutines_from_the_page(beside):
     )
 
 
+@needs_go
 def test_go_tool_pprof_takes_a_cpu_profile_from_the_page(run, client):
     """It asks for `/debug/pprof/profile?seconds=1` by itself, while a goroutine computes."""
 

@@ -11,6 +11,7 @@ import pytest
 
 import gopark
 from gopark._debug._plain import age
+from harness import TIMEOUT
 
 
 def test_the_page_is_served_on_loopback_and_closed(client):
@@ -25,14 +26,14 @@ def test_the_page_is_served_on_loopback_and_closed(client):
 def test_after_close_nobody_answers_and_no_thread_is_left():
     server = gopark.debug.serve()
     host, port = server.url.split("/")[2].split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as idle:
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT) as idle:
         server.close()
         server.close()
         with contextlib.suppress(ConnectionResetError):  # or it was not even accepted
             assert idle.recv(1) == b""  # a connection that said nothing was cut
     assert not [t for t in threading.enumerate() if t.name.startswith("gopark-page")]
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection((host, int(port)), timeout=10)
+        socket.create_connection((host, int(port)), timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize("addr", ["0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:80", "example.org:80"])
@@ -52,7 +53,7 @@ def test_what_is_no_address_is_refused(addr):
 def test_public_serves_every_address():
     with gopark.debug.serve("0.0.0.0:0", public=True) as server:
         port = int(server.url.rsplit(":", 1)[1].split("/")[0])
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as sock:
+        with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as sock:
             sock.sendall(b"HEAD / HTTP/1.0\r\nHost: 10.0.0.1\r\n\r\n")
             assert b" 302 " in sock.recv(100)
 
@@ -119,7 +120,7 @@ def test_what_is_not_there_is_not_found(client, path):
 
 def test_a_request_line_that_is_none_is_refused(client):
     host, port = client.netloc.split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as sock:
+    with socket.create_connection((host, int(port)), timeout=TIMEOUT) as sock:
         sock.sendall(b"nonsense\r\n\r\n")
         assert sock.recv(1000)  # an answer, and no exception in the server's thread
 
@@ -180,7 +181,7 @@ out = []
 
 def look():
     stuck.wait()
-    with urllib.request.urlopen(server.url + "groups.json", timeout=30) as answer:
+    with urllib.request.urlopen(server.url + "groups.json", timeout=300) as answer:
         out.append(json.load(answer))
     go_on.set()
 

@@ -44,7 +44,7 @@ def test_the_list_always_holds_one_more_than_needed(cthread):
 
     threads = [cthread(gopark.cgo.callback(callback)) for _ in range(6)]
     for _ in threads:
-        assert inside.acquire(timeout=30)
+        assert inside.acquire(timeout=300)
     assert len(bound()) == 6
     assert min(seen) >= 1
     assert extram.extralen() >= 1

@@ -27,7 +27,7 @@ from gopark._runtime.runtime2 import getg
 from gopark._runtime.sysmon import MAXHOGS
 from gopark.testing import wait_all_parked
 
-GIVE_UP = 25.0  # seconds; less than the time limit of a test, and more than any machine needs
+GIVE_UP = 300.0  # seconds; less than the time limit of a test, and more than any machine needs
 
 
 class Gate:
@@ -319,10 +319,11 @@ async def test_what_comes_back_without_a_p_goes_on_as_if_nothing_had_been(procs,
 
 
 def test_a_hundred_goroutines_that_sleep_in_c_do_so_at_the_same_time(run):
-    """One after the other they would need ten seconds."""
+    """None of them gets on before all of them are there."""
+    together = threading.Barrier(100)
 
     def sleeps(done):
-        time.sleep(0.1)
+        together.wait(GIVE_UP)
         done.try_send(None)
 
     async def main():
@@ -332,9 +333,7 @@ def test_a_hundred_goroutines_that_sleep_in_c_do_so_at_the_same_time(run):
         for _ in range(100):
             await done.recv()
 
-    began = time.monotonic()
     run(main)
-    assert time.monotonic() - began < 3
 
 
 # --- a goroutine that computes ----------------------------------------------------------------
@@ -742,4 +741,4 @@ def test_run_returns_at_once_though_goroutines_block_and_compute(run, gate):
     took = time.monotonic() - began
     gate.open()
     stop.append(True)
-    assert took < 10  # those that are left would have gone on for GIVE_UP seconds
+    assert took < GIVE_UP / 2  # those that are left would have gone on for GIVE_UP seconds

@@ -196,7 +196,7 @@ def tasks() -> int:
 
 def settled(threads: int) -> None:
     """No program runs: nothing of the last one is left."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while left := leftovers(threads):
         if time.monotonic() > deadline:
             faulthandler.dump_traceback(all_threads=True)

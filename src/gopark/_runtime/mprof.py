@@ -42,6 +42,7 @@ from gopark._runtime.runtime2 import (
     allgs,
     callers,
     getg,
+    goids,
     tls,
 )
 from gopark._runtime.sema import Sema
@@ -111,17 +112,27 @@ def register(name: str, source: Source) -> None:
 
 
 def goroutineprofile(only: Callable[[G], bool] | None = None) -> list[Record]:
-    """The stack of every goroutine (of those that `only` picks), the caller's own among them."""
+    """The stack of every goroutine (of those that `only` picks), the caller's own among them.
+
+    Of those that were there at the beginning: the G of one that ends meanwhile may be another's
+    when its turn comes, of which those that were started before it are not in the profile.
+    """
     me = getg()
     mine = [] if me is None else handled(callers(sys._getframe(1)))
     threads = threadstates()
+    later = _nextgoid()
     records = []
     for g in sorted(allgs.copy(), key=lambda g: g.goid):
         if only is None or only(g):
             record = _mystack(g, mine) if g is me else stackof(g, threads)
-            if record is not None:
+            if record is not None and g.goid < later:
                 records.append(record)
     return records
+
+
+def _nextgoid() -> int:
+    """The number that the next goroutine will have; to ask a count for it would use it up."""
+    return int(repr(goids).partition("(")[2].rstrip(")"))
 
 
 def _mystack(g: G, links: list[Link]) -> Record:

@@ -38,6 +38,9 @@ def samples():
     signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)
     yield seen
     signal.setitimer(signal.ITIMER_PROF, 0)
+    # The last one may still be on its way to a thread that gets no CPU just now. To ignore a
+    # signal drops it; under the default action it would end the process.
+    signal.signal(signal.SIGPROF, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, before)
 
 
@@ -65,21 +68,21 @@ async def test_cgo_c_code_sigprof(binding, samples):
 @pytest.mark.parametrize("procs", [4], indirect=True)
 async def test_cgo_pprof_callback(binding, samples, procs):
     """More goroutines than Ps, whose slow C calls call back and often find no P on return."""
-    out, stop = Chan(), []
+    out, called, stop = Chan(), set(), []
     gopark.runtime.lock_os_thread()
 
-    def calls():
-        n = 0
+    def calls(n):
         while not stop:
             assert binding.call("sleep_and_call", lambda us: us, 50) == 50
-            n += 1
+            called.add(n)
         gopark.block(out.send(n))
 
-    for _ in range(4 * procs):
-        gopark.go(calls)
-    await until_enough(samples)
+    for n in range(4 * procs):
+        gopark.go(calls, n)
+    while not (enough(samples) and len(called) == 4 * procs):
+        await gopark.time.sleep(0.001)
     stop.append(None)
-    assert min([await out.recv() for _ in range(4 * procs)]) >= 1
+    assert {await out.recv() for _ in range(4 * procs)} == called
 
 
 @pytest.mark.go("runtime", "TestCgoTracebackContextProfile")
@@ -132,9 +135,9 @@ def test_sigprof(lib, samples):
     """Started and stopped around C that is busy for longer than a few ticks."""
     threading.Thread(target=lib.burn, args=(30,)).start()
     samples.clear()  # of what starting it took
-    lib.burn(30)
-    assert samples
-    assert samples[0][0] == "test_sigprof"
+    while not samples:
+        lib.burn(30)
+    assert all("test_sigprof" in names for names in samples)
 
 
 @pytest.mark.go("runtime", "TestCgoPprof")
@@ -144,7 +147,8 @@ async def test_cgo_pprof(lib, samples):
     gopark.runtime.lock_os_thread()
 
     def calls_c():
-        gopark.cgo.call(lib.burn, 20)
+        while not samples:  # a virtual machine's clock may go on for a while without a tick
+            gopark.cgo.call(lib.burn, 20)
 
     def root():
         calls_c()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import io
 import os
-import pty
 import shutil
 import signal
 import subprocess
@@ -19,7 +18,7 @@ import pytest
 import gopark
 from gopark import Chan, block
 from gopark.signal import ignore, ignored, notify, reset, stop
-from harness import TESTDATA, Ended, run, start
+from harness import TESTDATA, TIMEOUT, Ended, run, start, terminals
 
 nohup = shutil.which("nohup")
 needs_nohup = pytest.mark.skipif(nohup is None, reason="no nohup on this system")
@@ -151,7 +150,11 @@ def under_nohup(name):
     command = [nohup, sys.executable, str(TESTDATA / "testprog" / "main.py"), name]
     path = os.path.dirname(os.path.dirname(gopark.__file__))
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=30, env={**os.environ, "PYTHONPATH": path}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        env={**os.environ, "PYTHONPATH": path},
     )
 
 
@@ -236,15 +239,29 @@ async def test_signal_trace(procs):
     assert await received.recv() > 0
 
 
+# Makes its terminal that of its session, and becomes the program that is named.
+LEADER = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
 @pytest.mark.go("os/signal", "TestTerminalSignal")
 def test_terminal_signal():
     """Control-Z, another process in the foreground for a moment, and on."""
-    pid, terminal = pty.fork()
-    if not pid:
-        path = os.path.dirname(os.path.dirname(gopark.__file__))
-        program = str(TESTDATA / "testprog" / "main.py")
-        env = {**os.environ, "PYTHONPATH": path}
-        os.execve(sys.executable, [sys.executable, program, "TerminalSignalLeader"], env)
+    terminal, inside = terminals()
+    path = os.path.dirname(os.path.dirname(gopark.__file__))
+    program = str(TESTDATA / "testprog" / "main.py")
+    process = subprocess.Popen(
+        [sys.executable, "-c", LEADER, sys.executable, program, "TerminalSignalLeader"],
+        stdin=inside,
+        stdout=inside,
+        stderr=inside,
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,
+    )
+    os.close(inside)
     seen = b""
 
     def expect(text):
@@ -260,7 +277,7 @@ def test_terminal_signal():
         os.write(terminal, b"hello\n")
         expect(rb"read b'hello\n'")
     finally:
-        status = os.waitpid(pid, 0)[1]
+        status = process.wait(TIMEOUT)
         os.close(terminal)
     assert status == 0
 

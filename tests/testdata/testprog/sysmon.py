@@ -274,7 +274,7 @@ def fork_asleep() -> None:
     from gopark._runtime.startm import sysmonwait
 
     def sleeps() -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 200
         while not sysmonwait.on:
             assert time.monotonic() < deadline
             time.sleep(0.001)

@@ -13,23 +13,26 @@ import threading
 from ctypes import CDLL, CFUNCTYPE, c_int
 
 import gopark
-from registry import library, register
+from registry import library, register, threads_run
 
 prototype = CFUNCTYPE(c_int, c_int)
 
 
 @register("TracebackSigpanic")
 def traceback_sigpanic() -> None:
+    threads_run()
     gopark.cgo.call(library("faults").null_write)
 
 
 @register("Abort")
 def abort() -> None:
+    threads_run()
     gopark.cgo.call(CDLL(None).abort)
 
 
 @register("CgoExternalThreadSignal")
 async def cgo_external_thread_signal() -> None:
+    threads_run()
     library("faults").fault_on_thread()
 
 
@@ -42,6 +45,7 @@ def spins_in_c() -> None:
 @register("SegvInCgo")
 async def segv_in_cgo() -> None:
     gopark.go(spins_in_c)
+    threads_run()
     os.kill(os.getpid(), signal.SIGSEGV)
     gopark.cgo.call(library("faults").pause_in_c)
 
@@ -49,6 +53,7 @@ async def segv_in_cgo() -> None:
 @register("TgkillSegvInCgo")
 async def tgkill_segv_in_cgo() -> None:
     gopark.go(spins_in_c)
+    threads_run()
     signal.pthread_kill(threading.get_ident(), signal.SIGSEGV)
     gopark.cgo.call(library("faults").pause_in_c)
 
@@ -56,6 +61,7 @@ async def tgkill_segv_in_cgo() -> None:
 @register("WaitsInC")
 async def waits_in_c() -> None:
     gopark.go(gopark.time.sleep, 3600)
+    threads_run()
     print("in C", flush=True)
     gopark.cgo.call(library("faults").pause_in_c)
 
@@ -65,6 +71,7 @@ async def waits_in_python() -> None:
     gopark.go(gopark.time.sleep, 3600)
     gopark.go(lambda: gopark.block(gopark.time.sleep(3600)))
     await gopark.testing.wait_all_parked()
+    threads_run()
     print("waiting", flush=True)
     await gopark.time.sleep(3600)
 

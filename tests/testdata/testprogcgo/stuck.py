@@ -11,7 +11,7 @@ import time
 import warnings
 
 import gopark
-from registry import library, register
+from registry import library, register, threads_run
 
 
 async def waits() -> None:
@@ -184,5 +184,6 @@ def wakeup_forwarded() -> None:
 async def holds_gil() -> None:
     """C that never gives the interpreter back."""
     await others()
+    threads_run()
     folder = os.environ["TESTPROG_LIBS"]
     ctypes.PyDLL(os.path.join(folder, "stuck.so")).spin()
