@@ -335,7 +335,7 @@ def contexts():
     yield context.without_cancel(root)
 
 
-@pytest.mark.parametrize("ctx", [*contexts()], ids=str)
+@pytest.mark.parametrize("ctx", [*contexts()], ids=lambda ctx: type(ctx).__name__)
 def test_a_context_is_its_own_copy_and_is_not_pickled(ctx):
     assert copy.copy(ctx) is ctx
     assert copy.deepcopy(ctx) is ctx

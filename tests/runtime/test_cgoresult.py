@@ -34,6 +34,9 @@ class Answer(enum.IntEnum):
 
 
 class Index:
+    def __repr__(self):
+        return "Index()"
+
     def __index__(self):
         return 7
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gopark
+from gopark._runtime.preempt import wakewith
 from gopark._runtime.runtime2 import G, getg
-from gopark._runtime.signal_unix import _wakewith
 from gopark.sync import Cond, Mutex, RWMutex, WaitGroup
 from gopark.testing import wait_all_parked
 
@@ -231,7 +231,7 @@ async def compare(model: Model, real: Any, program: list[Any]) -> None:
         if name == "interrupt":
             victim = model.interrupt(*args)
             if victim is not None:
-                _wakewith(gs[victim], KeyboardInterrupt())
+                wakewith(gs[victim], KeyboardInterrupt())
         elif getattr(model, name)(op, *args) is False:
             continue  # it would be fatal
         elif op % 3 == 2:  # every third in a plain goroutine

@@ -20,7 +20,7 @@ import time
 from types import CodeType, FrameType
 from typing import Any, Final
 
-from gopark._runtime import cgocall, lockedm, newproc
+from gopark._runtime import cgocall, lockedm, newproc, proc
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import GSYSCALL, G
 from gopark._runtime.traceback import boundary, callback_entry, hidden
@@ -46,6 +46,7 @@ transparent: Final[set[CodeType]] = {
     *cgocall.callers,
     lockedm.parklocked.__code__,
     lockedm.badcommand.__code__,
+    proc.UNUSUAL,
     newproc.START,
 }  # and rt0._keep
 # Others that call the user's code and hold nothing, but into which nothing is to be raised.

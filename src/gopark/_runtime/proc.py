@@ -73,7 +73,7 @@ from gopark._runtime.startm import (
     wantpoller,
 )
 
-__all__ = ("mstart", "schedule", "stopm")
+__all__ = ("UNUSUAL", "mstart", "schedule", "stopm")
 
 IDLETIME: Final = 5.0  # seconds: an idle thread that was not needed for so long ends
 
@@ -449,6 +449,9 @@ def _gohome(g: G, away: _Astray) -> None:
     assert home is not None
     home.runq.append(g)
     toolate(home)
+
+
+UNUSUAL: Final = _unusual.__code__
 
 
 def startlockedm(m: M, g: G) -> None:

@@ -129,7 +129,10 @@ def _wrap(signum: int, handler: Any) -> Any:
         return doors.keyboard
     if not callable(handler) or isinstance(handler, (Forward, signal.Handlers)):
         return handler
-    return handler if any(handler is one for one in ours) else Forward(handler)
+    for one in ours:  # no generator: a handler that has no Forward yet may raise in it
+        if handler is one:
+            return handler
+    return Forward(handler)
 
 
 def _unwrap(handler: Any) -> Any:

@@ -316,8 +316,9 @@ def safepoint(m: M) -> None:
         _help()
 
 
-transparent.update((sigurg.__code__, _arrived.__code__, _attend.__code__, _callpending.__code__))
-transparent.add(Forward.__call__.__code__)
+transparent.update(
+    one.__code__ for one in (sigurg, _arrived, _attend, _callpending, _call, Forward.__call__)
+)
 boundary.add(safepoint.__code__)
 
 
