@@ -47,7 +47,6 @@ from gopark._runtime import lockedm, lockrank, newproc
 from gopark._runtime.deadlock import outside
 from gopark._runtime.errors import Throw
 from gopark._runtime.lockrank import lasting
-from gopark._runtime.preempt import transparent
 from gopark._runtime.runtime2 import (
     GDEAD,
     GIDLE,
@@ -67,6 +66,7 @@ from gopark._runtime.runtime2 import (
 from gopark._runtime.selectgo import _Selecting
 from gopark._runtime.startm import hooks
 from gopark._runtime.timer import Timer
+from gopark._runtime.traceback import transparent
 
 __all__ = ("install",)
 

@@ -27,7 +27,6 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gopark._runtime.panic import printerr
-from gopark._runtime.preempt import calling
 from gopark._runtime.runtime2 import (
     GOSCHED,
     GRUNNABLE,
@@ -41,7 +40,7 @@ from gopark._runtime.runtime2 import (
 )
 from gopark._runtime.startm import hooks
 from gopark._runtime.timer import Timers
-from gopark._runtime.traceback import gtraceback
+from gopark._runtime.traceback import calling, gtraceback
 
 __all__ = ("GRACE", "Cleanup")
 

@@ -40,6 +40,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
+from gopark._runtime import finq
 from gopark._runtime.errors import DeadlockError
 from gopark._runtime.panic import fatal
 from gopark._runtime.runtime2 import (
@@ -82,7 +83,6 @@ class _Outside:
     waiting: Callable[[], bool]  # a goroutine waits for a signal
     handed: Callable[[], int]  # counts on as signals are handed out; odd while one is
     interrupting: Callable[[], bool]  # a thread is about to interrupt main
-    late: Callable[[], bool]  # a thread is at what finalizers have left
     mayhandle: Callable[[], bool]  # the program has set signal handlers of its own
 
 
@@ -137,7 +137,7 @@ def checkdead(sched: Sched) -> str | None:
     # is on its way to may hold a goroutine: whoever has it in hand asks again in the end.
     if any(g.status in (GRUNNABLE, GRUNNING, GSYSCALL) for g in allgs.copy()):
         return None
-    if outside.waiting() or outside.interrupting() or outside.late():
+    if outside.waiting() or outside.interrupting() or finq.pending():
         return None
     if outside.handed() != handed or handed & 1:
         # The signal goroutine, which seems to wait, may have taken somebody off a queue since,
@@ -231,4 +231,4 @@ def deadlock(sched: Sched, what: str) -> None:
 
 hooks.checkdead = checkdead
 hooks.deadlock = deadlock
-outside.recheck = recheck
+outside.recheck = hooks.recheck = recheck

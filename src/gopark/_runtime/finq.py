@@ -36,14 +36,12 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gopark._runtime import lockrank
-from gopark._runtime.deadlock import outside
 from gopark._runtime.errors import AmidRuntime
 from gopark._runtime.lockrank import Lock
-from gopark._runtime.preempt import calling, transparent
 from gopark._runtime.startm import hooks, ourthreads, watchers
-from gopark._runtime.traceback import boundary, callback_entry, hidden
+from gopark._runtime.traceback import boundary, callback_entry, calling, hidden, transparent
 
-__all__ = ("amid", "exclusive", "forget", "later")
+__all__ = ("amid", "exclusive", "forget", "later", "pending")
 
 _late: Final[deque[tuple[Callable[..., Any], tuple[Any, ...]]]] = deque()
 _helper: Final[deque[None]] = deque((None,))  # taken while a thread is at it
@@ -139,7 +137,7 @@ def _catchup() -> None:
     finally:
         watchers.discard(me)
         ourthreads.discard(me)
-    outside.recheck()  # who asked meanwhile whether the program is dead was told that it is not
+    hooks.recheck()  # who asked meanwhile whether the program is dead was told that it is not
 
 
 def _drain() -> None:
@@ -169,10 +167,11 @@ def catchup() -> None:
     """For sysmon: there may have been no thread to be had."""
     if _late and _helper:
         _drain()
-        outside.recheck()
+        hooks.recheck()
 
 
-def _pending() -> bool:
+def pending() -> bool:
+    """A thread is at it, or will be."""
     return bool(_late) or not _helper
 
 
@@ -187,4 +186,3 @@ lockrank.doors.amid = amid
 hooks.amid = amid
 hooks.later = later
 hooks.catchup = catchup
-outside.late = _pending

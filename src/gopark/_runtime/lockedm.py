@@ -33,7 +33,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from types import CoroutineType
+from types import CodeType, CoroutineType
 from typing import Any, Final, TypeVar
 
 from gopark._runtime.errors import AmidRuntime, NotOnGError, ProgramEnded
@@ -80,6 +80,7 @@ __all__ = (
     "offqueue",
     "requeue",
     "unlock_os_thread",
+    "yieldcodes",
 )
 
 T = TypeVar("T")
@@ -91,6 +92,8 @@ late: Final[list[bool]] = []  # not empty once Python runs what atexit has been 
 exiting: Final[list[bool]] = []  # not empty once our part of that has run
 
 
+# Of the operation that gives way: filled in by timesleep.py.
+yieldcodes: Final[set[CodeType]] = set()
 YIELDS: Final = "gosched"  # the wait reason of a pinned G that gives way: no value is on its way
 
 

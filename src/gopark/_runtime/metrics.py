@@ -35,8 +35,8 @@ from typing import Any, Final
 
 from gopark._runtime import mprof, runq
 from gopark._runtime.lockrank import lasting
-from gopark._runtime.preempt import transparent
 from gopark._runtime.runtime2 import DONE, GWAITING, G
+from gopark._runtime.traceback import transparent
 
 __all__ = ("BOUNDS", "Measured", "latencies", "measure", "mutexwait", "pauses")
 

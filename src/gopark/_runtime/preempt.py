@@ -17,43 +17,36 @@ import ctypes
 import opcode
 import sys
 import time
-from types import CodeType, FrameType
+from types import FrameType
 from typing import Any, Final
 
 from gopark._runtime import cgocall, lockedm, newproc, proc
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import GSYSCALL, G
-from gopark._runtime.traceback import boundary, callback_entry, hidden
+from gopark._runtime.traceback import boundary, callback_entry, hidden, transparent
 
 __all__ = (
     "Flight",
-    "calling",
     "interrupt",
     "interruptible",
     "throwin",
-    "transparent",
     "undisturbed",
     "wakewith",
-    "yieldcodes",
     "yields",
 )
 
-# Frames of ours that user code may be called from, and an exception may pass through.
-transparent: Final[set[CodeType]] = {
-    lockedm.block.__code__,
-    lockedm.drive.__code__,
-    cgocall.call.__code__,
-    *cgocall.callers,
-    lockedm.parklocked.__code__,
-    lockedm.badcommand.__code__,
-    proc.UNUSUAL,
-    newproc.START,
-}  # and rt0._keep
-# Others that call the user's code and hold nothing, but into which nothing is to be raised.
-calling: Final[set[CodeType]] = set()
-
-# Of the operation that gives way: filled in by timesleep.py.
-yieldcodes: Final[set[CodeType]] = set()
+transparent.update(
+    (
+        lockedm.block.__code__,
+        lockedm.drive.__code__,
+        cgocall.call.__code__,
+        *cgocall.callers,
+        lockedm.parklocked.__code__,
+        lockedm.badcommand.__code__,
+        proc.UNUSUAL,
+        newproc.START,
+    )
+)  # and rt0._keep
 
 _LONG: Final = 1.0  # seconds
 _setasyncexc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -116,7 +109,7 @@ def yields(g: G) -> bool:
     inner: Any = g.coro
     while (below := getattr(inner, "cr_await", None)) is not None:
         inner = below
-    return getattr(inner, "cr_code", None) in yieldcodes
+    return getattr(inner, "cr_code", None) in lockedm.yieldcodes
 
 
 class _Throw:

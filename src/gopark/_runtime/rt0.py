@@ -41,11 +41,11 @@ from gopark._runtime import (
     cgocall,
     closing,
     extram,
+    finq,
     lockedm,
     mfinal,
     nomain,
     panic,
-    preempt,
     proc,
     remote,
     signal_unix,
@@ -77,7 +77,7 @@ from gopark._runtime.runtime2 import (
 )
 from gopark._runtime.startm import hooks, newsched, toolate
 from gopark._runtime.timesleep import gosched
-from gopark._runtime.traceback import boundary, drivers, internal, recordframes
+from gopark._runtime.traceback import boundary, drivers, internal, recordframes, transparent
 
 __all__ = ("run",)
 
@@ -493,6 +493,7 @@ def _afterfork() -> None:
     extram.forget()
     remote.forget()
     nomain.forget()
+    finq.forget()
     signal_unix.forget()
 
 
@@ -538,5 +539,5 @@ hooks.abandon = abandon
 hooks.recordframes = recordframes
 drivers.add(lockedm.drive.__code__)
 internal.add(startm.newm.__code__)
-preempt.transparent.update((_keep.__code__, _callmain.__code__))
+transparent.update((_keep.__code__, _callmain.__code__))
 boundary.update((schedule.__code__, _plainmain.__code__, run.__code__, proc.mstart.__code__))

@@ -56,7 +56,6 @@ from gopark._runtime.preempt import (
     interrupt,
     interruptible,
     throwin,
-    transparent,
     undisturbed,
     wakewith,
     yields,
@@ -83,7 +82,7 @@ from gopark._runtime.sigfwd import (
     setsignal,
 )
 from gopark._runtime.startm import current, handoffp, hooks, releasep, wakep
-from gopark._runtime.traceback import boundary
+from gopark._runtime.traceback import boundary, transparent
 
 __all__ = (
     "atend",

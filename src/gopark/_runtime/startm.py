@@ -99,6 +99,7 @@ class Hooks:
     goexit0: Callable[[M, G, BaseException | None], None]  # panic.py
     checkdead: Callable[[Sched], str | None]  # deadlock.py
     deadlock: Callable[[Sched, str], None]  # deadlock.py
+    recheck: Callable[[], None]  # deadlock.py
     badcommand: Callable[[M, G, object], None]  # lockedm.py
     parklocked: Callable[[M, G, object], None]  # lockedm.py
     extras: Callable[[], list[M]]  # extram.py

@@ -19,12 +19,12 @@ from gopark._runtime.bubble import Bubble, bubbleof, mybubble, roots, within
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded
 from gopark._runtime.lockedm import block, notparked
 from gopark._runtime.newproc import Creator, Wrapped, start, startable
-from gopark._runtime.preempt import transparent
 from gopark._runtime.rt0 import run
 from gopark._runtime.runtime2 import PARK, Command, tls
 from gopark._runtime.startm import current, mysched
 from gopark._runtime.suspend import suspends
 from gopark._runtime.timesleep import sleep as timesleep
+from gopark._runtime.traceback import transparent
 
 __all__ = ("sleep", "test", "wait")
 

@@ -12,8 +12,7 @@ from collections.abc import Generator
 from time import monotonic
 
 from gopark._runtime.errors import NotOnGError
-from gopark._runtime.lockedm import notparked
-from gopark._runtime.preempt import yieldcodes
+from gopark._runtime.lockedm import notparked, yieldcodes
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import GOSCHED, PARK, Command, tls
 from gopark._runtime.startm import hooks, mysched

@@ -14,7 +14,7 @@ from inspect import isawaitable
 from typing import TypeVarTuple
 
 from gopark._runtime.newproc import startable_check
-from gopark._runtime.preempt import transparent
+from gopark._runtime.traceback import transparent
 from gopark.sync._common import PROGRAMENDS, nocopy
 from gopark.sync._mutex import Mutex
 

@@ -18,7 +18,7 @@ from types import CodeType
 from typing import Any, Generic, TypeVar, cast, overload
 
 from gopark._runtime.newproc import isasync, startable_check
-from gopark._runtime.preempt import transparent
+from gopark._runtime.traceback import transparent
 from gopark.sync._again import copied, mine, raise_again, traceback_of
 from gopark.sync._common import PROGRAMENDS
 from gopark.sync._mutex import Mutex

@@ -29,8 +29,8 @@ from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import Holding, Rank, mkmutex
 from gopark._runtime.newproc import go, isasync
 from gopark._runtime.panic import goexit
-from gopark._runtime.preempt import transparent
 from gopark._runtime.recvonly import RecvOnly, put, shut
+from gopark._runtime.traceback import transparent
 from gopark.sync._again import copied, mine, raise_again, traceback_of
 from gopark.sync._common import checked, nocopy
 

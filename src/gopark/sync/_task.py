@@ -21,7 +21,7 @@ from gopark._runtime.chan import Chan
 from gopark._runtime.errors import Goexit
 from gopark._runtime.lockrank import Holding, Mutex
 from gopark._runtime.newproc import Creator
-from gopark._runtime.preempt import transparent
+from gopark._runtime.traceback import transparent
 from gopark.sync._again import mine, raise_again, traceback_of
 from gopark.sync._common import PROGRAMENDS, nocopy
 

@@ -22,11 +22,11 @@ from gopark._runtime.finq import later
 from gopark._runtime.lockedm import block
 from gopark._runtime.lockrank import lock
 from gopark._runtime.newproc import Wrapped, start, startable
-from gopark._runtime.preempt import transparent
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import PARK, Command, G
 from gopark._runtime.sema import WOKEN, Sema, ongoroutine
 from gopark._runtime.suspend import suspends
+from gopark._runtime.traceback import transparent
 from gopark.sync._common import nocopy, nothing
 
 __all__ = ("WaitGroup",)

@@ -32,10 +32,9 @@ from gopark._runtime.errors import FatalError
 from gopark._runtime.gomaxprocs import gomaxprocs
 from gopark._runtime.lockedm import block
 from gopark._runtime.panic import doors, endwith
-from gopark._runtime.preempt import transparent
 from gopark._runtime.rt0 import run
 from gopark._runtime.startm import current
-from gopark._runtime.traceback import stack
+from gopark._runtime.traceback import stack, transparent
 from gopark.testing import _leak
 from gopark.testing._fixtures import Fixtures, isasyncfixture, pending, refused
 
