@@ -52,7 +52,6 @@ from gopark._runtime.runtime2 import (
     casgstatus,
     tls,
 )
-from gopark._runtime.sigfwd import pending
 from gopark._runtime.startm import (
     CAMEUP,
     acquirep,
@@ -62,6 +61,7 @@ from gopark._runtime.startm import (
     hooks,
     mprogram,
     notesleep,
+    pending,
     pidleget,
     releasep,
     startsysmon,

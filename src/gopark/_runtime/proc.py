@@ -49,7 +49,6 @@ from gopark._runtime.runtime2 import (
     codeof,
     tls,
 )
-from gopark._runtime.sigfwd import pending
 from gopark._runtime.startm import (
     SCHEDTICK,
     acquirep,
@@ -64,6 +63,7 @@ from gopark._runtime.startm import (
     minit,
     notesleep,
     ourthreads,
+    pending,
     pidleget,
     pidleput,
     releasep,

@@ -35,10 +35,11 @@ import ctypes
 import os
 import signal
 from _signal import getsignal as handlerof  # type: ignore[import-not-found]  # no enumeration
-from collections import deque
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
+
+from gopark._runtime.startm import pending
 
 __all__ = (
     "Disposition",
@@ -69,8 +70,6 @@ set_wakeup_fd: Final = signal.set_wakeup_fd
 
 # Handlers of the runtime, which may come in anywhere; compared by identity.
 ours: Final[list[object]] = []
-# What is to be called at the next safe point. Relies on: append and popleft are atomic.
-pending: Final[deque[tuple[Handler, int, FrameType | None]]] = deque()
 
 
 class _Doors:

@@ -57,6 +57,7 @@ __all__ = (
     "notesleep",
     "nothread",
     "ourthreads",
+    "pending",
     "pidleget",
     "pidleput",
     "releasep",
@@ -163,6 +164,11 @@ class Threads:
 ourthreads: Final = Threads()
 # Threads that serve signals and requests from outside: they wake no goroutine.
 watchers: Final = Threads()
+
+
+# Signal handlers that are to be called at the next safe point: handler, number, frame. sigfwd.py.
+# Relies on: append and remove are atomic.
+pending: Final[deque[tuple[Callable[..., Any], int, Any]]] = deque()
 
 
 class _SysmonWait:
