@@ -19,13 +19,14 @@ Source: none; Go's process is gone. Tests: tests/runtime/test_cleanup.py
 
 from __future__ import annotations
 
-import ctypes
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from inspect import CORO_SUSPENDED, getcoroutinestate
 from typing import Any, Final
 
+from gopark._runtime import closing
 from gopark._runtime.panic import printerr
 from gopark._runtime.runtime2 import (
     GOSCHED,
@@ -97,6 +98,7 @@ class Cleanup:
         g.m = m
         g.status = GRUNNING
         waits = False
+        links = closing.chain(coro)
         try:
             g.ctx.run(coro.close)  # type: ignore[union-attr]
         except RuntimeError as exc:
@@ -105,8 +107,11 @@ class Cleanup:
             pass
         unlockf = m.waitunlockf
         m.curg, m.waitunlockf = before
-        if not waits:
+        # An outer one may have ended of that, and have left an inner one behind.
+        left = [one for one in links if getcoroutinestate(one) == CORO_SUSPENDED] if waits else []
+        if not left:
             return None
+        g.coro = left[0]
         self.coros[g] = None  # before somebody can ready it
         return self._parked(g, unlockf)
 
@@ -151,15 +156,15 @@ class Cleanup:
             if command is PARK and (waiting is None or not waiting.unwait(g)):
                 return True  # somebody is about to put it on a queue
         # It swallows all that it is told. Nobody is to close it, the collector least of all.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(coro))
+        closing.leave(g, coro)
         self.coros.pop(g, None)
         return True
 
     # --- on threads: see lockedm.py -----------------------------------------------------------
 
     def mayblock(self, g: G) -> bool:
-        """It has been told, so what it waits for now is its cleanup's."""
-        return g in self.told and not self.over
+        """It has been told, so what it waits for now is its cleanup's. Not on M0, which serves."""
+        return g in self.told and not self.over and g.m is not self.sched.m0
 
     # --- M0 -------------------------------------------------------------------------------------
 
@@ -204,7 +209,6 @@ class Cleanup:
                 sched.runq.append(g)
         sched.runq.extend(self.again)
         abandon(sched, None)
-        self._report()
         return bool(threads)
 
     def _threads(self, m: M) -> bool:
@@ -218,9 +222,10 @@ class Cleanup:
             others = any(o is not m and o.curg not in self.waiting for o in self.sched.allm)
         return others or threading.active_count() > 1 or bool(hooks.extras())
 
-    def _report(self) -> None:
-        """Say whose waits were broken off, and where."""
-        stacks = list({g: text for g, text in reversed(self.giveup) if text}.values())[::-1]
+    def report(self) -> None:
+        """Say whose waits were broken off, and where; who goes on all the same has been named."""
+        told = [(g, text) for g, text in self.giveup if text and g not in closing.named]
+        stacks = list(dict(reversed(told)).values())[::-1]
         if not stacks:
             return
         more = f"\n({len(stacks) - _SHOWN:,} more)\n" if len(stacks) > _SHOWN else ""

@@ -20,6 +20,7 @@ import ctypes
 import inspect
 import sys
 import threading
+import weakref
 from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any, Final, NoReturn
@@ -29,7 +30,7 @@ from gopark._runtime.runtime2 import GDEAD, GRUNNING, GWAITING, G, M, Sched, all
 from gopark._runtime.startm import hooks
 from gopark._runtime.traceback import awaitframes, calling, threadframes
 
-__all__ = ("bury", "closing", "forget", "refusing")
+__all__ = ("bury", "chain", "closing", "forget", "leave", "named", "refusing")
 
 _PATIENCE: Final = 100  # times
 _SUSPENDED: Final = inspect.CORO_SUSPENDED
@@ -74,7 +75,7 @@ def closing(sched: Sched, g: G, close: Callable[[M], object]) -> None:
 
 
 def _close(sched: Sched, g: G, coro: Coroutine[Any, Any, Any], ctx: Any, m: M) -> None:
-    for link in _chain(coro):
+    for link in chain(coro):
         for _ in range(_PATIENCE):
             try:
                 ctx.run(link.close)
@@ -85,9 +86,15 @@ def _close(sched: Sched, g: G, coro: Coroutine[Any, Any, Any], ctx: Any, m: M) -
             if inspect.getcoroutinestate(link) != _SUSPENDED:
                 break
         else:
-            _keep(coro, link)
-            name(g, awaitframes(link), "what ends it (GeneratorExit)")
+            _keep(coro)
+            leave(g, link)
             return
+
+
+def leave(g: G, coro: Any) -> None:
+    """It swallows what ends it: say so, and let nobody close it any more."""
+    _keep(coro)
+    name(g, awaitframes(coro), "what ends it (GeneratorExit)")
 
 
 def _keep(*coros: object) -> None:
@@ -96,7 +103,7 @@ def _keep(*coros: object) -> None:
         _incref(coro)
 
 
-def _chain(coro: Any) -> list[Any]:
+def chain(coro: Any) -> list[Any]:
     """The coroutine, and those that it awaits: an outer one may end and leave an inner behind."""
     chain = []
     while inspect.iscoroutine(coro):
@@ -124,6 +131,7 @@ def _letgo(sched: Sched, m: M, g: G) -> None:
 
 
 _refusals: Final[dict[M, int]] = {}
+named: Final[weakref.WeakSet[G]] = weakref.WeakSet()  # who has been told of
 
 
 def refusing(m: M) -> bool:
@@ -176,6 +184,7 @@ def _leavemain(sched: Sched) -> NoReturn:
 
 def name(g: G, frames: list[Any], what: str) -> None:
     """Say on stderr which goroutine is left, and where it stands."""
+    named.add(g)
     theirs = [frame for frame in frames if not frame[0].startswith("gopark.")] or frames
     place = "".join(f", in {func} at {file}:{line}" for func, file, line in theirs[:1])
     panic.printerr(

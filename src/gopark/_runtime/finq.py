@@ -66,9 +66,9 @@ def amid(threads: bool = False) -> bool:
         frame = frame.f_back  # type: ignore[assignment]
     while frame is not None:
         code = frame.f_code
-        if code in boundary and code is not hooks.mstart.__code__:
+        if code in calling or (code in boundary and code is not hooks.mstart.__code__):
             return False
-        if hidden(code) and not (code in transparent or code in calling or code in callback_entry):
+        if hidden(code) and code not in transparent and code not in callback_entry:
             return True
         if threads and code.co_filename == threading.__file__ and code not in _THREADS:
             return True

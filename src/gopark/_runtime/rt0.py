@@ -350,8 +350,10 @@ def _end(sched: Sched, m: M) -> None:
         abandon(sched, g)
     _join(sched, m)
     cleanup: Cleanup | None = sched.cleanup
-    if cleanup is not None and cleanup.settle(m, abandon):
-        _join(sched, m)
+    if cleanup is not None:
+        if cleanup.settle(m, abandon):
+            _join(sched, m)
+        cleanup.report()
     sched.cleanup = None
     for g in left:
         # One that never ran was on a queue, and is gone. A G may be another goroutine by now.
@@ -398,6 +400,9 @@ def abandon(sched: Sched, g: G | None) -> None:
     whoever made it ready still held a P of this one, goes to a queue of that.
     """
     cleanup: Cleanup | None = sched.cleanup
+    me = tls.m
+    if cleanup is not None and not cleanup.over and (me is None or me.g is not None):
+        return  # M0 is at it, and looks at the queues again; a thread of others steps nothing
     if cleanup is not None and g in cleanup.coros:
         g = None  # it has been told, and is waited for
     if g is not None and g.status is GWAITING and g.lockedm is None and _ours(sched, g):
@@ -405,7 +410,6 @@ def abandon(sched: Sched, g: G | None) -> None:
         if waiting is not None and waiting.unwait(g):
             g.status = GRUNNABLE
             sched.runq.append(g)
-    me = tls.m
     elsewhere: list[G] | None = [] if me is not None and me.curg is not None else None
     for p in sched.allp:
         drainp(p)

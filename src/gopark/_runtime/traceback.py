@@ -95,7 +95,8 @@ boundary: Final[set[CodeType]] = set()
 callback_entry: Final[set[CodeType]] = set()
 drivers: Final[set[CodeType]] = set()  # `block`: its coroutine's frames, while that waits
 # Frames of ours that user code may be called from, holding nothing, and an exception pass through;
-# and others that call it, into which nothing is to be raised. See preempt.py, finq.py.
+# and others that call it, into which nothing is to be raised, and below which nothing is held.
+# See preempt.py, finq.py.
 transparent: Final[set[CodeType]] = set()
 calling: Final[set[CodeType]] = set()
 internal: Final[set[CodeType]] = set()  # what such code of ours calls is no user's frame
