@@ -14,7 +14,7 @@
 #     anyio    the same call, on trio                        mine
 #
 # For SIGINT asyncio puts Python's KeyboardInterrupt, so a process that was started with SIGINT
-# ignored (`nohup`-like, or `cmd &` in a script) stops ignoring it.
+# ignored, as `cmd &` in a shell script is, stops ignoring it.
 #
 # The guess: "remove" undoes "add", and a `with` block leaves what it found; for anyio, that the
 # backend does not matter.
