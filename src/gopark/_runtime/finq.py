@@ -63,6 +63,8 @@ def amid(threads: bool = False) -> bool:
     """
     frame = sys._getframe(1)
     while frame is not None and hidden(frame.f_code):
+        if frame.f_code in boundary:
+            return False  # the scheduler itself, for a goroutine that is locked to its thread
         frame = frame.f_back  # type: ignore[assignment]
     while frame is not None:
         code = frame.f_code
