@@ -22,6 +22,7 @@ from gopark._runtime.hooks import hooks
 from gopark._runtime.newproc import newg
 from gopark._runtime.runtime2 import goids
 from gopark._runtime.startm import getsched, wakep
+from gopark._runtime.traceback import calling, transparent
 
 __all__ = ("closeleft", "minit", "resethooks", "sethooks", "weakrefs")
 
@@ -69,7 +70,7 @@ def weakrefs() -> list[weakref.ref[AsyncGenerator[Any, Any]]]:
 def closeleft(each: Callable[[Callable[[], None]], None]) -> None:
     """The program has ended: finish what is left, as far as one step goes; `each` calls it."""
     for agen in list(_left):
-        each(partial(_step, agen))
+        each(partial(_stepleft, agen))
     _left.clear()
 
 
@@ -87,4 +88,11 @@ def _step(agen: AsyncGenerator[Any, Any]) -> None:
         pass  # its own, or that it goes on
 
 
+def _stepleft(agen: AsyncGenerator[Any, Any]) -> None:
+    """The same where nothing is held: what its `finally` blocks do is not amid the runtime."""
+    _step(agen)
+
+
+transparent.add(_step.__code__)
+calling.add(_stepleft.__code__)
 hooks.minit = minit

@@ -20,6 +20,8 @@ from typing import Any
 
 import pytest
 
+from gopark._runtime.traceback import calling
+
 __all__ = ("Fixtures", "isasyncfixture", "pending", "refused")
 
 
@@ -75,7 +77,10 @@ class Fixtures:
 
     async def values(self, kwargs: dict[str, Any]) -> dict[str, Any]:
         """The arguments, with values in the place of what is pending."""
-        return {name: await self._value(value) for name, value in kwargs.items()}
+        values = {}
+        for name, value in kwargs.items():  # up to 3.11 a comprehension has a frame of its own
+            values[name] = await self._value(value)
+        return values
 
     async def _value(self, value: Any) -> Any:
         if not isinstance(value, Pending):
@@ -104,3 +109,7 @@ class Fixtures:
                 errors.append(RuntimeError(f"the async fixture {name!r} has yielded twice"))
         if errors:
             raise errors[0]
+
+
+# What these call may wait; a Ctrl-C comes in the test itself.
+calling.update(one.__code__ for one in (Fixtures.values, Fixtures._value, Fixtures.close))
