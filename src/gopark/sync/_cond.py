@@ -32,6 +32,7 @@ from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import PARK, Command, G, Waiter, tls
 from gopark._runtime.sema import ongoroutine
 from gopark._runtime.suspend import suspends
+from gopark._runtime.traceback import calling
 from gopark.sync._common import nocopy
 from gopark.sync._mutex import Locker
 
@@ -172,7 +173,7 @@ class Cond(Generic[L]):
         with Holding(waiting.lock):
             waiting.tickets.append(ticket)
         try:
-            self.locker.unlock()
+            _unlock(self.locker)
             lock(waiting.lock)
             if ticket.taken:
                 waiting.lock.append(None)
@@ -278,3 +279,11 @@ class Cond(Generic[L]):
         for ticket in taken:
             if ticket.parked:
                 ready(ticket.g)
+
+
+def _unlock(locker: Locker) -> None:
+    """A locker of the user's own may wait there: this frame holds nothing."""
+    locker.unlock()
+
+
+calling.add(_unlock.__code__)
