@@ -93,10 +93,11 @@ def test_main_may_wait_for_more_after_the_death():
     assert (done.stdout, done.status) == ("waited\natexit\n", 2)
 
 
+@POSIX
 def test_where_main_cannot_be_reached_the_process_exits():
-    """The program has taken the signal for itself."""
-    mine = "signal.signal(signal.SIGURG, lambda *_: None)"
-    done = ended("raise ValueError('x')", "time.sleep(60)", mine)
+    """The main thread has the signals blocked by which it is called."""
+    deaf = "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGURG, signal.SIGINT})"
+    done = ended("raise ValueError('x')", "time.sleep(60)", deaf)
     assert done.stderr.startswith(REPORT)
     assert (done.stdout, done.status) == ("", 2)
 
