@@ -56,6 +56,7 @@ from gopark._runtime.preempt import (
     interrupt,
     interruptible,
     throwin,
+    trap,
     undisturbed,
     wakewith,
     yields,
@@ -437,10 +438,10 @@ def _interrupt(sched: Sched, until: float = inf) -> None:
                 endsched(sched)
             elif g is not None and g.status is GWAITING:
                 _throw(g)
-            elif g is not None and g.status is GRUNNABLE:
+            elif g is not None and g.status in (GRUNNABLE, GRUNNING, GSYSCALL):
                 _throwatyield(sched, g)
-            elif g is not None and g.status in (GRUNNING, GSYSCALL) and g.m is not None:
-                poker.poke(g.m)
+                if g.status is not GRUNNABLE and g.m is not None:
+                    poker.poke(g.m)
             time.sleep(_PAUSE)
 
 
@@ -457,18 +458,15 @@ def _throw(g: G) -> None:
 
 
 def _throwatyield(sched: Sched, g: G) -> None:
-    """Main is about to run. If it has only given way, nothing that it was given is lost.
-
-    One that does so over and over may never be met in its own code: the moments at which threads
-    change are not random.
-    """
-    if not offqueue(sched, g):
-        return
-    if yields(g) and (exc := _take()) is not None:
-        throwin(g, exc)
-    sched.runq.append(g)
-    if sched.npidle:
-        wakep(sched)
+    """Main runs, or is about to: if it only gives way, it gets what it is owed there."""
+    if g.lockedm is None:
+        trap(g, _take)
+    elif g.status is GRUNNABLE and offqueue(sched, g):
+        if yields(g) and (exc := _take()) is not None:
+            throwin(g, exc)
+        sched.runq.append(g)
+        if sched.npidle:
+            wakep(sched)
 
 
 class _Poker:
@@ -530,6 +528,8 @@ def awaken() -> bool:
         main = threading.main_thread().ident
         if not _state.installed or not signum or main is None:
             return False
+        if signum == signal.SIGINT and not _state.owed:
+            return False  # it would be a Ctrl-C; beside one that is owed already it is none
         sendurg(signum, main)
         return True
 
