@@ -7,8 +7,8 @@ from gopark._runtime.gomaxprocs import gomaxprocs as gomaxprocs
 from gopark._runtime.gomaxprocs import num_cpu as num_cpu
 from gopark._runtime.gomaxprocs import set_default_gomaxprocs as set_default_gomaxprocs
 from gopark._runtime.gomaxprocs import set_max_threads as set_max_threads
-from gopark._runtime.lockedm import lock_os_thread as lock_os_thread
-from gopark._runtime.lockedm import unlock_os_thread as unlock_os_thread
+from gopark._runtime.lockosthread import lock_os_thread as lock_os_thread
+from gopark._runtime.lockosthread import unlock_os_thread as unlock_os_thread
 from gopark._runtime.mprof import set_block_profile_rate as set_block_profile_rate
 from gopark._runtime.mprof import set_mutex_profile_fraction as set_mutex_profile_fraction
 from gopark._runtime.traceback import num_goroutine as num_goroutine

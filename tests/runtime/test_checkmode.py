@@ -13,6 +13,7 @@ import pytest
 
 from gopark._runtime import checkmode, lockrank
 from gopark._runtime.errors import Throw
+from gopark._runtime.hooks import hooks
 from gopark._runtime.runtime2 import (
     GDEAD,
     GIDLE,
@@ -27,7 +28,7 @@ from gopark._runtime.runtime2 import (
     Sched,
     allgs,
 )
-from gopark._runtime.startm import givep, hooks
+from gopark._runtime.startm import givep
 from gopark._runtime.timer import Timer, Timers
 
 PRELUDE = """

@@ -48,7 +48,8 @@ from gopark._debug._answer import Answer, Gone, Refused, parameters
 from gopark._debug._guard import Guard
 from gopark._debug._shared import Shared
 from gopark._runtime.lockrank import lasting
-from gopark._runtime.startm import nothread, ourthreads, watchers
+from gopark._runtime.newosproc import nothread
+from gopark._runtime.startm import ourthreads, watchers
 
 __all__ = ("Page",)
 

@@ -53,6 +53,7 @@ from typing import Any, Final
 
 from gopark._runtime import chan, newproc, selectgo, timechan, timefunc, timenow
 from gopark._runtime.errors import BubbleDeadlockError
+from gopark._runtime.hooks import TimeBase, hooks
 from gopark._runtime.lockrank import Mutex, Rank, lock, mkmutex, mkrlock
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import (
@@ -66,7 +67,7 @@ from gopark._runtime.runtime2 import (
     tls,
 )
 from gopark._runtime.sema import Sema, syncfatal
-from gopark._runtime.startm import TimeBase, hooks, timebase
+from gopark._runtime.startm import timebase
 from gopark._runtime.timer import NEVER, Timer, Timers
 from gopark._runtime.traceback import doors as tracebackdoors
 from gopark._runtime.traceback import gtraceback, threadstates

@@ -6,8 +6,8 @@ Invariants, true whenever `Chan._lock` is free:
   C3  buffer has room      => no sender waits
   C4  both sides wait      => the waiters are selects, and one of them is on both sides
 
-Wait queues hold the G itself for a plain operation (its value is in `g.elem`) and a Sudog
-for a case of a select. First come, first served; a value goes from sender to receiver
+Wait queues (sudog.py) hold the G itself for a plain operation (its value is in `g.elem`) and a
+Sudog for a case of a select. First come, first served; a value goes from sender to receiver
 directly, never through the buffer, when one waits for it.
 
 Who owns a wake-up: the one who took the entry off the queue and, for a Sudog, won the
@@ -37,10 +37,11 @@ from gopark._runtime.lockedm import block, notparked
 from gopark._runtime.lockrank import Holding, Mutex, lockslow, mkmutex
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import PARK, Command, G, Waiter, tls
+from gopark._runtime.sudog import Entry, Sudog, WaitQ
 from gopark._runtime.suspend import suspends
 from gopark._runtime.timer import Timers
 
-__all__ = ("SEND_CLOSED", "Chan", "Entry", "Sudog", "WaitQ", "wake")
+__all__ = ("SEND_CLOSED", "Chan", "wake")
 
 T = TypeVar("T")
 
@@ -49,47 +50,7 @@ _CLOSE_CLOSED: Final = "close of closed channel"
 _SWEEP: Final = 32  # a queue shorter than this is not worth sweeping
 
 
-class Sudog:
-    """A G's place in one channel's queue on behalf of one case of a select."""
-
-    __slots__ = ("case", "elem", "g", "marked", "queued", "success", "token", "waiting")
-
-    is_select: Final = True
-
-    def __init__(self, g: G, case: int, elem: Any, token: list[Sudog | None]) -> None:
-        self.g = g
-        self.case = case
-        self.elem = elem
-        self.token = token  # one item, for all cases of the select; who pops it, wins
-        self.success = True  # until the channel is closed
-        self.waiting: None = None  # as a G has it
-        self.queued = True  # guarded by the channel's lock, like `marked`
-        self.marked = False  # left in the middle of a queue, to be skipped or swept
-
-    def claim(self) -> bool:
-        try:
-            self.token.pop()
-        except IndexError:
-            return False
-        self.g.elem = self  # tells the select which case won
-        return True
-
-    def forget(self) -> None:
-        """A losing case that stays queued, marked, must not keep a goroutine or a value."""
-        if self.queued and self.marked:
-            self.elem = None
-            self.g = None  # type: ignore[assignment]
-
-
-Entry = G | Sudog
-
-
 _MAXCAP: Final = sys.maxsize // 8  # so many references fit into what a process can address
-
-
-# One side's waiters, first come first. A plain deque: the methods of a subclass are called in
-# a slower way, 50 ns of a round trip.
-WaitQ = deque[Entry]
 
 
 def claimed(ch: Chan[Any], entry: Sudog) -> bool:

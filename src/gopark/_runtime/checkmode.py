@@ -46,6 +46,7 @@ from typing import Any, Final
 from gopark._runtime import lockedm, lockrank, newproc
 from gopark._runtime.deadlock import outside
 from gopark._runtime.errors import Throw
+from gopark._runtime.hooks import hooks
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.runtime2 import (
     GDEAD,
@@ -64,7 +65,6 @@ from gopark._runtime.runtime2 import (
     tls,
 )
 from gopark._runtime.selectgo import _Selecting
-from gopark._runtime.startm import hooks
 from gopark._runtime.timer import Timer
 from gopark._runtime.traceback import transparent
 

@@ -27,6 +27,7 @@ from inspect import CORO_SUSPENDED, getcoroutinestate
 from typing import Any, Final
 
 from gopark._runtime import closing
+from gopark._runtime.hooks import hooks
 from gopark._runtime.panic import printerr
 from gopark._runtime.runtime2 import (
     GOSCHED,
@@ -39,7 +40,6 @@ from gopark._runtime.runtime2 import (
     Sched,
     tls,
 )
-from gopark._runtime.startm import hooks
 from gopark._runtime.timer import Timers
 from gopark._runtime.traceback import calling, gtraceback
 

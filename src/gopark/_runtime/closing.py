@@ -26,8 +26,8 @@ from functools import partial
 from typing import Any, Final, NoReturn
 
 from gopark._runtime import lockedm, panic
+from gopark._runtime.hooks import hooks
 from gopark._runtime.runtime2 import GDEAD, GRUNNING, GWAITING, G, M, Sched, allgs, callers, tls
-from gopark._runtime.startm import hooks
 from gopark._runtime.traceback import awaitframes, calling, threadframes
 
 __all__ = ("bury", "chain", "closing", "forget", "leave", "named", "refusing")

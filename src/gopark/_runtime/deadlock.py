@@ -42,6 +42,7 @@ from typing import Final
 
 from gopark._runtime import finq
 from gopark._runtime.errors import DeadlockError
+from gopark._runtime.hooks import hooks
 from gopark._runtime.panic import fatal
 from gopark._runtime.runtime2 import (
     FREETHREADED,
@@ -55,7 +56,7 @@ from gopark._runtime.runtime2 import (
     currentframes,
     tls,
 )
-from gopark._runtime.startm import Threads, current, hooks, ourthreads, sysmonwait, watchers
+from gopark._runtime.startm import Threads, current, ourthreads, sysmonwait, watchers
 from gopark._runtime.traceback import tracebackothers
 
 __all__ = ("bystanders", "outside", "strict_deadlock")

@@ -45,9 +45,10 @@ from typing import Any, Final
 
 from gopark._runtime.cgogate import guard
 from gopark._runtime.deadlock import outside
+from gopark._runtime.hooks import hooks
 from gopark._runtime.lockrank import Rank, lasting, mkrlock
 from gopark._runtime.runtime2 import GDEAD, GIDLE, G, M, Sched, casgstatus, extragoids, goids, tls
-from gopark._runtime.startm import hooks, minit
+from gopark._runtime.startm import minit
 
 __all__ = (
     "dropm",

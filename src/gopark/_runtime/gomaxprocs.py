@@ -21,10 +21,11 @@ from typing import Final
 from gopark._runtime import startm
 from gopark._runtime.cgroup import cpulimit
 from gopark._runtime.errors import ProgramEnded
+from gopark._runtime.hooks import hooks
 from gopark._runtime.lockrank import debugvar
 from gopark._runtime.runq import strayed
 from gopark._runtime.runtime2 import Gone, P, Sched, getg
-from gopark._runtime.startm import hooks, pidleput, wakep, wakepoller
+from gopark._runtime.startm import pidleput, wakep, wakepoller
 
 __all__ = ("gomaxprocs", "num_cpu", "set_default_gomaxprocs", "set_max_threads")
 

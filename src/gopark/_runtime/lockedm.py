@@ -1,4 +1,5 @@
-"""Gs that sit on one thread: `block`, `lock_os_thread`, and the wait in a callback from C.
+"""Gs that sit on one thread: `block`, the steps of one that has locked itself to its thread
+(`lock_os_thread` is in lockosthread.py), and the wait in a callback from C.
 
 `block` drives an awaitable from plain code. When it must wait, the G's frames are on this
 thread's stack, so the G is *pinned*: `g.lockedm` names the M and `g.ctx` is an `_Elsewhere`,
@@ -24,7 +25,7 @@ In C. A G in state syscall (`cgo.call`) may run Python code all the same: a func
 a callback that nobody wrapped. When that waits, by way of `drive`, the G is out of state syscall
 for the time of the call, as if the callback had been wrapped; what does not wait needs no P.
 
-Source: Go 1.27 runtime/proc.go (LockOSThread, stoplockedm, startlockedm, exitsyscall).
+Source: Go 1.27 runtime/proc.go (stoplockedm, startlockedm, exitsyscall).
 Tests: tests/runtime/test_lockedm.py
 """
 
@@ -37,6 +38,7 @@ from types import CodeType, CoroutineType
 from typing import Any, Final, TypeVar
 
 from gopark._runtime.errors import AmidRuntime, NotOnGError, ProgramEnded
+from gopark._runtime.hooks import hooks
 from gopark._runtime.runtime2 import (
     FREETHREADED,
     GOSCHED,
@@ -55,16 +57,13 @@ from gopark._runtime.runtime2 import (
 from gopark._runtime.startm import (
     CAMEUP,
     acquirep,
-    current,
     getsched,
     handoffp,
-    hooks,
     mprogram,
     notesleep,
     pending,
     pidleget,
     releasep,
-    startsysmon,
     toolate,
     wakep,
 )
@@ -76,10 +75,8 @@ __all__ = (
     "drive",
     "entersyscall",
     "exitsyscall",
-    "lock_os_thread",
     "offqueue",
     "requeue",
-    "unlock_os_thread",
     "yieldcodes",
 )
 
@@ -513,86 +510,7 @@ def exitsyscall(m: M, g: G) -> None:
         requeue(sched, m, g)
 
 
-# --- lock_os_thread ----------------------------------------------------------------------
-
-
-def lock_os_thread() -> None:
-    """Wire the calling goroutine to its current thread until it unlocks as many times.
-
-    No other goroutine runs on the thread meanwhile. A goroutine that ends while locked
-    takes its thread with it. Called on the main thread before `run`, it locks the main
-    goroutine of the next `run` from its first line on, as in an `init` of Go.
-
-    Raises:
-        NotOnGError: the calling thread runs no goroutine, and is not about to call `run`.
-    Example:
-        >>> async def main():
-        ...     gopark.runtime.lock_os_thread()
-        ...     thread = threading.get_ident()
-        ...     await gopark.gosched()
-        ...     print(threading.get_ident() == thread)
-        >>> gopark.run(main)
-        True
-
-    Go: runtime.LockOSThread.
-    """
-    if _beforerun():
-        startsysmon()  # as this thread is now: see startm.py
-        initlock.append(None)
-        return
-    m, g = _ong("lock_os_thread")
-    if m.g is g:
-        return  # a callback from C never leaves its thread
-    g.lockedcnt += 1
-    m.lockedg = g
-    g.lockedm = m
-    m.onthread = True
-
-
-def unlock_os_thread() -> None:
-    """Undo one `lock_os_thread`; the last one frees the goroutine. No lock, no effect.
-
-    Raises:
-        NotOnGError: the calling thread runs no goroutine.
-    Example:
-        >>> async def main():
-        ...     gopark.runtime.lock_os_thread()
-        ...     gopark.runtime.unlock_os_thread()
-        >>> gopark.run(main)
-
-    Go: runtime.UnlockOSThread.
-    """
-    if _beforerun():
-        del initlock[-1:]
-        return
-    m, g = _ong("unlock_os_thread")
-    if not g.lockedcnt or m.g is g:
-        return
-    g.lockedcnt -= 1
-    if not g.lockedcnt:
-        m.lockedg = g.lockedm = None
-        m.onthread = g.coro is None
-
-
-initlock: Final[list[None]] = []  # an item for each lock_os_thread before `run`
-
-
-def _beforerun() -> bool:
-    """This is the main thread, and no `run` is active."""
-    m = tls.m
-    sched = current()
-    return (
-        (m is None or m.curg is None)
-        and (sched is None or sched.main is None)
-        and threading.current_thread() is threading.main_thread()
-    )
-
-
-def _ong(who: str) -> tuple[M, G]:
-    m = tls.m
-    if m is None or m.curg is None:
-        raise NotOnGError(f"{who}() must be called in a goroutine; this thread runs none")
-    return m, m.curg
+# --- after lock_os_thread ----------------------------------------------------------------
 
 
 def parklocked(m: M, g: G, command: object) -> None:

@@ -18,9 +18,10 @@ from collections.abc import AsyncGenerator, Callable
 from functools import partial
 from typing import Any
 
+from gopark._runtime.hooks import hooks
 from gopark._runtime.newproc import newg
 from gopark._runtime.runtime2 import goids
-from gopark._runtime.startm import getsched, hooks, wakep
+from gopark._runtime.startm import getsched, wakep
 
 __all__ = ("closeleft", "minit", "resethooks", "sethooks", "weakrefs")
 

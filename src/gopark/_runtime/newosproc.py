@@ -15,28 +15,30 @@ Tests: tests/crash/test_exhaustion.py
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Final
 
 from gopark._runtime import panic
 from gopark._runtime.errors import FatalError
+from gopark._runtime.hooks import hooks
 from gopark._runtime.runtime2 import GRUNNING, M, P, Sched, tls
-from gopark._runtime.startm import (
-    globwork,
-    hooks,
-    midleget,
-    pidleget,
-    pidleput,
-    trynewm,
-    wantpoller,
-)
+from gopark._runtime.startm import globwork, midleget, pidleget, pidleput, trynewm, wantpoller
 from gopark._runtime.traceback import tracebackothers
 
-__all__ = ("newosproc",)
+__all__ = ("newosproc", "nothread")
 
 _PATIENCE: Final = 1.0  # seconds
 _LONG: Final = 10.0
 _PAUSE: Final = (0.001, 0.05)  # seconds between two tries, at first and at most
+
+
+def nothread(why: BaseException) -> str:
+    """What it means that the system starts no thread, and what to do. Go: newosproc."""
+    return (
+        f"{why} (this process has {threading.active_count()} threads of Python's already); close "
+        "some, or raise the limit: max user processes (ulimit -u), a container's pids.max, memory"
+    )
 
 
 def newosproc(sched: Sched, m: M | None, p: P, spinning: bool, exc: BaseException) -> None:

@@ -23,9 +23,9 @@ from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
 from typing import Any, Final, ParamSpec
 
 from gopark._runtime.errors import ProgramEnded
+from gopark._runtime.hooks import hooks
 from gopark._runtime.runq import globrunqput, runqput, spread
 from gopark._runtime.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, tls
-from gopark._runtime.startm import hooks
 from gopark._runtime.suspend import unawaited
 
 __all__ = (

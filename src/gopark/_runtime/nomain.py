@@ -32,10 +32,11 @@ from typing import Any, Final
 
 from gopark._runtime import panic, remote
 from gopark._runtime.errand import chained
+from gopark._runtime.hooks import hooks
 from gopark._runtime.preempt import wakewith
 from gopark._runtime.runtime2 import GWAITING, Sched, allgs
 from gopark._runtime.signal_unix import awaken, leaving
-from gopark._runtime.startm import current, hooks
+from gopark._runtime.startm import current
 
 __all__ = ("forget", "interactive")
 

@@ -30,6 +30,7 @@ from collections.abc import Callable
 from typing import Final, NoReturn
 
 from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
+from gopark._runtime.hooks import hooks
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.newproc import checkcall, isasync
 from gopark._runtime.printpanics import infinally, panictext, pendingtext
@@ -49,7 +50,7 @@ from gopark._runtime.runtime2 import (
     goids,
     tls,
 )
-from gopark._runtime.startm import handoffp, hooks, maxthreads, mysched, releasep, wakep
+from gopark._runtime.startm import handoffp, maxthreads, mysched, releasep, wakep
 from gopark._runtime.traceback import (
     Stacks,
     awaiting,

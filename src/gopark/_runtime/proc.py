@@ -21,6 +21,7 @@ from time import monotonic
 from typing import Any, Final
 
 from gopark._runtime.errors import Throw
+from gopark._runtime.hooks import hooks
 from gopark._runtime.runq import (
     drainp,
     globrunqget,
@@ -57,7 +58,6 @@ from gopark._runtime.startm import (
     globwork,
     handoffp,
     hogback,
-    hooks,
     midleget,
     midleput,
     minit,

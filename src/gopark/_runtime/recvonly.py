@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from typing import ClassVar, NoReturn, TypeVar
 
-from gopark._runtime.chan import Chan, Entry, wake
+from gopark._runtime.chan import Chan, wake
 from gopark._runtime.errors import ClosedChannelError
 from gopark._runtime.lockrank import Holding
+from gopark._runtime.sudog import Entry
 
 __all__ = ("RecvOnly", "put", "shut")
 

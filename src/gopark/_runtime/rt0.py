@@ -37,6 +37,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
+from gopark._runtime import bringhome as bringhome
 from gopark._runtime import (
     cgocall,
     closing,
@@ -57,6 +58,8 @@ from gopark._runtime import newosproc as newosproc
 from gopark._runtime.cleanup import Cleanup
 from gopark._runtime.closing import bury
 from gopark._runtime.errors import FatalError, Goexit
+from gopark._runtime.hooks import hooks
+from gopark._runtime.lockosthread import initlock
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.monkey import refusepatched
 from gopark._runtime.newproc import newg, startable
@@ -75,7 +78,7 @@ from gopark._runtime.runtime2 import (
     extragoids,
     tls,
 )
-from gopark._runtime.startm import hooks, newsched, toolate
+from gopark._runtime.startm import newsched, toolate
 from gopark._runtime.timesleep import gosched
 from gopark._runtime.traceback import boundary, drivers, internal, recordframes, transparent
 
@@ -228,12 +231,12 @@ def _makemain(
 ) -> tuple[G, int]:
     """Main's G; and how often its thread has been locked for it."""
     tls.m = None  # main is nobody's child
-    kept = None if coro is None or lockedm.initlock else _keep(sched, coro)
+    kept = None if coro is None or initlock else _keep(sched, coro)
     g = newg(1, kept, main, args, kwargs, None)
     tls.m = m
-    locks = len(lockedm.initlock)
+    locks = len(initlock)
     if locks and threading.current_thread() is threading.main_thread():
-        lockedm.initlock.clear()
+        initlock.clear()
         g.lockedcnt = locks
         g.lockedm = m
         m.lockedg = g

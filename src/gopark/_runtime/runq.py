@@ -39,8 +39,9 @@ from math import gcd
 from typing import Final
 
 from gopark._runtime.errors import Throw
+from gopark._runtime.hooks import hooks
 from gopark._runtime.runtime2 import GDEAD, GRUNNABLE, GWAITING, G, M, P, Sched, tls
-from gopark._runtime.startm import hooks, mysched, toolate, wakep
+from gopark._runtime.startm import mysched, toolate, wakep
 
 __all__ = (
     "drainp",

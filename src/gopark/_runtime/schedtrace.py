@@ -16,6 +16,7 @@ import _thread
 import os
 from typing import Final
 
+from gopark._runtime.hooks import hooks
 from gopark._runtime.runtime2 import (
     GDEAD,
     GIDLE,
@@ -31,7 +32,7 @@ from gopark._runtime.runtime2 import (
     allgs,
 )
 from gopark._runtime.snapshot import allms
-from gopark._runtime.startm import hooks, watchers
+from gopark._runtime.startm import watchers
 from gopark._runtime.sysmon import Sysmon, keepon
 
 __all__ = ("install", "schedtrace")

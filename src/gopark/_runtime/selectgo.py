@@ -18,11 +18,12 @@ from collections.abc import Callable, Generator
 from random import Random
 from typing import Any, Final, Generic, TypeVar
 
-from gopark._runtime.chan import SEND_CLOSED, Chan, Entry, Sudog, wake
+from gopark._runtime.chan import SEND_CLOSED, Chan, wake
 from gopark._runtime.errors import AmidRuntime, ClosedChannelError, NotOnGError
 from gopark._runtime.lockedm import notparked
 from gopark._runtime.lockrank import Holding, lock
 from gopark._runtime.runtime2 import PARK, Command, G, Waiter, park_point, tls
+from gopark._runtime.sudog import Entry, Sudog
 from gopark._runtime.suspend import suspends
 
 __all__ = ("RecvCase", "SendCase", "recv", "select", "send")

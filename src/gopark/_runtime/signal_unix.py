@@ -17,13 +17,11 @@ What a handler raises is owed in the same way, unless main's own code is what it
 is still owed as a program ends is raised by `run`.
 Relies on: append and pop of a deque are atomic.
 
+The same means bring M0 home when its program has ended: see bringhome.py.
+
 All this begins before `run` does anything that would have to be undone, and ends after it has
 undone all; and, where the runtime is used on the main thread without `run`, at its first use. There
 the goroutine of the main thread, which is one while it is in `block`, stands in main's place.
-
-When a program ends while M0 is in user code (a fatal error, main done on another thread),
-the same means bring M0 home. If that fails for GRACE seconds after a fatal error, M0 is in
-C that cannot be interrupted, and the process exits with status 2, as Go's would at once.
 
 Locks: `_state.lock`, rank SIGNAL, guards `installed`; never taken by a handler.
 Source: Go 1.27 runtime/signal_unix.go, preempt.go (isAsyncSafePoint); Ctrl-C has none, it ends Go's
@@ -33,7 +31,6 @@ process. Tests: tests/runtime/test_signal_unix.py
 from __future__ import annotations
 
 import _thread
-import os
 import signal
 import threading
 import time
@@ -47,10 +44,11 @@ from gopark._runtime import cgocall, errand, extram, sigfwd
 from gopark._runtime.deadlock import outside
 from gopark._runtime.errand import SIGURG, chained, reachable, sendurg, sigurg
 from gopark._runtime.errors import ProgramEnded
+from gopark._runtime.hooks import hooks
 from gopark._runtime.linewatch import LineWatch, needed
 from gopark._runtime.lockedm import offqueue
 from gopark._runtime.lockrank import Rank, mklock
-from gopark._runtime.panic import doors, endsched
+from gopark._runtime.panic import endsched
 from gopark._runtime.preempt import (
     Flight,
     interrupt,
@@ -82,10 +80,11 @@ from gopark._runtime.sigfwd import (
     pending,
     setsignal,
 )
-from gopark._runtime.startm import current, handoffp, hooks, releasep, wakep
+from gopark._runtime.startm import current, handoffp, releasep, wakep
 from gopark._runtime.traceback import boundary, transparent
 
 __all__ = (
+    "Poker",
     "atend",
     "atfork",
     "awaken",
@@ -98,11 +97,8 @@ __all__ = (
     "runsonmain",
 )
 
-GRACE: Final = 1.0  # seconds
-_PATIENCE: Final = 0.02  # seconds that a step on M0 has to end by itself when the program has ended
 _PAUSE: Final = 0.001
 _TURN: Final = 0.05  # seconds that the thread which watches for signals helps at once
-_ALONE: Final = 0.5  # seconds that who ends a program sees to it himself, without a thread for it
 
 
 # What ends a process that has no main, raised on the main thread: see nomain.py.
@@ -426,7 +422,7 @@ def _helper(state: _State) -> None:
 
 def _interrupt(sched: Sched, until: float = inf) -> None:
     """Get what is owed into main, and the main thread to where handlers may be called."""
-    with _Poker(sched) as poker:
+    with Poker(sched) as poker:
         while (_state.owed or pending) and not sched.ended and time.monotonic() < until:
             g = _target(sched)
             if pending or (g is None and sched.main is None):
@@ -469,7 +465,7 @@ def _throwatyield(sched: Sched, g: G) -> None:
             wakep(sched)
 
 
-class _Poker:
+class Poker:
     """Interrupts user code on another thread than the caller's, which has looked that some runs.
 
     Args:
@@ -482,7 +478,7 @@ class _Poker:
         self.home = home
         self.watching = False
 
-    def __enter__(self) -> _Poker:
+    def __enter__(self) -> Poker:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -541,33 +537,6 @@ def _ours() -> int:
     return signal.SIGINT if handlerof(signal.SIGINT) is _sigint else 0
 
 
-def bringhome(sched: Sched) -> None:
-    """The program has ended: see that M0 gets back to `run`."""
-    m0 = sched.m0
-    g = None if m0 is None else m0.curg
-    if m0 is None or g is None or g.status is GWAITING:
-        return  # asleep: it has been woken
-    try:
-        _thread.start_new_thread(_home, (sched,))
-    except (RuntimeError, MemoryError):  # no more threads: this one does it, if it can
-        if m0.ident != _thread.get_ident():
-            _home(sched, _ALONE)
-
-
-def _home(sched: Sched, patience: float = inf) -> None:
-    began = time.monotonic()
-    with _Poker(sched, home=True) as poker:
-        while (m0 := sched.m0) is not None and (g := m0.curg) is not None:
-            waited = time.monotonic() - began
-            if waited > patience:
-                break  # M0 may wait for what the caller holds
-            if waited > _PATIENCE and g.status is not GWAITING:
-                poker.poke(m0)
-            if waited > GRACE and sched.fatal is not None:
-                os._exit(2)
-            time.sleep(_PAUSE * 5)
-
-
 def forget() -> None:
     """In the child of a fork: no helper came along, no errand is waited for, no program runs."""
     global _state
@@ -605,7 +574,6 @@ def mayhandle() -> bool:
     return _state.installed and nforwards() > 0
 
 
-doors.bringhome = bringhome
 outside.interrupting = interrupting
 outside.mayhandle = mayhandle
 hooks.safepoint = safepoint

@@ -59,6 +59,7 @@ from gopark._runtime.deadlock import outside
 from gopark._runtime.errand import SIGURG, chained, flush, onmain
 from gopark._runtime.errors import ClosedChannelError, ProgramEnded
 from gopark._runtime.finq import exclusive
+from gopark._runtime.hooks import hooks
 from gopark._runtime.lockedm import entersyscall, exitsyscall
 from gopark._runtime.lockrank import Rank, mklock
 from gopark._runtime.newproc import newg
@@ -91,7 +92,7 @@ from gopark._runtime.signal_unix import atend, atfork, nudge, runsonmain
 from gopark._runtime.sigpipe import MARK, mark, pipes, takepipe
 from gopark._runtime.sigwatch import endfork
 from gopark._runtime.sigwatch import handlers as watched
-from gopark._runtime.startm import current, handoffp, hooks, releasep
+from gopark._runtime.startm import current, handoffp, releasep
 
 __all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
 

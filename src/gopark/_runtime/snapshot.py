@@ -16,8 +16,9 @@ import time
 from collections import Counter
 from typing import Any, Final
 
+from gopark._runtime.hooks import hooks
 from gopark._runtime.runtime2 import GDEAD, GSYSCALL, GWAITING, M, P, Sched, allgs
-from gopark._runtime.startm import current, hooks
+from gopark._runtime.startm import current
 from gopark._runtime.traceback import gtraceback, threadstates
 
 __all__ = ("allms", "mstate", "pstate", "snapshot")

@@ -27,8 +27,9 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import Context
 from time import monotonic
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final
 
+from gopark._runtime.hooks import hooks
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.monkey import refusepatched
 from gopark._runtime.runtime2 import GSYSCALL, G, M, Note, P, Sched, tls
@@ -47,7 +48,6 @@ __all__ = (
     "gone",
     "handoffp",
     "hogback",
-    "hooks",
     "midleget",
     "midleput",
     "minit",
@@ -55,7 +55,6 @@ __all__ = (
     "mysched",
     "newsched",
     "notesleep",
-    "nothread",
     "ourthreads",
     "pending",
     "pidleget",
@@ -74,61 +73,10 @@ __all__ = (
     "watchers",
 )
 
-
 _SIGNALCHECK: Final = 0.05  # seconds
 CAMEUP: Final = "its G has come up"  # M.handling
 _AGAIN: Final = 0.1  # seconds
 SCHEDTICK: Final = 61
-
-
-class TimeBase(Protocol):
-    """What timers belong to: a program, or a bubble (bubble.py)."""
-
-    timers: Any
-
-    @property
-    def ended(self) -> bool:
-        """Its timers fire no more."""
-        ...
-
-
-class Hooks:
-    """Doors to the layers above, set once by them, so that imports run one way."""
-
-    mstart: Callable[[M], None]  # proc.py
-    drainp: Callable[[P], None]  # runq.py
-    goexit0: Callable[[M, G, BaseException | None], None]  # panic.py
-    checkdead: Callable[[Sched], str | None]  # deadlock.py
-    deadlock: Callable[[Sched, str], None]  # deadlock.py
-    recheck: Callable[[], None]  # deadlock.py
-    badcommand: Callable[[M, G, object], None]  # lockedm.py
-    parklocked: Callable[[M, G, object], None]  # lockedm.py
-    extras: Callable[[], list[M]]  # extram.py
-    mcount: Callable[[Sched], int]  # extram.py
-    exhausted: Callable[[Sched], None]  # panic.py
-    newosproc: Callable[[Sched, M | None, P, bool, BaseException], None]  # newosproc.py
-    sysmon: Callable[[], None]  # sysmon.py: start its thread
-    updateprocs: Callable[[], None]  # gomaxprocs.py: follow the CPUs that there are
-    recordframes: Callable[[M], None]  # traceback.py
-    amid: Callable[..., bool]  # finq.py: a finalizer came in while this thread was in here
-    later: Callable[..., None]  # finq.py: what it wants and cannot have now
-    catchup: Callable[[], None]  # finq.py
-    initsig: Callable[[], bool]  # signal_unix.py: handlers run at safe points from here on
-    safepoint: Callable[[M], None]  # signal_unix.py: call those handlers that are pending
-    minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
-    throw: Callable[[BaseException], None]  # panic.py
-    fatalerror: Callable[[str], NoReturn]  # panic.py
-    abandon: Callable[[Sched, G | None], None]  # rt0.py
-    refused: Callable[[Sched, M, G], bool]  # closing.py: it waits though its program has ended
-    nomain: Callable[[], None]  # nomain.py
-    cleanup: Callable[[Sched], Any]  # cleanup.py
-    timebase: Callable[[], TimeBase]  # where the caller's timers go; bubble.py exchanges it
-    # traceloop.py: stands for findrunnable while the program is traced; the Ms that are in it
-    round: Callable[[M], G | None] | None = None
-    rounds: Final[set[M]] = set()
-
-
-hooks: Final = Hooks()
 
 
 class Threads:
@@ -434,14 +382,6 @@ def startthread(m: M, thread: threading.Thread) -> None:
         thread.start()
     except (RuntimeError, MemoryError) as exc:
         hooks.newosproc(sched, m, p, m.spinning, exc)
-
-
-def nothread(why: BaseException) -> str:
-    """What it means that the system starts no thread, and what to do. Go: newosproc."""
-    return (
-        f"{why} (this process has {threading.active_count()} threads of Python's already); close "
-        "some, or raise the limit: max user processes (ulimit -u), a container's pids.max, memory"
-    )
 
 
 def startsysmon() -> None:

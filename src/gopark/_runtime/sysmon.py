@@ -38,16 +38,9 @@ import time
 from time import monotonic
 from typing import Final
 
+from gopark._runtime.hooks import hooks
 from gopark._runtime.runtime2 import FREETHREADED, GRUNNING, G, M, Note, P, Sched, codeof
-from gopark._runtime.startm import (
-    current,
-    handoffp,
-    hooks,
-    ourthreads,
-    startthread,
-    sysmonwait,
-    wakep,
-)
+from gopark._runtime.startm import current, handoffp, ourthreads, startthread, sysmonwait, wakep
 
 __all__ = ("FORCE_PREEMPT", "MAXHOGS", "Sysmon", "Watch", "keepon")
 

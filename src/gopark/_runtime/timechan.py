@@ -31,12 +31,13 @@ from collections import deque
 from math import isfinite, nextafter
 from typing import Any, Final, NoReturn
 
-from gopark._runtime.chan import Chan, Entry, Sudog, WaitQ, wake
+from gopark._runtime.chan import Chan, wake
 from gopark._runtime.errors import AmidRuntime, nocopy
 from gopark._runtime.finq import later
+from gopark._runtime.hooks import TimeBase, hooks
 from gopark._runtime.lockrank import Holding, lock, mkmutex
 from gopark._runtime.runtime2 import G, tls
-from gopark._runtime.startm import TimeBase, hooks
+from gopark._runtime.sudog import Entry, Sudog, WaitQ
 from gopark._runtime.timer import NEVER, Timers
 from gopark._runtime.timer import Timer as HeapTimer
 

@@ -17,10 +17,10 @@ from inspect import CO_COROUTINE
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any, Final, ParamSpec
 
+from gopark._runtime.hooks import TimeBase, hooks
 from gopark._runtime.newproc import checkcall, newg
 from gopark._runtime.runq import globrunqput, runqput
 from gopark._runtime.runtime2 import goids, tls
-from gopark._runtime.startm import TimeBase, hooks
 from gopark._runtime.timechan import Timer, seconds
 from gopark._runtime.timer import Timer as HeapTimer
 from gopark._runtime.timer import Timers

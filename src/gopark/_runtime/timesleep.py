@@ -12,10 +12,11 @@ from collections.abc import Generator
 from time import monotonic
 
 from gopark._runtime.errors import NotOnGError
+from gopark._runtime.hooks import hooks
 from gopark._runtime.lockedm import notparked, yieldcodes
 from gopark._runtime.runq import ready
 from gopark._runtime.runtime2 import GOSCHED, PARK, Command, tls
-from gopark._runtime.startm import hooks, mysched
+from gopark._runtime.startm import mysched
 from gopark._runtime.suspend import suspends
 from gopark._runtime.timechan import seconds
 from gopark._runtime.timer import Timer

@@ -22,6 +22,7 @@ from typing import Any, Final
 
 from gopark._runtime import cgocall, extram, lockedm, mprof, proc, runq, sysmon
 from gopark._runtime.errors import Goexit
+from gopark._runtime.hooks import hooks
 from gopark._runtime.proc import badrunnable
 from gopark._runtime.runq import drainp, spread, strayed
 from gopark._runtime.runtime2 import (
@@ -41,7 +42,7 @@ from gopark._runtime.runtime2 import (
     goids,
     tls,
 )
-from gopark._runtime.startm import SCHEDTICK, hooks
+from gopark._runtime.startm import SCHEDTICK
 from gopark._runtime.trace import (
     GO,
     LAST,

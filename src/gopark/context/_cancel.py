@@ -42,11 +42,11 @@ from typing import Any, Final, NamedTuple
 
 from gopark._runtime.chan import Chan
 from gopark._runtime.errors import ProgramEnded
+from gopark._runtime.hooks import hooks
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.newproc import go
 from gopark._runtime.recvonly import RecvOnly, shut
 from gopark._runtime.selectgo import recv, select
-from gopark._runtime.startm import hooks
 from gopark._runtime.timenow import monotonic, walltime
 from gopark._runtime.timer import Timer
 from gopark.context._context import (

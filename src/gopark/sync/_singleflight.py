@@ -287,7 +287,9 @@ def _brokenoff(key: Hashable, exc: BaseException) -> RuntimeError:
     return err
 
 
-transparent.update((Group.do.__code__, Group._run.__code__))  # Ctrl-C may reach `fn` below them
+transparent.update(  # Ctrl-C may reach `fn` below them, and it may wait
+    one.__code__ for one in (Group.do, Group._run, Group._apart, Group._apart_plain)
+)
 
 
 def _hashed(who: str, key: object) -> None:
