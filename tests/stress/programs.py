@@ -791,7 +791,9 @@ def endings(rng: Random) -> None:
             else:
                 raise AssertionError(f"{how}: the program ended as if nothing had happened")
     if issubclass(expected, gopark.FatalError) and how in ("panic", "panicinc"):
-        assert re.match(r"panic: .*Oops: bomb\n\ngoroutine \d+ \[", report.getvalue()), report.getvalue()
+        assert re.match(r"panic: .*Oops: bomb\n\ngoroutine \d+ \[", report.getvalue()), (
+            report.getvalue()
+        )
     else:
         assert report.getvalue() == "", report.getvalue()
     over.append(None)

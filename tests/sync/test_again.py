@@ -323,7 +323,7 @@ def test_a_fatal_error_is_another_object_in_the_goroutine_and_in_run():
 
     async def bad():
         try:
-            gopark.go(None)
+            gopark.sync.Mutex().unlock()
         except gopark.FatalError as exc:
             caught.append(exc)
             raise
@@ -332,6 +332,6 @@ def test_a_fatal_error_is_another_object_in_the_goroutine_and_in_run():
         gopark.go(bad)
         await gopark.Chan().recv()
 
-    with pytest.raises(gopark.FatalError, match="go of nil func value") as ended:
+    with pytest.raises(gopark.FatalError, match="unlock of unlocked mutex") as ended:
         gopark.run(main)
     assert caught[0] is not ended.value

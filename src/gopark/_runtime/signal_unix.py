@@ -543,10 +543,8 @@ def _ours() -> int:
     """
     if reachable() or (SIGURG and type(handlerof(SIGURG)) is Forward):
         return SIGURG
-    if handlerof(signal.SIGINT) is _sigint:
-        if any(handler is None for _, handler in _state.owed.copy()):
-            return signal.SIGINT
-    return 0
+    pressed = any(handler is None for _, handler in _state.owed.copy())
+    return signal.SIGINT if pressed and handlerof(signal.SIGINT) is _sigint else 0
 
 
 def bringhome(sched: Sched) -> None:
