@@ -237,7 +237,8 @@ def _sigint(signum: int, frame: FrameType | None) -> None:
 
 def _arrived(forward: Forward, signum: int, frame: FrameType | None) -> None:
     """The same for a signal that the program has a handler of its own for."""
-    note(forward.handler, signum, frame)
+    if signum != SIGURG or not errand.met():  # else it is one of ours: see _ours
+        note(forward.handler, signum, frame)
     _attend(frame)
 
 
@@ -531,10 +532,15 @@ def awaken() -> bool:
 
 
 def _ours() -> int:
-    """A signal whose handler is ours still; 0 if there is none."""
-    if reachable():
+    """A signal that brings the main thread to `_attend`; 0 if there is none.
+
+    The Forward of a handler that the program has set for SIGURG meanwhile does. SIGINT is a Ctrl-C,
+    whoever sends it: so it will do only where one is owed that another would be taken for.
+    """
+    if reachable() or (SIGURG and type(handlerof(SIGURG)) is Forward):
         return SIGURG
-    return signal.SIGINT if handlerof(signal.SIGINT) is _sigint else 0
+    pressed = any(handler is None for _, handler in _state.owed.copy())
+    return signal.SIGINT if pressed and handlerof(signal.SIGINT) is _sigint else 0
 
 
 def forget() -> None:
