@@ -76,8 +76,9 @@ def test_sys_exit_of_a_goroutine_lets_main_tidy_up():
 
 @POSIX
 def test_a_fatal_error_lets_main_tidy_up():
-    done = ended("gopark.go(None)", "time.sleep(60)")
-    assert done.stderr.startswith("fatal error: go of nil func value\n\ngoroutine 2 [running]:\n")
+    done = ended("gopark.sync.Mutex().unlock()", "time.sleep(60)")
+    report = "fatal error: sync: unlock of unlocked mutex\n\ngoroutine 2 [running]:\n"
+    assert done.stderr.startswith(report)
     assert (done.stdout, done.status) == ("finally\natexit\n", 2)
 
 
@@ -93,9 +94,18 @@ def test_main_may_wait_for_more_after_the_death():
     assert (done.stdout, done.status) == ("waited\natexit\n", 2)
 
 
+@POSIX
+def test_a_handler_for_the_signal_that_is_used_does_not_hide_main():
+    """It is not called for what the runtime sends."""
+    mine = "signal.signal(signal.SIGURG, lambda *_: print('called'))"
+    done = ended("raise ValueError('x')", "time.sleep(60)", mine)
+    assert done.stderr.startswith(REPORT)
+    assert (done.stdout, done.status) == ("finally\natexit\n", 2)
+
+
 def test_where_main_cannot_be_reached_the_process_exits():
-    """The program has taken the signal for itself."""
-    mine = "signal.signal(signal.SIGURG, lambda *_: None)"
+    """The program has taken the signal for itself, where nobody has noticed."""
+    mine = "import _signal; _signal.signal(signal.SIGURG, lambda *_: None)"
     done = ended("raise ValueError('x')", "time.sleep(60)", mine)
     assert done.stderr.startswith(REPORT)
     assert (done.stdout, done.status) == ("", 2)
@@ -114,7 +124,7 @@ async def worse():
     sys.exit(3)
 
 async def fatal():
-    gopark.go(None)
+    gopark.sync.Mutex().unlock()
 
 left = []
 def watch(fn):
@@ -141,5 +151,6 @@ def test_at_a_prompt_the_goroutine_ends_and_the_process_lives(prompt):
     done = run_python(["-c", ATPROMPT.format(prompt=prompt)])
     assert done.stdout == "the prompt lives\n"
     assert done.stderr.count("panic: ValueError: x\n\ngoroutine ") == 2
-    assert done.stderr.count("fatal error: go of nil func value\n\ngoroutine ") == 1
+    fatal = "fatal error: sync: unlock of unlocked mutex\n\ngoroutine "
+    assert done.stderr.count(fatal) == 1
     assert done.status == 0

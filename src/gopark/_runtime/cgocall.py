@@ -221,7 +221,7 @@ def _checked(
             unlisted(g)
             g.status = GDEAD
             m.curg = None
-            if m.ctx or m.p is not None or m.hog:
+            if m.ctx or m.sched is not None:
                 _leave(m, g)
 
     return entry

@@ -36,6 +36,7 @@ from types import EllipsisType
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from gopark._runtime.errors import Goexit, ProgramEnded, Throw
+from gopark._runtime.traceback import transparent
 
 __all__ = (
     "UNWINDS",
@@ -214,6 +215,16 @@ def passed(result: Any) -> Any:
     if type(result) is _Passed:
         raise result.exc.pop()  # nothing here refers to it any more: no cycle
     return result
+
+
+# Each calls the user's code, holding nothing.
+transparent.update(
+    (
+        trying(nameof, nameof).__code__,
+        passing(nameof, ()).__code__,
+        _checker(nameof, ctypes.c_int, None, None).__code__,
+    )
+)
 
 
 # --- where nobody has told the prototype ---------------------------------------------------------

@@ -29,6 +29,7 @@ __all__ = (
     "doors",
     "flush",
     "forget",
+    "met",
     "onmain",
     "reachable",
     "sendurg",
@@ -127,10 +128,16 @@ def flush() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, ())  # looks for signals
 
 
-def sigurg(signum: int, frame: FrameType | None) -> None:
-    """On the main thread, between any two lines: take no lock of ours."""
+def met() -> bool:
+    """The SIGURG that the main thread meets just now is one of ours."""
     ours = _state.seen != _state.sent
     _state.seen = _state.sent
+    return ours
+
+
+def sigurg(signum: int, frame: FrameType | None) -> None:
+    """On the main thread, between any two lines: take no lock of ours."""
+    ours = met()
     if _state.busy:
         return  # inside an errand; who waits for the next one will send another signal
     try:

@@ -6,8 +6,9 @@ run, then `atexit`, and the exit status is that of the error. Steps:
 
   the thread of the goroutine            the main thread
   1. prints the report, notes what is    3. a wait in `block` raises it, or the handler of SIGURG
-     `leaving`, ends the program            does, as soon as the innermost code is the user's
-  2. a watcher sends SIGURG until it     4. unwinds; the interpreter waits for threads, runs atexit
+     `leaving`, ends the program,           does, as soon as the innermost code is the user's
+     sends SIGURG
+  2. a watcher sends it again until it   4. unwinds; the interpreter waits for threads, runs atexit
      is met, GRACE seconds at most
 
 The handler is there from the first use of the runtime on, if that is on the main thread
@@ -67,6 +68,8 @@ def leave(sched: Sched, exc: SystemExit) -> None:
     leaving.append(exc)
     _wakemain()
     panic.endsched(sched)
+    if leaving and not awaken():  # at once: this thread may be what the main thread waits for
+        panic.exitnow(status)
     try:
         _thread.start_new_thread(_watch, (status,))
     except RuntimeError:  # no more threads

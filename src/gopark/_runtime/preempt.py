@@ -17,12 +17,13 @@ import ctypes
 import opcode
 import sys
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
 from gopark._runtime import cgocall, lockedm, newproc, proc
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import GSYSCALL, G
+from gopark._runtime.runtime2 import DONE, GSYSCALL, G
 from gopark._runtime.traceback import boundary, callback_entry, hidden, transparent
 
 __all__ = (
@@ -30,6 +31,7 @@ __all__ = (
     "interrupt",
     "interruptible",
     "throwin",
+    "trap",
     "undisturbed",
     "wakewith",
     "yields",
@@ -102,6 +104,37 @@ def throwin(g: G, exc: BaseException) -> None:
         g.step = _Throw(g, exc)
 
 
+class _Trap:
+    """Stands for the `step` of a G for one step: if it has given way, an exception is raised there.
+
+    Who steps owns the G, and nothing is lost: nobody has woken it with anything. One that does
+    nothing but give way may never be met in its own code, nor on a queue: the moments at which
+    threads change are not random.
+    """
+
+    def __init__(self, g: G, take: Callable[[], BaseException | None]) -> None:
+        self.g = g
+        self.step = g.step
+        self.take = take
+
+    def __iter__(self) -> _Trap:
+        return self
+
+    def __next__(self) -> object:
+        g, step = self.g, self.step
+        g.step = step
+        assert step is not None
+        if g.coro is not None and yields(g) and (exc := self.take()) is not None:
+            return g.coro.throw(exc)
+        return next(step, DONE)
+
+
+def trap(g: G, take: Callable[[], BaseException | None]) -> None:
+    """Have what `take` gives raised in `g` when it next goes on from where it gave way."""
+    if g.coro is not None and type(g.step) is not _Trap:
+        g.step = _Trap(g, take)
+
+
 def yields(g: G) -> bool:
     """A runnable G that the caller owns has given way, and nobody has woken it with anything."""
     if g.lockedm is not None:
@@ -169,3 +202,6 @@ def interrupt(ident: int, exc: BaseException) -> Flight:
     flight[carrier] = exc
     _setasyncexc(ident, carrier)
     return flight
+
+
+transparent.add(_Trap.__next__.__code__)  # the user's code runs below it until its next wait

@@ -47,6 +47,7 @@ __all__ = (
     "Handler",
     "Relay",
     "doors",
+    "forwarded",
     "getsignal",
     "handlerof",
     "install",
@@ -122,6 +123,13 @@ def relays() -> dict[int, Relay]:
     return {n: one for n, one in found.items() if type(one) is Relay and not one.direct}
 
 
+def forwarded(handler: Any) -> Handler | None:
+    """The program's own handler that one in the table stands for; Python's for Ctrl-C is one."""
+    if isinstance(handler, Forward):
+        return handler.handler
+    return signal.default_int_handler if handler is doors.keyboard else None
+
+
 def _wrap(signum: int, handler: Any) -> Any:
     """What goes into Python's table for what the program has set."""
     if handler is signal.default_int_handler and signum == signal.SIGINT:
@@ -136,9 +144,8 @@ def _wrap(signum: int, handler: Any) -> Any:
 
 def _unwrap(handler: Any) -> Any:
     """What the program has set, for what is in the table."""
-    if isinstance(handler, Forward):
-        return handler.handler
-    return signal.default_int_handler if handler is doors.keyboard else handler
+    theirs = forwarded(handler)
+    return handler if theirs is None else theirs
 
 
 # --- what a signal does ------------------------------------------------------------------------

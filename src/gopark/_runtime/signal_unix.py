@@ -54,6 +54,7 @@ from gopark._runtime.preempt import (
     interrupt,
     interruptible,
     throwin,
+    trap,
     undisturbed,
     wakewith,
     yields,
@@ -236,7 +237,8 @@ def _sigint(signum: int, frame: FrameType | None) -> None:
 
 def _arrived(forward: Forward, signum: int, frame: FrameType | None) -> None:
     """The same for a signal that the program has a handler of its own for."""
-    note(forward.handler, signum, frame)
+    if signum != SIGURG or not errand.met():  # else it is one of ours: see _ours
+        note(forward.handler, signum, frame)
     _attend(frame)
 
 
@@ -433,10 +435,10 @@ def _interrupt(sched: Sched, until: float = inf) -> None:
                 endsched(sched)
             elif g is not None and g.status is GWAITING:
                 _throw(g)
-            elif g is not None and g.status is GRUNNABLE:
+            elif g is not None and g.status in (GRUNNABLE, GRUNNING, GSYSCALL):
                 _throwatyield(sched, g)
-            elif g is not None and g.status in (GRUNNING, GSYSCALL) and g.m is not None:
-                poker.poke(g.m)
+                if g.status is not GRUNNABLE and g.m is not None:
+                    poker.poke(g.m)
             time.sleep(_PAUSE)
 
 
@@ -453,18 +455,15 @@ def _throw(g: G) -> None:
 
 
 def _throwatyield(sched: Sched, g: G) -> None:
-    """Main is about to run. If it has only given way, nothing that it was given is lost.
-
-    One that does so over and over may never be met in its own code: the moments at which threads
-    change are not random.
-    """
-    if not offqueue(sched, g):
-        return
-    if yields(g) and (exc := _take()) is not None:
-        throwin(g, exc)
-    sched.runq.append(g)
-    if sched.npidle:
-        wakep(sched)
+    """Main runs, or is about to: if it only gives way, it gets what it is owed there."""
+    if g.lockedm is None:
+        trap(g, _take)
+    elif g.status is GRUNNABLE and offqueue(sched, g):
+        if yields(g) and (exc := _take()) is not None:
+            throwin(g, exc)
+        sched.runq.append(g)
+        if sched.npidle:
+            wakep(sched)
 
 
 class Poker:
@@ -526,15 +525,22 @@ def awaken() -> bool:
         main = threading.main_thread().ident
         if not _state.installed or not signum or main is None:
             return False
+        if signum == signal.SIGINT and not _state.owed:
+            return False  # it would be a Ctrl-C; beside one that is owed already it is none
         sendurg(signum, main)
         return True
 
 
 def _ours() -> int:
-    """A signal whose handler is ours still; 0 if there is none."""
-    if reachable():
+    """A signal that brings the main thread to `_attend`; 0 if there is none.
+
+    The Forward of a handler that the program has set for SIGURG meanwhile does. SIGINT is a Ctrl-C,
+    whoever sends it: so it will do only where one is owed that another would be taken for.
+    """
+    if reachable() or (SIGURG and type(handlerof(SIGURG)) is Forward):
         return SIGURG
-    return signal.SIGINT if handlerof(signal.SIGINT) is _sigint else 0
+    pressed = any(handler is None for _, handler in _state.owed.copy())
+    return signal.SIGINT if pressed and handlerof(signal.SIGINT) is _sigint else 0
 
 
 def forget() -> None:

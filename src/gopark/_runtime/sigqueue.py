@@ -79,6 +79,7 @@ from gopark._runtime.sigfwd import (
     Disposition,
     Forward,
     Relay,
+    forwarded,
     getsignal,
     handlerof,
     note,
@@ -125,6 +126,8 @@ def _caught(signum: int, frame: FrameType | None) -> None:
         old = q.before[signum].python
         if isinstance(old, Forward):
             Forward.__call__(old, signum, frame)
+        else:
+            old(signum, frame)
 
 
 class Sigqueue:
@@ -167,7 +170,7 @@ class Sigqueue:
                 chained.append(self.urgent)
             elif n not in OURS:
                 old = self.before.setdefault(n, Disposition(n))
-                if isinstance(old.python, Forward) and n not in self.active:
+                if forwarded(old.python) is not None and n not in self.active:
                     self.switching.add(n)
                 else:
                     self.active.add(n)
@@ -192,8 +195,9 @@ class Sigqueue:
             if old is not None:
                 mine = signal.SIG_IGN if n in self.ignoring else _caught
                 if old.restoring or getsignal(n) is mine:
-                    if isinstance(old.python, Forward) and mine is _caught:
-                        setsignal(n, Relay(old.python.handler))
+                    theirs = forwarded(old.python)
+                    if theirs is not None and mine is _caught:
+                        setsignal(n, Relay(theirs))
                         old.restoreraw()
                     else:
                         old.restore()
