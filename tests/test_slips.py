@@ -53,6 +53,7 @@ WRONG = {
     "Iterable[str]": (1, None, THING),
     "Iterable[Sample]": (1, None, THING),
     "BaseException | None": (1, "x", THING),
+    "PanicHandler | None": (1, "x", THING),
     "Awaitable[T]": (None, 1, "x", THING),
     "L": (None, 1, "x", THING),
     "Callable[..., object]": (None, 1, "x", THING),
@@ -210,8 +211,10 @@ def test_a_wrong_type_is_a_type_error_that_names_function_and_value(name, target
 def undone():
     """What such numbers switch on is off again."""
     procs = gopark.runtime.gomaxprocs(0)
+    threads = gopark.runtime.set_max_threads(10_000)
     yield
     gopark.runtime.gomaxprocs(procs)
+    gopark.runtime.set_max_threads(threads)
     gopark.runtime.set_block_profile_rate(0)
     gopark.runtime.set_mutex_profile_fraction(0)
     pprof.stop_cpu_profile()

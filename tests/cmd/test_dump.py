@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
@@ -244,7 +245,12 @@ def occupied(tmp_path, monkeypatch, home="home"):
     return env
 
 
-def test_when_others_were_everywhere_first_the_two_meet_in_the_home(tmp_path, monkeypatch):
+def test_when_others_were_everywhere_first_the_two_meet_in_the_home(monkeypatch):
+    with tempfile.TemporaryDirectory(prefix="gp") as short:  # a socket's path has 107 bytes
+        meetathome(pathlib.Path(short), monkeypatch)
+
+
+def meetathome(tmp_path, monkeypatch):
     env = occupied(tmp_path, monkeypatch)
     (tmp_path / "gopark").mkdir(mode=0o755)
     (tmp_path / f"gopark-{os.geteuid()}").symlink_to(tmp_path)

@@ -14,6 +14,7 @@ from functools import wraps
 from typing import Any, Final
 
 from gopark._runtime.bubble import mybubble
+from gopark._runtime.errors import AmidRuntime
 from gopark._runtime.lockrank import Holding
 from gopark._runtime.sema import Sema, syncfatal
 from gopark.context import Context
@@ -33,9 +34,12 @@ _plaininit: Final = Group.__init__
 @wraps(_plainadd)
 def _add(self: WaitGroup, delta: int) -> None:
     mine, sema = mybubble(), self._sema
-    with Holding(sema.lock):
-        wrong = _associate(sema, mine, self._count)
-        waited = bool(sema.waiters)
+    try:
+        with Holding(sema.lock):
+            wrong = _associate(sema, mine, self._count)
+            waited = bool(sema.waiters)
+    except AmidRuntime:  # a finalizer: as the plain one, which is of no bubble
+        return _plainadd(self, delta)
     if wrong:
         syncfatal(wrong)
     _plainadd(self, delta)
