@@ -242,18 +242,24 @@ def finalizers(rng: Random) -> None:
 
         def __del__(self) -> None:
             self.guests.any()
+            gone.append(1)
+
+    gone: deque[int] = deque()
 
     async def body(guests: Guests, end: float) -> None:
-        before = gc.get_threshold()
+        before, made = gc.get_threshold(), 0
         gc.set_threshold(rng.choice([20, 50, 200]))
         try:
             while time.monotonic() < end:
                 for _ in range(5):
                     Guest(guests)
+                    made += 1
                 await gopark.gosched()
         finally:
             gc.set_threshold(*before)
-        gc.collect()
+        while len(gone) < made:  # one collection does nothing while another is at work
+            gc.collect()
+            await gopark.time.sleep(0.001)
 
     _withguests(rng, body)
 
