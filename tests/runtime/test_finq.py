@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import sys
 import threading
 from collections import deque
 
@@ -15,7 +16,7 @@ import pytest
 
 import gopark
 from gopark import Chan, block, recv, select, send
-from gopark._runtime import finq, lockrank, startm
+from gopark._runtime import finq, lockrank, preempt, proc, startm
 from gopark._runtime.errors import AmidRuntime
 
 
@@ -258,6 +259,46 @@ async def test_a_timer_is_stopped_and_started_amid_a_look_at_it(wait_until):
     timer.c.try_recv()
     await settled(wait_until)
     assert await timer.c.recv() is not None
+
+
+@pytest.mark.parametrize("kind", ["main", "go", "signalled"])
+def test_unlock_between_a_wait_and_its_end_wakes_who_waits(run, kind):
+    """The goroutine has yielded, and its lock is not given back: the collector ran just there."""
+
+    trap = kind == "signalled"  # then __next__ of ours stands between the scheduler and it
+    where = preempt._Trap.__next__.__code__ if trap else proc.schedule.__code__
+
+    async def wait(mu):
+        came = []
+
+        def come(frame, event, arg):
+            if event == "c_return" and frame.f_code is where and mu._sema.waiters:
+                sys.setprofile(None)
+                came.append(frame.f_code.co_name)
+                mu.unlock()
+
+        if trap:
+            g = startm.tls.m.curg
+            g.step = preempt._Trap(g, lambda: None)
+        sys.setprofile(come)
+        await gopark.gosched()  # from here on the scheduler's own frame is seen as well
+        await mu.lock()
+        return came
+
+    async def main():
+        mu = gopark.sync.Mutex()
+        assert mu.try_lock()
+        if kind != "go":
+            return await wait(mu)
+        done = Chan()
+
+        async def body():
+            await done.send(await wait(mu))
+
+        gopark.go(body)
+        return await done.recv()
+
+    assert run(main) == [where.co_name]
 
 
 def test_goroutines_start_amid_the_scheduler(run, wait_until):

@@ -9,7 +9,9 @@ that lock is given back by the lines below it on the stack, which wait for it to
   1. Every lock is tried first. Where it is free, nothing of the kind is going on. 2. Where it is
   not, who wants it looks at its own stack (`amid`), once that takes longer than another
      thread would hold it. Between its own frames and those of the user's code that called it there
-     is nothing of ours, unless that code came in: then this thread may be the holder.
+     is nothing of ours, unless that code came in: then this thread may be the holder. (A goroutine
+     waits with the lock held, and the scheduler's loop, which stepped it, gives it back: on that
+     loop lies what it steps, and whatever else lies there came in.)
   3. If so it does not wait. What has no result is left here (`later`) and done, in order, by a
      thread that holds nothing (`_catchup`); it waits there as anybody does. What asks whether
      something can be done without waiting (`try_send`, `try_lock`) is answered by what can be seen,
@@ -29,17 +31,19 @@ goroutine of their own. Tests: tests/runtime/test_finq.py
 from __future__ import annotations
 
 import _thread
+import inspect
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from types import CodeType, CoroutineType, FrameType
 from typing import Any, Final
 
 from gopark._runtime import lockrank
 from gopark._runtime.errors import AmidRuntime
 from gopark._runtime.hooks import hooks
 from gopark._runtime.lockrank import Lock
-from gopark._runtime.startm import ourthreads, watchers
+from gopark._runtime.startm import ourthreads, tls, watchers
 from gopark._runtime.traceback import boundary, callback_entry, calling, hidden, transparent
 
 __all__ = ("amid", "exclusive", "forget", "later", "pending")
@@ -55,6 +59,8 @@ _THREADS: Final = frozenset(
     if hasattr(threading.Thread, name)
 )
 
+_SUSPENDS: Final = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ITERABLE_COROUTINE
+
 
 def amid(threads: bool = False) -> bool:
     """The caller's caller came in while this thread was inside the runtime.
@@ -67,16 +73,34 @@ def amid(threads: bool = False) -> bool:
         if frame.f_code in boundary:
             return False  # the scheduler itself, for a goroutine that is locked to its thread
         frame = frame.f_back  # type: ignore[assignment]
+    above = None
     while frame is not None:
         code = frame.f_code
-        if code in calling or (code in boundary and code is not hooks.mstart.__code__):
+        if code in calling:
             return False
+        if code in boundary or (code in transparent and code.co_name == "__next__"):
+            if above is not None and not hidden(above.f_code) and not _stepped(above, code):
+                return True
+            if code in boundary and code is not hooks.mstart.__code__:
+                return False
         if hidden(code) and code not in transparent and code not in callback_entry:
             return True
         if threads and code.co_filename == threading.__file__ and code not in _THREADS:
             return True
+        above = frame
         frame = frame.f_back  # type: ignore[assignment]
     return False
+
+
+def _stepped(frame: FrameType, by: CodeType) -> bool:
+    """The scheduler called it. What else lies on it came in, between a wait and its unlockf."""
+    m = tls.m
+    if m is None:
+        return True
+    if not frame.f_code.co_flags & _SUSPENDS:
+        return m.onthread and by not in boundary  # the function of `go(fn)`
+    coro = None if m.curg is None else m.curg.coro
+    return coro.cr_frame is frame if isinstance(coro, CoroutineType) else coro is not None
 
 
 class exclusive:
