@@ -43,7 +43,8 @@ from gopark._runtime import lockrank
 from gopark._runtime.errors import AmidRuntime
 from gopark._runtime.hooks import hooks
 from gopark._runtime.lockrank import Lock
-from gopark._runtime.startm import ourthreads, tls, watchers
+from gopark._runtime.runtime2 import tls
+from gopark._runtime.startm import ourthreads, watchers
 from gopark._runtime.traceback import boundary, callback_entry, calling, hidden, transparent
 
 __all__ = ("amid", "exclusive", "forget", "later", "pending")
