@@ -34,6 +34,7 @@ def handlers_as_before():
     getsig = ctypes.pythonapi.PyOS_getsig
     getsig.argtypes, getsig.restype = (ctypes.c_int,), ctypes.c_void_p
 
+    gopark.run(int)  # what a wait without `run` had set before this test is gone after a run
     before = look()
     yield
     assert look() == before
