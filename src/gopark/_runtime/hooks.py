@@ -10,7 +10,7 @@ Source: none; in Go the runtime is one package. Tests: tests/runtime/test_proc.p
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NoReturn, Protocol
+from typing import Any, Final, Protocol
 
 from gopark._runtime.runtime2 import G, M, P, Sched
 
@@ -53,7 +53,6 @@ class Hooks:
     safepoint: Callable[[M], None]  # signal_unix.py: call those handlers that are pending
     minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
     throw: Callable[[BaseException], None]  # panic.py
-    fatalerror: Callable[[str], NoReturn]  # panic.py
     abandon: Callable[[Sched, G | None], None]  # rt0.py
     refused: Callable[[Sched, M, G], bool]  # closing.py: it waits though its program has ended
     nomain: Callable[[], None]  # nomain.py

@@ -33,7 +33,7 @@ from gopark._runtime.errors import FatalError, Goexit, ProgramEnded, Throw
 from gopark._runtime.hooks import hooks
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.newproc import checkcall, isasync
-from gopark._runtime.printpanics import infinally, panictext, pendingtext
+from gopark._runtime.printpanics import infinally, panictext
 from gopark._runtime.printstring import lines
 from gopark._runtime.runtime1 import gotraceback, writecrash
 from gopark._runtime.runtime2 import (
@@ -50,7 +50,7 @@ from gopark._runtime.runtime2 import (
     goids,
     tls,
 )
-from gopark._runtime.startm import handoffp, maxthreads, mysched, releasep, wakep
+from gopark._runtime.startm import handoffp, maxthreads, releasep, wakep
 from gopark._runtime.traceback import (
     Stacks,
     awaiting,
@@ -63,7 +63,6 @@ from gopark._runtime.traceback import (
     hidden,
     paniccode,
     panicframe,
-    stack,
     startframe,
     threadstates,
     tracebackothers,
@@ -75,7 +74,6 @@ __all__ = (
     "endwith",
     "exitnow",
     "fatal",
-    "fatalerror",
     "goexit",
     "gopanic",
     "panicking",
@@ -440,19 +438,6 @@ def fatal(sched: Sched, err: FatalError, report: str) -> None:
             die(sched, err, report)
 
 
-def fatalerror(text: str) -> NoReturn:
-    """A mistake of the user's that no program survives, in Go's words; it cannot be recovered.
-
-    The report begins with the panics that are under way in the calling goroutine, and shows
-    every stack, the caller's first. Go: fatal.
-    """
-    what = f"fatal error: {text}"
-    err = FatalError(what)
-    head = pendingtext(sys.exc_info()[1], sys._getframe(1))
-    fatal(mysched(), err, f"{head}{what}\n\n{stack(all=True)}")
-    raise FatalError(what) from None  # `err` is for `run` to raise, on another thread
-
-
 _OUTOFMEMORY: Final = b"fatal error: runtime: out of memory\n"
 
 
@@ -580,5 +565,4 @@ paniccode.append(gopanic.__code__)
 goexitcode.append(goexit.__code__)
 hooks.goexit0 = goexit0
 hooks.throw = throw
-hooks.fatalerror = fatalerror
 hooks.exhausted = exhausted
