@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -50,7 +50,9 @@ def _finalize(agen: AsyncGenerator[Any, Any]) -> None:
     """The collector is about to free `agen`; runs on any thread, between any two lines."""
     sched = getsched()
     if sched.main is None:
-        _step(agen)
+        closer = agen.aclose()
+        _step(closer)
+        _cease(closer)
         return
     # Not through `go`: the collector may run inside the scheduler, with one of its locks
     # taken by this very thread. The queue takes a G at any moment; who holds Sched.lock
@@ -67,32 +69,42 @@ def weakrefs() -> list[weakref.ref[AsyncGenerator[Any, Any]]]:
     return list(_left.data.copy())  # type: ignore[attr-defined]
 
 
-def closeleft(each: Callable[[Callable[[], None]], None]) -> None:
-    """The program has ended: finish what is left, as far as one step goes; `each` calls it."""
+def closeleft(each: Callable[[Callable[[], None], Callable[[], None]], None]) -> None:
+    """The program has ended: finish what is left, as far as one step goes.
+
+    `each` calls the step and, once it has undone a wait that begins there, what ends that wait.
+    """
     for agen in list(_left):
-        each(partial(_stepleft, agen))
+        closer = agen.aclose()
+        each(partial(_stepleft, closer), partial(_ceaseleft, closer))
     _left.clear()
 
 
-def _step(agen: AsyncGenerator[Any, Any]) -> None:
-    closing = agen.aclose()
+def _step(closer: Coroutine[Any, Any, None]) -> None:
     try:
-        closing.send(None)
-    except (StopIteration, StopAsyncIteration):
-        return
+        closer.send(None)
     except BaseException:
-        return
+        pass  # it is finished, or it raises: nobody is there who could be told
+
+
+def _cease(closer: Coroutine[Any, Any, None]) -> None:
     try:
-        closing.close()
+        closer.close()
     except BaseException:
         pass  # its own, or that it goes on
 
 
-def _stepleft(agen: AsyncGenerator[Any, Any]) -> None:
-    """The same where nothing is held: what its `finally` blocks do is not amid the runtime."""
-    _step(agen)
+# The same where nothing is held: what its `finally` blocks do is not amid the runtime.
 
 
-transparent.add(_step.__code__)
-calling.add(_stepleft.__code__)
+def _stepleft(closer: Coroutine[Any, Any, None]) -> None:
+    _step(closer)
+
+
+def _ceaseleft(closer: Coroutine[Any, Any, None]) -> None:
+    _cease(closer)
+
+
+transparent.update((_step.__code__, _cease.__code__))
+calling.update((_stepleft.__code__, _ceaseleft.__code__))
 hooks.minit = minit

@@ -35,6 +35,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from gopark._runtime import bringhome as bringhome
@@ -364,12 +365,23 @@ def _end(sched: Sched, m: M) -> None:
             allgs.discard(g)
     for p in sched.allp:
         p.gfree.clear()
-    mfinal.closeleft(lambda step: closing.closing(sched, G(0), lambda _: step()))
+    mfinal.closeleft(partial(_closeagen, sched))
     closing.forget(sched)
     sched.m0 = sched.main = sched.maincoro = None
     with sched.lock:
         if m in sched.allm:
             sched.allm.remove(m)
+
+
+def _closeagen(sched: Sched, *steps: Callable[[], None]) -> None:
+    """Each step's wait is undone before the next: from 3.13 on, the end of `aclose` raises in it."""
+    g = G(0)
+    for step in steps:
+        closing.closing(sched, g, partial(_step, step))
+
+
+def _step(step: Callable[[], None], _: M) -> None:
+    step()
 
 
 def _ours(sched: Sched, g: G) -> bool:
