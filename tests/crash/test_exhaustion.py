@@ -222,8 +222,12 @@ WAITS = (
     + """
 async def main():
     no_more()
-    print("ready", flush=True)
+    gopark.go(says)
     await gopark.time.sleep(100)
+
+async def says():
+    await gopark.testing.wait_all_parked()  # main sleeps
+    print("ready", flush=True)
 
 gopark.run(main)
 """

@@ -17,7 +17,7 @@ import gopark
 from dumps import goroutines, lineof
 from gopark import Chan, recv, select
 from gopark._debug import _api, _graph, _look
-from gopark._runtime import runtime2
+from gopark._runtime import runtime2, traceback
 from gopark._runtime.panic import runningpanicdefers
 from gopark._runtime.snapshot import snapshot
 from gopark._runtime.startm import current
@@ -400,6 +400,20 @@ async def test_names_are_qualified_without_locals():
     assert f"{here}.serve(...)\n" in text
     assert f"created by {here}.start in goroutine 1\n" in text
     assert "<locals>" not in text
+
+
+def test_a_coroutine_that_has_ended_is_named_with_its_module():
+    """Its frame is gone, its goroutine is not yet: another thread sees it so for a moment only."""
+
+    async def ends():
+        pass
+
+    g = runtime2.G(0)
+    g.coro = ends()
+    g.coro.close()
+    ((function, file, line),) = traceback.startframe(g)
+    assert function == f"{__name__}.{ends.__qualname__}".replace(".<locals>", "")
+    assert (file, line) == (__file__, ends.__code__.co_firstlineno)
 
 
 async def test_created_by_names_the_goroutine_that_did_it_not_main():

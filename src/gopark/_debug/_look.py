@@ -28,16 +28,8 @@ from gopark._runtime.mgcleak import count as leaks
 from gopark._runtime.runtime2 import FREETHREADED, GDEAD, GWAITING, G, allgs
 from gopark._runtime.snapshot import allms, mstate, pstate
 from gopark._runtime.startm import current
-from gopark._runtime.traceback import (
-    Frame,
-    Stacks,
-    coroframes,
-    doors,
-    frameof,
-    gframes,
-    lineat,
-    threadstates,
-)
+from gopark._runtime.symtab import Frame, frameof
+from gopark._runtime.traceback import Stacks, coroframes, doors, gframes, lineat, threadstates
 
 __all__ = ("Group", "Look", "asjson", "counts", "look", "machines", "what")
 

@@ -2,7 +2,7 @@
 
 From the bottom up; a module imports only those before it:
   errors · printstring · lockrank · runtime1 · monkey · runtime2 · timer · startm · sysmon · runq
-  proc · newproc · lockedm · chan · selectgo · timechan · timefunc · timesleep · traceback · debug
+  proc · newproc · lockedm · chan · selectgo · timechan · timefunc · timesleep · symtab · traceback · debug
   panic · deadlock · cgogate · extram · cgoresult · cgocall · mfinal · signal_unix · sigwatch
   snapshot · remote · nomain · sigquit · sigqueue · newosproc · closing · cleanup · rt0;
   gomaxprocs, proflabel, goid, mprof, cpuprof, mgcleak, trace, traceloop and metrics beside them;

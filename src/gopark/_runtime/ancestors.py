@@ -18,7 +18,8 @@ from weakref import WeakKeyDictionary
 from gopark._runtime import newproc
 from gopark._runtime.lockrank import debugvar
 from gopark._runtime.runtime2 import G, allgs, callers, getg, tls
-from gopark._runtime.traceback import Frame, createdby, doors, formatframes, threadframes
+from gopark._runtime.symtab import Frame
+from gopark._runtime.traceback import createdby, doors, formatframes, threadframes
 
 __all__ = ("install",)
 

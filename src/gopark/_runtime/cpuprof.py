@@ -45,16 +45,8 @@ from gopark._runtime.proflabel import Labels, labelsof
 from gopark._runtime.runtime2 import FREETHREADED, G, M, Note, currentframes
 from gopark._runtime.stackdump import Dump, Names, Raw, available
 from gopark._runtime.startm import current, ourthreads, watchers
-from gopark._runtime.traceback import (
-    Frame,
-    boundary,
-    callback_entry,
-    package,
-    pathof,
-    publicname,
-    shown,
-    threadframes,
-)
+from gopark._runtime.symtab import Frame, pathof, publicname
+from gopark._runtime.traceback import boundary, callback_entry, package, shown, threadframes
 
 __all__ = ("Profiler", "start", "stop")
 

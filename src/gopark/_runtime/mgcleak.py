@@ -80,8 +80,9 @@ from gopark._runtime.runtime2 import (
     allgs,
 )
 from gopark._runtime.startm import current
+from gopark._runtime.symtab import frameof
 from gopark._runtime.timer import Timers
-from gopark._runtime.traceback import doors, frameof, gtraceback, lineat
+from gopark._runtime.traceback import doors, gtraceback, lineat
 
 __all__ = ("Leak", "count", "leakedgs", "leaks")
 

@@ -47,15 +47,14 @@ from gopark._runtime.runtime2 import (
 )
 from gopark._runtime.sema import Sema
 from gopark._runtime.startm import current, newm
+from gopark._runtime.symtab import Frame, pathof
 from gopark._runtime.traceback import (
-    Frame,
     Link,
     Stacks,
     coroframes,
     gframes,
     handled,
     num_goroutine,
-    pathof,
     suspended,
     threadframes,
     threadstates,

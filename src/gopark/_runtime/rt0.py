@@ -374,7 +374,7 @@ def _end(sched: Sched, m: M) -> None:
 
 
 def _closeagen(sched: Sched, *steps: Callable[[], None]) -> None:
-    """Each step's wait is undone before the next: from 3.13 on, the end of `aclose` raises in it."""
+    """Each step's wait is undone before the next, which from 3.13 on raises in it."""
     g = G(0)
     for step in steps:
         closing.closing(sched, g, partial(_step, step))

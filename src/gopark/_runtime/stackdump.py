@@ -22,7 +22,7 @@ from types import CodeType
 from typing import Any, Final, NamedTuple
 
 from gopark._runtime.runtime2 import FREETHREADED
-from gopark._runtime.traceback import Frame, pathof
+from gopark._runtime.symtab import Frame, pathof
 
 __all__ = ("Dump", "Names", "Raw", "available")
 

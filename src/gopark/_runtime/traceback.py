@@ -10,7 +10,7 @@ Strict readers of this form exist (gostackparse, goleak): a header holds nothing
 status or wait reason, minutes and `locked to thread`; a function line one pair of
 parentheses; a file line a tab and `:digits`. Frames of this package do not show, nor those of
 the import system, unless GOTRACEBACK says `system`; a goroutine that has no others shows the
-function that it was started with. What comes from outside is escaped (printstring.py). What
+function that it was started with. What comes from outside is escaped (symtab.py). What
 GOPARKDEBUG adds to the header (labels) and behind the creator (ancestors) comes in through two
 doors, and not by itself.
 
@@ -50,7 +50,6 @@ from types import (
 from typing import Any, Final
 
 from gopark._runtime.errors import Goexit, ProgramEnded
-from gopark._runtime.printstring import oneline
 from gopark._runtime.runtime1 import gotraceback
 from gopark._runtime.runtime2 import (
     FREETHREADED,
@@ -68,13 +67,13 @@ from gopark._runtime.runtime2 import (
     getg,
     tls,
 )
+from gopark._runtime.symtab import Frame, frameof, moduleof, pathof, publicname, qualified
 
 __all__ = (
     "before",
     "boundary",
     "callback_entry",
     "excstack",
-    "funcname",
     "gtraceback",
     "handled",
     "num_goroutine",
@@ -102,12 +101,10 @@ calling: Final[set[CodeType]] = set()
 internal: Final[set[CodeType]] = set()  # what such code of ours calls is no user's frame
 
 _hidden_files: Final[dict[str, bool]] = {}
-_paths: Final[dict[str, str]] = {}
 
 paniccode: Final[list[CodeType]] = []  # of the function that stands between them
 goexitcode: Final[list[CodeType]] = []  # of goexit, which shows under what a cleanup of it raised
 
-Frame = tuple[str, str, int]  # function, file, line
 Link = FrameType | TracebackType | None  # a frame, one that an exception passed, or `panic`
 Stacks = dict[int, list[FrameType]]  # by the identifier of the thread, innermost first
 
@@ -381,7 +378,7 @@ def entryframe(stack: list[Link]) -> list[Frame]:
 def codeframe(code: Any, fn: Any) -> Frame:
     """A frame for a function that has none now, or never any: C's are in no file."""
     if isinstance(code, CodeType):
-        names = getattr(fn, "__globals__", None) or {"__name__": getattr(fn, "__module__", "?")}
+        names = getattr(fn, "__globals__", None) or {"__name__": moduleof(code, fn)}
         if hidden(code):
             names = {"__name__": getattr(fn, "__module__", None) or "gopark"}
         return frameof(code, names, code.co_firstlineno)
@@ -517,60 +514,8 @@ def panicframe() -> Frame:
     return "panic", paniccode[0].co_filename, paniccode[0].co_firstlineno
 
 
-# --- names -------------------------------------------------------------------------------
-
-
-def frameof(code: CodeType, names: dict[str, Any], line: int | None) -> Frame:
-    return funcname(code, names), pathof(code.co_filename), line or code.co_firstlineno
-
-
-def pathof(file: str) -> str:
-    """The whole path of a source file; finding it takes as long as all else of a frame."""
-    path = _paths.get(file)
-    if path is None:
-        path = oneline(file if file.startswith("<") else os.path.abspath(file))
-        _paths[file] = path
-    return path
-
-
-def funcname(code: CodeType, names: dict[str, Any]) -> str:
-    return qualified(names.get("__name__", "?"), code.co_qualname)
-
-
-def qualified(module: object, name: str) -> str:
-    """A function's name with that of its module; it can neither end the line nor pass for more."""
-    if module == "__main__":
-        module = "main"
-    name = oneline(name.replace(".<locals>", ""))
-    if " in goroutine " in name:
-        name = name.replace(" in goroutine ", "\\x20in goroutine ")
-    module = oneline(str(module))
-    if " " in module:  # or it might begin a header
-        module = module.replace(" ", "\\x20")
-    return f"{module}.{name}"
-
-
 def goexitframe(code: CodeType, line: int) -> Frame:
     return "gopark.goexit", pathof(code.co_filename), line
-
-
-def publicname(code: CodeType) -> str:
-    """How the user knows a function of ours; empty for what is none of his.
-
-    What Go has as a statement (`go`, `select`, a channel's operations) is not named: its stacks
-    show the line of the user alone.
-    """
-    first, *rest = code.co_qualname.split(".")
-    for name, module in sys.modules.copy().items():  # others may import meanwhile
-        if name.startswith("gopark.") and "._" not in name:
-            for public in getattr(module, "__all__", ()):
-                value = getattr(module, public)
-                if getattr(value, "__name__", "") == first:
-                    for attr in rest:
-                        value = getattr(value, attr, None)
-                    if getattr(value, "__code__", None) is code:
-                        return ".".join((name, public, *rest))
-    return ""
 
 
 def publicframe(code: CodeType, line: int) -> Frame:

@@ -20,7 +20,7 @@ from typing import IO, Any, Final
 from gopark._runtime.errors import nocopy
 from gopark._runtime.lockrank import lasting
 from gopark._runtime.mprof import MAXDEPTH, Record, Source, callerstack, sources
-from gopark._runtime.traceback import Frame, pathof
+from gopark._runtime.symtab import Frame, pathof
 from gopark._runtime.traceback import stack as stacks
 from gopark._util import flush, integer, string
 from gopark.pprof import _text

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from gopark._runtime.proflabel import Labels
-from gopark._runtime.traceback import Frame
+from gopark._runtime.symtab import Frame
 
 __all__ = ("Builder", "Message", "addressof", "entryof")
 
