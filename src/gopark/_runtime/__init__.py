@@ -2,9 +2,9 @@
 
 From the bottom up; a module imports only those before it:
   errors · printstring · lockrank · runtime1 · monkey · runtime2 · timer · startm · sysmon · runq
-  proc · newproc · lockedm · chan · selectgo · timechan · timefunc · timesleep · symtab · traceback · debug
-  panic · deadlock · cgogate · extram · cgoresult · cgocall · mfinal · signal_unix · sigwatch
-  snapshot · remote · nomain · sigquit · sigqueue · newosproc · closing · cleanup · rt0;
+  proc · newproc · lockedm · chan · selectgo · timechan · timefunc · timesleep · symtab · traceback
+  debug · panic · deadlock · cgogate · extram · cgoresult · cgocall · mfinal · signal_unix
+  sigwatch · snapshot · remote · nomain · sigquit · sigqueue · newosproc · closing · cleanup · rt0;
   gomaxprocs, proflabel, goid, mprof, cpuprof, mgcleak, trace, traceloop and metrics beside them;
   bubble, synctest in tests; ancestors, checkmode, schedtrace in debug runs
 Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`, `_Outside`,
