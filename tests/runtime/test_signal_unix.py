@@ -8,7 +8,7 @@ import signal
 import pytest
 
 import gopark
-from gopark._runtime import signal_unix
+from gopark._runtime import owed, signal_unix
 
 PRELUDE = """
 import os, signal, sys, threading, time
@@ -151,7 +151,7 @@ async def test_one_that_comes_while_the_helper_of_another_is_ending_is_not_lost(
         if left:
             left.pop()
             os.kill(os.getpid(), signal.SIGINT)
-            assert wait_until(lambda: signal_unix._state.owed or len(caught) == 2)
+            assert wait_until(lambda: owed.owed or len(caught) == 2)
 
     async def first():
         await gopark.testing.wait_all_parked()

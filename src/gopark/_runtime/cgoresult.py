@@ -7,17 +7,16 @@ print "Exception ignored", and with ctypes C gets what lay in that register. So:
                              handed over; one that C cannot take is an exception of the callback,
                              and C gets `error` as with any other.
   it is not known            `CFUNCTYPE(...)(callback(fn))`, `ffi.callback(...)`. The binding tells
-                             `sys.unraisablehook`, on that thread and before C goes on; from there
-                             (`_hook`) it is made an exception of the callback as well, and what
-                             that callback returns from then on is tried. This once C got
+                             `sys.unraisablehook` (unraisable.py), on that thread and before C goes
+                             on; from there it is made an exception of the callback as well, and
+                             what that callback returns from then on is tried. This once C got
                              what the binding gave it: cffi its own `error=`, ctypes anything.
 
 An integer must fit into the bits that C has, read with a sign or without: ctypes cuts off what
 does not, in silence. The address of what ctypes makes of `bytes` (`c_char_p`) stays valid, since
 ctypes never frees it.
 
-Locks: none. A hook that was there before ours is called for all that is none of ours.
-Source: none in Go, whose compiler knows. Tests: tests/runtime/test_cgoresult.py
+Locks: none. Source: none in Go, whose compiler knows. Tests: tests/runtime/test_cgoresult.py
 """
 
 from __future__ import annotations
@@ -28,8 +27,6 @@ import inspect
 import operator
 import re
 import reprlib
-import sys
-import threading
 import weakref
 from collections.abc import Callable
 from types import EllipsisType
@@ -37,6 +34,7 @@ from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from gopark._runtime.errors import Goexit, ProgramEnded, Throw
 from gopark._runtime.traceback import transparent
+from gopark._runtime.unraisable import look
 
 __all__ = (
     "UNWINDS",
@@ -253,35 +251,25 @@ _ADDRESS: Final = re.compile(r" at 0x([0-9a-f]+)>")
 _NOTVOID: Final = "callback with the return type 'void'"  # cffi: nothing is lost
 
 _watched: Final[dict[int, _Watched]] = {}  # by the identity of the callback
-# Who was there before, the latest first, and the threads that are in `_hook`: who came after it
-# once, and is before it by now, calls it in turn.
-_previous: Final[list[Callable[[Any], object]]] = [sys.__unraisablehook__]
-_inside: Final[set[int]] = set()
 
 
 def watch(entry: Callable[..., Any], fn: Callable[..., Any]) -> None:
     """Be told if C cannot take what `entry` returns for `fn`."""
     key = id(entry)
     _watched[key] = _Watched(weakref.ref(entry, lambda _: _watched.pop(key, None)), fn)
-    if sys.unraisablehook is not _hook:
-        _previous[:] = sys.unraisablehook, _previous[0]
-        sys.unraisablehook = _hook
+    look(_refused)
 
 
-def _hook(args: Any, /) -> None:
-    me = threading.get_ident()
-    if me in _inside:
-        _previous[-1](args)
-        return
-    _inside.add(me)
-    try:
-        watched = _callbackof(args)
-        if watched is None:
-            _previous[0](args)
-            return
-        prototypes = _prototypes(watched)
-    finally:
-        _inside.discard(me)
+def _refused(args: Any) -> Callable[[], object] | None:
+    """For unraisable.py: what becomes of a result that C could not take."""
+    watched = _callbackof(args)
+    if watched is None:
+        return None
+    prototypes = _prototypes(watched)
+    return lambda: _fail(watched, prototypes, args)
+
+
+def _fail(watched: _Watched, prototypes: list[Result], args: Any) -> None:
     if len(prototypes) == 1:
         _learn(watched.entry(), prototypes[0])
     exc = args.exc_value or args.exc_type()

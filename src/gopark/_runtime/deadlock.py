@@ -136,7 +136,7 @@ def checkdead(sched: Sched) -> str | None:
         return None
     # It may have come to its scheduling point and be about to say so, and a P that another M
     # is on its way to may hold a goroutine: whoever has it in hand asks again in the end.
-    if any(g.status in (GRUNNABLE, GRUNNING, GSYSCALL) for g in allgs.copy()):
+    if _anyruns():
         return None
     if outside.waiting() or outside.interrupting() or finq.pending():
         return None
@@ -151,7 +151,15 @@ def checkdead(sched: Sched) -> str | None:
     if m0 is not None and m0 is not tls.m:
         m0.park.wakeup()  # it is asleep, and asks again itself: see above
         return None
+    # A thread that is no help any more may have sent a signal as the last it did. The handler has
+    # been called by now, since the thread was missed, and in this order its helper is not.
+    if outside.interrupting() or _anyruns():
+        return None
     return _NONE if sched.main_goexited and not allgs else _ASLEEP
+
+
+def _anyruns() -> bool:
+    return any(g.status in (GRUNNABLE, GRUNNING, GSYSCALL) for g in allgs.copy())
 
 
 def _again(sched: Sched, last: float, soon: bool = False) -> None:

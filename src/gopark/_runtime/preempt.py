@@ -16,14 +16,23 @@ from __future__ import annotations
 import ctypes
 import opcode
 import sys
-import time
 from collections.abc import Callable
+from itertools import compress, starmap
+from operator import attrgetter, eq, itemgetter
 from types import FrameType
 from typing import Any, Final
 
 from gopark._runtime import cgocall, lockedm, newproc, proc
 from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import DONE, GSYSCALL, G
+from gopark._runtime.runtime2 import (
+    DONE,
+    GRUNNING,
+    GSYSCALL,
+    G,
+    M,
+    currentframes,
+    nocollection,
+)
 from gopark._runtime.traceback import boundary, callback_entry, hidden, transparent
 
 __all__ = (
@@ -32,7 +41,6 @@ __all__ = (
     "interruptible",
     "throwin",
     "trap",
-    "undisturbed",
     "wakewith",
     "yields",
 )
@@ -50,13 +58,12 @@ transparent.update(
     )
 )  # and rt0._keep
 
-_LONG: Final = 1.0  # seconds
 _setasyncexc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _setasyncexc.argtypes = (ctypes.c_ulong, ctypes.py_object)
 
 
-def interruptible(frame: FrameType | None, g: G | None) -> bool:
-    """An exception may be raised in `frame`: the user's code is innermost."""
+def interruptible(frame: FrameType | None, g: G | None, at: int | None = None) -> bool:
+    """An exception may be raised in `frame`, at instruction `at`: the user's code is innermost."""
     if frame is None or frame.f_code in boundary:
         return False
     innermost = True
@@ -69,17 +76,17 @@ def interruptible(frame: FrameType | None, g: G | None) -> bool:
                 code is cgocall.call.__code__ and (g is None or g.status is GSYSCALL)
             ):
                 return False
-        elif innermost and _entering(frame):
+        elif innermost and _entering(frame, frame.f_lasti if at is None else at):
             return False
         innermost = False
         frame = frame.f_back
     return True
 
 
-def _entering(frame: FrameType) -> bool:
+def _entering(frame: FrameType, at: int) -> bool:
     """At the call of `__enter__`, which may have taken a lock: the block that gives it back begins
     at the next instruction. Up to 3.13 Python looks for no signal there (python/cpython#148874)."""
-    code, at = frame.f_code.co_code, frame.f_lasti
+    code = frame.f_code.co_code
     return _LOAD_SPECIAL >= 0 and at >= 2 and code[at - 2] == _LOAD_SPECIAL
 
 
@@ -167,41 +174,53 @@ class _Throw:
 transparent.add(_Throw.__next__.__code__)  # main runs on below it until its next wait
 
 
-class undisturbed:
-    """`with undisturbed():` no other thread goes on in the block, where there is a GIL.
-
-    Who waits for the GIL asks for it after a switch interval. It may be as short as the program
-    likes, and has passed for those that wait already; so they are left to find out about the
-    longer one first.
-    """
-
-    def __enter__(self) -> None:
-        self.before = sys.getswitchinterval()
-        sys.setswitchinterval(_LONG)
-        time.sleep(2 * self.before)
-
-    def __exit__(self, *exc: object) -> None:
-        sys.setswitchinterval(self.before)
-
-
 Flight = dict[type[BaseException], BaseException]  # not empty until the exception is raised
 
 
-def interrupt(ident: int, exc: BaseException) -> Flight:
-    """Raise it at the next line of that thread, which the caller has seen at a safe point.
+def interrupt(m: M, g: G, exc: BaseException) -> Flight | None:
+    """Raise it at the next line of that thread, if `g` is at a safe point there; None: it is not.
 
-    `undisturbed`: one that has gone on meanwhile would be met amid the runtime. A second one that
-    is sent before the first has been raised would take its place.
+    A second one that is sent before the first has been raised would take its place.
 
     An asynchronous exception is given as a class: one whose instance is `exc`. What stands for its
     constructor is C, so that no line of Python runs where it is raised.
     """
+    frame = next(iter(currentframes((m.ident,)).get(m.ident, ())), None)
+    if frame is None:
+        return None
+    at = frame.f_lasti
+    if not interruptible(frame, g, at):
+        return None
     flight: Flight = {}
     kind = type(exc)
     carrier = type(kind.__name__, (kind,), {"__new__": staticmethod(flight.pop)})
     flight[carrier] = exc
-    _setasyncexc(ident, carrier)
-    return flight
+    return flight if _setthere(m, g, frame, at, carrier) else None
 
+
+def _setthere(m: M, g: G, frame: FrameType, at: int, carrier: type[BaseException]) -> bool:
+    """Look whether `g` is where it was seen, and set the exception: one call in C.
+
+    Between two such calls the interpreter may give the GIL to that thread; it goes on then, and
+    would be met amid the runtime.
+    Relies on: C that calls nothing of Python's keeps the GIL, once no collection begins in it.
+    """
+    seen = zip(
+        map(itemgetter(m.ident), starmap(sys._current_frames, ((),))),
+        map(_lasti, (frame,)),
+        map(_curg, (m,)),
+        map(_status, (g,)),
+        strict=False,  # a strict one looks whether another follows
+    )
+    there = map(eq, seen, ((frame, at, g, GRUNNING),))
+    send = map(_setasyncexc, compress((m.ident,), there), (carrier,))
+    with nocollection():
+        try:
+            return next(send, 0) == 1
+        except KeyError:  # the thread has ended
+            return False
+
+
+_lasti, _curg, _status = attrgetter("f_lasti"), attrgetter("curg"), attrgetter("status")
 
 transparent.add(_Trap.__next__.__code__)  # the user's code runs below it until its next wait

@@ -462,23 +462,38 @@ def currentframes(
     That of the calling thread begins with `mine`, and without one behind the caller: who keeps
     the result in a local must not be in it. A frame that refers to itself is freed by the
     collector only, and until then keeps the locals of all who called it alive.
-
-    In CPython 3.11 a collection may start inside that function, run Python, and so give the
-    GIL to a thread that is being started and waits for a lock which the function holds: both
-    hang (python/cpython#106883). So there no collection starts meanwhile.
     """
     if mine is None:
         mine = sys._getframe(1).f_back
-    if sys.version_info >= (3, 12):
+    with nocollection():
         return _stacks(only, mine)
-    with _frameslock:
-        enabled = gc.isenabled()
-        gc.disable()
-        try:
-            return _stacks(only, mine)
-        finally:
-            if enabled:
+
+
+class nocollection:
+    """`with nocollection():` C that calls nothing of Python's runs without a collection amid it.
+
+    From 3.12 on none starts there. In 3.11 it may, runs Python, and so may give the GIL to another
+    thread. In `sys._current_frames` that may be one that is being started, and waits for a lock
+    which this one holds: both hang (python/cpython#106883).
+    """
+
+    if sys.version_info < (3, 12):
+
+        def __enter__(self) -> None:
+            _frameslock.acquire()
+            self.enabled = gc.isenabled()
+            gc.disable()
+
+        def __exit__(self, *exc: object) -> None:
+            if self.enabled:
                 gc.enable()
+            _frameslock.release()
+
+    else:
+
+        def __enter__(self) -> None: ...
+
+        def __exit__(self, *exc: object) -> None: ...
 
 
 def _stacks(only: Container[int] | None, mine: FrameType | None) -> dict[int, list[FrameType]]:

@@ -3,7 +3,7 @@
 A Python signal handler runs on the main thread between any two lines, inside the runtime too, where
 a lock may be held. So nothing of the program's is called, and nothing raised, but where the
 innermost code is the user's (`interruptible`, in preempt.py). What cannot be done at once is noted,
-a handler that is to be called in `pending` (sigfwd.py), an exception for main in `_state.owed`, and
+a handler that is to be called in `pending` (sigfwd.py), an exception for main in `owed`, and
 a helper thread that lives until it is done sees to it:
   a handler to be called  send SIGURG (errand.py) until that meets user code; and the main thread
                           looks by itself between two goroutines, and when it wakes (`safepoint`)
@@ -12,7 +12,7 @@ a helper thread that lives until it is done sees to it:
   main runs elsewhere     an asynchronous exception for that thread, if user code is innermost;
                           without a GIL the thread looks itself, at each line: see linewatch.py
   main is about to run    look again in a moment
-One Ctrl-C is one KeyboardInterrupt in main: who raises it has taken the entry of `_state.owed`.
+One Ctrl-C is one KeyboardInterrupt in main: who raises it has taken the entry of `owed` (owed.py).
 What a handler raises is owed in the same way, unless main's own code is what it interrupted. What
 is still owed as a program ends is raised by `run`.
 Relies on: append and pop of a deque are atomic.
@@ -48,6 +48,8 @@ from gopark._runtime.hooks import hooks
 from gopark._runtime.linewatch import LineWatch, needed
 from gopark._runtime.lockedm import offqueue
 from gopark._runtime.lockrank import Rank, mklock
+from gopark._runtime.owed import again, owe, owed, pressed, raisers, take
+from gopark._runtime.owed import doors as debts
 from gopark._runtime.panic import endsched
 from gopark._runtime.preempt import (
     Flight,
@@ -55,7 +57,6 @@ from gopark._runtime.preempt import (
     interruptible,
     throwin,
     trap,
-    undisturbed,
     wakewith,
     yields,
 )
@@ -67,7 +68,6 @@ from gopark._runtime.runtime2 import (
     G,
     M,
     Sched,
-    currentframes,
     tls,
 )
 from gopark._runtime.sigfwd import (
@@ -82,6 +82,7 @@ from gopark._runtime.sigfwd import (
 )
 from gopark._runtime.startm import current, handoffp, releasep, wakep
 from gopark._runtime.traceback import boundary, transparent
+from gopark._runtime.unraisable import look, nolonger
 
 __all__ = (
     "Poker",
@@ -110,8 +111,6 @@ class _State:
 
     def __init__(self) -> None:
         self.lock = mklock(Rank.SIGNAL)
-        # To main; and the handler that has raised it, with the signal, None for a Ctrl-C.
-        self.owed: deque[tuple[BaseException, tuple[Handler, int] | None]] = deque()
         self.helper: deque[None] = deque((None,))  # taken while a helper is at it
         self.flight: Flight = {}  # sent to another thread, and not raised there yet
         self.installed = False  # SIGURG is ours: a program runs on the main thread
@@ -148,6 +147,7 @@ def initsig() -> bool:
                 chained.append(Forward(before.python))
             setsignal(SIGURG, sigurg)
         sigfwd.install()
+        look(again)
         _state.installed = True
     except BaseException:  # a handler of the program's own, which had no Forward yet
         _putback()
@@ -171,7 +171,7 @@ def ending(forgive: bool = False) -> None:
         for also in atend:
             _despite(also)
         if forgive:
-            _state.owed.clear()
+            owed.clear()
 
 
 def endsig() -> BaseException | None:
@@ -186,7 +186,7 @@ def endsig() -> BaseException | None:
     while pending:
         _call(pending.popleft())
     last: BaseException | None = None
-    while (exc := _take()) is not None:  # as if each had been raised while the last was handled
+    while (exc := take()) is not None:  # as if each had been raised while the last was handled
         if last is not None and exc.__context__ is None:
             exc.__context__ = last
         last = exc
@@ -195,7 +195,7 @@ def endsig() -> BaseException | None:
 
 def resume() -> None:
     """Main can be found from here on, and something may have come before."""
-    if _state.owed or pending:
+    if owed or pending:
         _help()
 
 
@@ -205,13 +205,14 @@ def _despite(step: Callable[[], object]) -> None:
         try:
             step()
         except BaseException as exc:
-            _state.owed.append((exc, None))
+            owe(exc)
         else:
             return
 
 
 def _putback() -> None:
     """The handlers that stood before, that of Ctrl-C last."""
+    nolonger(again)
     _despite(sigfwd.uninstall)
     _despite(_putbackours)
 
@@ -230,8 +231,8 @@ def _putbackours() -> None:
 
 def _sigint(signum: int, frame: FrameType | None) -> None:
     """On the main thread, between any two lines: take no lock of ours."""
-    if not any(handler is None for _, handler in _state.owed.copy()):
-        _state.owed.append((KeyboardInterrupt(), None))
+    if not pressed():
+        owe(KeyboardInterrupt())
     _attend(frame)
 
 
@@ -254,7 +255,7 @@ def _attend(frame: FrameType | None) -> None:
         if sched.ended:  # `run` is on its way home, and does the rest
             _athome(frame)
             return
-    if not pending and not _state.owed:
+    if not pending and not owed:
         return
     g = None if m is None else m.curg
     if not interruptible(frame, g):
@@ -263,9 +264,9 @@ def _attend(frame: FrameType | None) -> None:
         _help()
         return
     _callpending()
-    if (sched is None or _ismain(sched, g)) and (exc := _take()) is not None:
+    if (sched is None or _ismain(sched, g)) and (exc := take()) is not None:
         raise exc
-    if _state.owed:
+    if owed:
         _help()
 
 
@@ -276,7 +277,7 @@ def _callpending() -> None:
     ran on this very line: Python would have raised that, and calls it once for many signals.
     """
     for one in pending.copy():
-        if any(one[:2] == raiser for _, raiser in _state.owed.copy()):
+        if one[:2] in raisers():
             continue
         try:
             pending.remove(one)
@@ -290,7 +291,7 @@ def _call(one: tuple[Handler, int, FrameType | None]) -> None:
     try:
         handler(signum, frame)
     except BaseException as exc:
-        _state.owed.append((exc, (handler, signum)))
+        owe(exc, (handler, signum))
 
 
 def safepoint(m: M) -> None:
@@ -309,7 +310,7 @@ def safepoint(m: M) -> None:
         cgocall.borrow(_callpending)
     finally:
         tls.m = m
-    if _state.owed:
+    if owed:
         _help()
 
 
@@ -332,14 +333,6 @@ def _target(sched: Sched) -> G | None:
     return next((m.curg for m in extram.inuse() if m.ident == main), None)
 
 
-def _take() -> BaseException | None:
-    """What main is owed, and now is for the caller to raise."""
-    try:
-        return _state.owed.popleft()[0]
-    except IndexError:
-        return None
-
-
 def _atline(frame: FrameType) -> None:
     """The calling thread is about to run a line: as `_attend`, on any thread and for that one."""
     m = tls.m
@@ -348,8 +341,8 @@ def _atline(frame: FrameType) -> None:
     if m.sched.ended:
         if m is m.sched.m0:
             _athome(frame)
-    elif g is m.sched.main and _state.owed and interruptible(frame, g):
-        exc = _take()
+    elif g is m.sched.main and owed and interruptible(frame, g):
+        exc = take()
         if exc is not None:
             raise exc
 
@@ -399,7 +392,7 @@ def _helpbywatch() -> None:
         if sched is not None:
             _interrupt(sched, time.monotonic() + _TURN)
     finally:
-        more = bool(_state.owed) and sched is not None and not sched.ended
+        more = bool(owed) and sched is not None and not sched.ended
         if not (more and onwatch[0](_helpbywatch)):
             _state.helper.append(None)
 
@@ -412,7 +405,7 @@ def _helper(state: _State) -> None:
         finally:
             state.helper.append(None)
         sched = current()
-        if not (state.owed or pending) or sched is None or sched.ended:
+        if not (owed or pending) or sched is None or sched.ended:
             outside.recheck()  # who asked meanwhile was told that somebody is at it
             return
         try:
@@ -424,14 +417,14 @@ def _helper(state: _State) -> None:
 def _interrupt(sched: Sched, until: float = inf) -> None:
     """Get what is owed into main, and the main thread to where handlers may be called."""
     with Poker(sched) as poker:
-        while (_state.owed or pending) and not sched.ended and time.monotonic() < until:
+        while (owed or pending) and not sched.ended and time.monotonic() < until:
             g = _target(sched)
             if pending or (g is None and sched.main is None):
                 awaken()
-            if not _state.owed:
+            if not owed:
                 pass
             elif sched.main_goexited:
-                sched.exc = _take()
+                sched.exc = take()
                 endsched(sched)
             elif g is not None and g.status is GWAITING:
                 _throw(g)
@@ -447,19 +440,19 @@ def _throw(g: G) -> None:
     if g.waiting is None:
         return
     try:
-        owed = _state.owed.popleft()
+        debt = owed.popleft()
     except IndexError:
         return
-    if not wakewith(g, owed[0]):
-        _state.owed.appendleft(owed)
+    if not wakewith(g, debt.exc):
+        owed.appendleft(debt)
 
 
 def _throwatyield(sched: Sched, g: G) -> None:
     """Main runs, or is about to: if it only gives way, it gets what it is owed there."""
     if g.lockedm is None:
-        trap(g, _take)
+        trap(g, take)
     elif g.status is GRUNNABLE and offqueue(sched, g):
-        if yields(g) and (exc := _take()) is not None:
+        if yields(g) and (exc := take()) is not None:
             throwin(g, exc)
         sched.runq.append(g)
         if sched.npidle:
@@ -499,19 +492,21 @@ class Poker:
             _lines.on()
 
     def _send(self, m: M) -> None:
-        with undisturbed():
-            stack = currentframes().get(m.ident)
-            g = m.curg
-            if g is None or not stack or g.status is not GRUNNING:
+        g = m.curg
+        if g is None or g.status is not GRUNNING or _state.flight:
+            return  # what is in flight will be met there
+        if self.home:
+            _state.flight = interrupt(m, g, ProgramEnded()) or {}
+        elif g is self.sched.main:
+            try:
+                debt = owed.popleft()
+            except IndexError:
                 return
-            if not interruptible(stack[0], g):
-                return
-            if _state.flight:
-                return  # it will be met there
-            if self.home:
-                _state.flight = interrupt(m.ident, ProgramEnded())
-            elif g is self.sched.main and (exc := _take()) is not None:
-                _state.flight = interrupt(m.ident, exc)
+            flight = interrupt(m, g, debt.exc)
+            if flight is None:
+                owed.appendleft(debt)
+            else:
+                _state.flight = flight
 
 
 def awaken() -> bool:
@@ -525,7 +520,7 @@ def awaken() -> bool:
         main = threading.main_thread().ident
         if not _state.installed or not signum or main is None:
             return False
-        if signum == signal.SIGINT and not _state.owed:
+        if signum == signal.SIGINT and not owed:
             return False  # it would be a Ctrl-C; beside one that is owed already it is none
         sendurg(signum, main)
         return True
@@ -539,8 +534,7 @@ def _ours() -> int:
     """
     if reachable() or (SIGURG and type(handlerof(SIGURG)) is Forward):
         return SIGURG
-    pressed = any(handler is None for _, handler in _state.owed.copy())
-    return signal.SIGINT if pressed and handlerof(signal.SIGINT) is _sigint else 0
+    return signal.SIGINT if pressed() and handlerof(signal.SIGINT) is _sigint else 0
 
 
 def forget() -> None:
@@ -553,6 +547,7 @@ def forget() -> None:
     _lines.end()
     errand.forget()
     pending.clear()
+    owed.clear()
     finish = [clean() for clean in atfork]
     _putback()
     for end in finish:
@@ -584,6 +579,7 @@ outside.interrupting = interrupting
 outside.mayhandle = mayhandle
 hooks.safepoint = safepoint
 hooks.initsig = initsig
+debts.help = _help
 sigfwd.doors.arrived = _arrived
 sigfwd.doors.keyboard = _sigint
 errand.doors.attend = _attend

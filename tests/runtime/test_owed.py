@@ -1,0 +1,104 @@
+"""What main is owed reaches main, though a finaliser that Python ran on top of it took it first."""
+
+from __future__ import annotations
+
+import pytest
+
+PROGRAM = """
+import os, signal, sys, threading, time
+import gopark
+
+class Alarm(Exception): ...
+
+def alarm(signum, frame):
+    raise Alarm
+
+signal.signal(signal.SIGUSR1, alarm)
+signum, error = {signum}
+done = threading.Event()
+
+async def hold():
+    done.wait()
+
+async def leave():
+    "Hold the threads that main comes by, until it is on another one than the program's first."
+    gopark.runtime.gomaxprocs(1)
+    while threading.current_thread() is threading.main_thread():
+        gopark.go(hold)
+        await gopark.gosched()
+
+class Local:
+    def __del__(self):
+        os.kill(os.getpid(), signum)
+        end = time.monotonic() + 20
+        while time.monotonic() < end:
+            pass
+        print("it did not come")
+
+async def main():
+    if {elsewhere}:
+        await leave()
+    caught = 0
+    try:
+        Local()
+        {wait}
+    except error:
+        caught += 1
+    done.set()
+    await gopark.time.sleep(0.01)  # a second one would be raised here
+    print("caught", caught)
+
+before = sys.unraisablehook
+gopark.run(main)
+print(sys.unraisablehook is before)
+"""
+
+
+@pytest.mark.parametrize("signum", ["signal.SIGINT, KeyboardInterrupt", "signal.SIGUSR1, Alarm"])
+@pytest.mark.parametrize("elsewhere", [False, True])
+@pytest.mark.parametrize(
+    "wait", ["await gopark.Chan().recv()", "while True: pass"], ids=["waits", "computes"]
+)
+def test_what_is_raised_in_a_finaliser_is_raised_in_main_again(child, signum, elsewhere, wait):
+    ended = child(PROGRAM.format(signum=signum, elsewhere=elsewhere, wait=wait))
+    assert (ended.stdout, ended.stderr) == ("caught 1\nTrue\n", "")
+
+
+def test_what_a_finaliser_raises_itself_is_told_as_ever(child):
+    ended = child("""
+import gopark
+
+class Local:
+    def __del__(self):
+        raise ValueError("mine")
+
+async def main():
+    Local()
+
+gopark.run(main)
+""")
+    assert ended.stderr.startswith("Exception ignored")
+    assert ended.stderr.endswith("ValueError: mine\n")
+
+
+def test_a_hook_that_is_set_while_a_program_runs_stays(child):
+    ended = child("""
+import sys
+import gopark
+
+def mine(args):
+    print("mine", args.exc_value)
+
+class Local:
+    def __del__(self):
+        raise ValueError("told")
+
+async def main():
+    sys.unraisablehook = mine
+
+gopark.run(main)
+Local()
+gopark.run(main)
+Local()
+""")
+    assert (ended.stdout, ended.stderr) == ("mine told\nmine told\n", "")
