@@ -982,15 +982,25 @@ def seeds(seed: int | None, seconds: float, least: int = 3) -> Iterator[int]:
         yield first + n
 
 
+_BUSY = 10  # times the patience for one that computes: the machine may have more to do
+_watched = [0.0, 0.0, 0.0]  # patience, when it is over at the latest, processor time so far
+
+
 def watch(seconds: float) -> None:
     """If this program does not end in time: all stacks, then the end. Call again for the next."""
+    _watched[:] = seconds, time.monotonic() + _BUSY * seconds, time.process_time()
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)
     # Where no handler runs, since the main thread is in C or in a lock of ours.
-    faulthandler.dump_traceback_later(seconds + 5, exit=True)
+    faulthandler.dump_traceback_later(_BUSY * seconds + 5, exit=True)
 
 
 def _hangs(signum: int, frame: object) -> None:
+    patience, until, before = _watched
+    _watched[2] = time.process_time()
+    if _watched[2] - before > 0.05 * patience and time.monotonic() < until:
+        signal.setitimer(signal.ITIMER_REAL, patience)
+        return
     print("HANG", file=sys.stderr, flush=True)
     faulthandler.dump_traceback(all_threads=True)
     print(gopark.runtime.stack(all=True), file=sys.stderr, flush=True)
