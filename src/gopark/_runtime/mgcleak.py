@@ -80,9 +80,8 @@ from gopark._runtime.runtime2 import (
     allgs,
 )
 from gopark._runtime.startm import current
-from gopark._runtime.symtab import frameof
 from gopark._runtime.timer import Timers
-from gopark._runtime.traceback import doors, gtraceback, lineat
+from gopark._runtime.traceback import creatorframe, doors, gtraceback
 
 __all__ = ("Leak", "count", "leakedgs", "leaks")
 
@@ -426,15 +425,13 @@ def _record(
     key = tuple(map(id, wakers))
     if key not in known:
         known[key] = _knownto(key, users)
-    creator = ""
-    if g.gocode is not None:
-        creator = frameof(g.gocode, g.goglobals or {}, lineat(g.gocode, g.gopc))[0]
+    creator = creatorframe(g)
     return Leak(
         goid=g.goid,
         reason=g.waitreason,
         waits_on=tuple(repr(_named(waker, users)) for waker in wakers),
         stack=gtraceback(g),
-        created_by=creator,
+        created_by="" if creator is None else creator[0],
         parent=g.parentid,
         known_to=tuple(goid for goid in known[key] if goid != g.goid)[:_MANY],
     )

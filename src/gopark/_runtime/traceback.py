@@ -183,7 +183,8 @@ def gtraceback(
     lines.append(createdby(g))
     if doors.ancestors is not None:
         lines.append(doors.ancestors(g))
-    return "".join(lines) if g.goid == goid else ""  # it has ended, and its G is another's
+    gone = g.goid != goid or g.status is GDEAD  # it has ended, and its G may be another's
+    return "" if gone else "".join(lines)
 
 
 def gframes(
@@ -255,11 +256,17 @@ def header(g: G, status: Status) -> str:
 
 
 def createdby(g: G, parent: bool = True) -> str:
-    if g.gocode is None:
+    frame = creatorframe(g)
+    if frame is None:
         return ""
-    frame = frameof(g.gocode, g.goglobals or {}, lineat(g.gocode, g.gopc))
     who = f" in goroutine {g.parentid}" if parent and g.parentid else ""
     return f"created by {frame[0]}{who}\n\t{frame[1]}:{frame[2]}\n"
+
+
+def creatorframe(g: G) -> Frame | None:
+    """The line that called `go`; None for one that nobody started, or that has just ended."""
+    code, names, pc = g.gocode, g.goglobals, g.gopc
+    return None if code is None else frameof(code, names or {}, lineat(code, pc))
 
 
 def formatframes(frames: list[Frame]) -> list[str]:
