@@ -409,6 +409,7 @@ def test_a_coroutine_that_has_ended_is_named_with_its_module():
         pass
 
     g = runtime2.G(0)
+    g.clear()
     g.coro = ends()
     g.coro.close()
     ((function, file, line),) = traceback.startframe(g)

@@ -265,8 +265,8 @@ def createdby(g: G, parent: bool = True) -> str:
 
 def creatorframe(g: G) -> Frame | None:
     """The line that called `go`; None for one that nobody started, or that has just ended."""
-    code, names, pc = g.gocode, g.goglobals, g.gopc
-    return None if code is None else frameof(code, names or {}, lineat(code, pc))
+    code = g.gocode
+    return None if code is None else frameof(code, g.goglobals or {}, lineat(code, g.gopc))
 
 
 def formatframes(frames: list[Frame]) -> list[str]:
