@@ -412,7 +412,9 @@ def _takep(sched: Sched, m: M) -> None:
     p, m.nextp = m.nextp, None
     if p is None:
         return
-    if p.sched is sched:
+    if m.p is not None:  # amid the runtime, where it has given its own to nobody
+        hooks.later(handoffp, p.sched, p)
+    elif p.sched is sched:
         acquirep(m, p)
         if sched.ended:
             m.p = None  # after `ended`, so endsched and this thread cannot both miss it
