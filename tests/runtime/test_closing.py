@@ -5,9 +5,16 @@ Each is a child, whose `run` has to return while its goroutines swallow whatever
 
 from __future__ import annotations
 
+import inspect
+import threading
+import types
+
 import pytest
 
 import gopark
+from gopark._runtime import closing, lockedm
+from gopark._runtime.newproc import newg
+from gopark._runtime.runtime2 import Sched, goids
 
 KINDS = """
 import sys, time
@@ -216,3 +223,43 @@ def test_what_is_closed_is_a_goroutine_while_it_is(run):
     run(main)
     assert len(seen) == 1
     assert seen[0].startswith("goroutine ")
+
+
+@pytest.mark.outside_help
+@pytest.mark.usefixtures("procs")
+async def test_a_wait_that_is_undone_is_stepped_by_nobody_else(monkeypatch):
+    """What is closed waits once more; a goroutine of the program that runs now is quicker."""
+    ch, seen = gopark.Chan(), []
+    there, on = threading.Event(), threading.Event()
+    takeoff = lockedm._takeoff
+
+    def late(sched, g):
+        if not there.is_set():  # parked on the channel, and about to leave it
+            there.set()
+            assert on.wait(30)
+        return takeoff(sched, g)
+
+    @types.coroutine
+    def pause():
+        yield
+
+    async def left():
+        try:
+            await pause()
+        finally:
+            seen.append(await ch.recv())
+
+    monkeypatch.setattr(lockedm, "_takeoff", late)
+    coro, ended = left(), Sched(1)
+    coro.send(None)
+    ended.ended = True
+    g = newg(next(goids), coro, left, (), {}, None)
+    thread = threading.Thread(target=closing.bury, args=(ended, g), daemon=True)
+    thread.start()
+    gopark.cgo.call(there.wait, 30)
+    await ch.send("given")
+    on.set()
+    await gopark.gosched()  # so that it is this thread's loop that meets it
+    gopark.cgo.call(thread.join, 60)
+    assert not thread.is_alive()
+    assert (seen, inspect.getcoroutinestate(coro)) == ([], inspect.CORO_CLOSED)

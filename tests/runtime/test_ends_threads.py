@@ -9,7 +9,7 @@ import pytest
 
 import gopark
 from gopark import Chan, block, recv, select
-from gopark._runtime import extram
+from gopark._runtime import extram, lockedm
 
 
 @pytest.fixture
@@ -188,6 +188,42 @@ def test_what_a_thread_was_given_as_the_program_ended_it_keeps(run, visit, sends
         visitor.join()
         assert visitor.exc is None
         assert (mains if sends else visitor.result) == n
+
+
+@pytest.mark.usefixtures("procs")
+def test_what_the_next_program_gives_a_thread_that_goes_off_its_queue_it_keeps(
+    run, visit, monkeypatch
+):
+    """Its wait is undone, for its program has ended; a goroutine of the next one is quicker."""
+    ch = Chan()
+    there, on = threading.Event(), threading.Event()
+    takeoff = lockedm._takeoff
+
+    def late(sched, g):
+        if not there.is_set():  # parked on the channel, and about to leave it
+            there.set()
+            assert on.wait(30)
+        return takeoff(sched, g)
+
+    async def body(me):
+        await gopark.gosched()
+        me.stop()
+        return await ch.recv()
+
+    visitor = visit(body)
+    _program(run, visitor)
+    monkeypatch.setattr(lockedm, "_takeoff", late)
+
+    async def second():
+        visitor.go()
+        gopark.cgo.call(there.wait, 30)
+        await ch.send("given")
+        on.set()
+        await gopark.gosched()  # so that it is this thread's loop that meets it
+        gopark.cgo.call(visitor.join)
+
+    run(second, outside_help=True)
+    assert (visitor.result, visitor.exc) == ("given", None)
 
 
 @pytest.mark.usefixtures("hasty", "procs")

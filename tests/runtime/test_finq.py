@@ -16,7 +16,7 @@ import pytest
 
 import gopark
 from gopark import Chan, block, recv, select, send
-from gopark._runtime import finq, lockrank, preempt, proc, startm
+from gopark._runtime import finq, lockedm, lockrank, preempt, proc, startm
 from gopark._runtime.errors import AmidRuntime
 
 
@@ -127,6 +127,42 @@ async def test_a_select_amid_another_takes_its_default_or_says_that_it_cannot_wa
     await ch.send(1)
     assert outcomes[0] == (-1, None, False)
     assert "let a goroutine do it: gopark.go(fn)" in str(outcomes[1])
+
+
+async def test_a_p_that_comes_with_a_wake_up_amid_the_runtime_is_not_lost(wait_until, monkeypatch):
+    """The wait is undone, and somebody is quicker. Its thread has its own P still."""
+    held, ch, done, got = Chan(1), Chan(), Chan(), []
+    takeoff = lockedm._takeoff
+
+    def late(sched, g):
+        monkeypatch.undo()
+        while not sched.npidle:
+            pass  # it works, so sysmon leaves it its P
+        assert ch.try_send("given")  # another thread, with the idle P, takes it off a queue
+        while g.lockedm.nextp is None:
+            pass
+        return takeoff(sched, g)
+
+    def guest():
+        held.try_send(1)
+        done.close()
+
+    before, interval = gopark.runtime.gomaxprocs(2), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        crowd(held, lambda: got.append(block(ch.recv())))
+        monkeypatch.setattr(lockedm, "_takeoff", late)
+        gopark.go(guest)
+        await done.recv()
+        await settled(wait_until)
+        sched = startm.getsched()
+        assert got == ["given"]
+        assert wait_until(
+            lambda: all((m := p.m) is None or p in (m.p, m.nextp) for p in sched.allp)
+        )
+    finally:
+        sys.setswitchinterval(interval)
+        gopark.runtime.gomaxprocs(before)
 
 
 @pytest.mark.parametrize("wait", [lambda ch: ch.recv(), lambda ch: ch.send(2)])

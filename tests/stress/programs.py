@@ -1001,6 +1001,7 @@ def _hangs(signum: int, frame: object) -> None:
     if _watched[2] - before > 0.05 * patience and time.monotonic() < until:
         signal.setitimer(signal.ITIMER_REAL, patience)
         return
+    sys.stderr = sys.__stderr__  # a program that expects a report has put a Report there
     print("HANG", file=sys.stderr, flush=True)
     faulthandler.dump_traceback(all_threads=True)
     print(gopark.runtime.stack(all=True), file=sys.stderr, flush=True)

@@ -209,7 +209,8 @@ def before(m: M, g: G, elsewhere: bool = False) -> None:
     need(g.status is GRUNNING, g, "S1 it is to run, and is not running")
     need(g.m is m and m.curg is g and tls.m is m, g, f"S1 it is to run on {m}, who runs {m.curg}")
     need(m.ident == threading.get_ident(), m, "S1 it runs on the thread of another")
-    need(g in allgs or sched.ended, g, "S1 it is to run, and is not listed")
+    away = elsewhere and g.lockedm is not None and _ended(g.lockedm)  # what is closed is unlisted
+    need(g in allgs or sched.ended or away, g, "S1 it is to run, and is not listed")
     need(not onwaitqueue(g), g, "S2 it is to run, and is on a wait queue")
     need(not onrunqueue(sched, g), g, "S2 it is to run, and is in a run queue")
     need(g.lockedm is None or (g.lockedm is m) != elsewhere, g, f"S4 it sits on {g.lockedm}")

@@ -4,7 +4,7 @@ A coroutine is closed as Python does it: GeneratorExit is raised where it awaits
 run. One that catches that, by `except BaseException` in a loop, awaits once more. It must do so as
 a goroutine does, in a step that comes back here: awaited where no goroutine runs, a wait fails at
 once, and such a loop would go round for ever in the thread that closes it. So the closer is an M
-of its own with the G as its `curg`; a wait that begins is undone (`_letgo`).
+of its own with the G as its `curg`; a wait that begins is undone (`lockedm.letgo`).
 
 Asked _PATIENCE times in vain, the coroutine is named on stderr and left: kept for good, since the
 collector would close it again. The same for a thread that goes on waiting in a program that has
@@ -27,14 +27,13 @@ from typing import Any, Final, NoReturn
 
 from gopark._runtime import lockedm, panic
 from gopark._runtime.hooks import hooks
-from gopark._runtime.runtime2 import GDEAD, GRUNNING, GWAITING, G, M, Sched, allgs, callers, tls
+from gopark._runtime.runtime2 import GDEAD, GRUNNING, G, M, Sched, allgs, callers, tls
 from gopark._runtime.traceback import awaitframes, calling, threadframes
 
 __all__ = ("bury", "chain", "closing", "forget", "leave", "named", "refusing")
 
 _PATIENCE: Final = 100  # times
 _SUSPENDED: Final = inspect.CORO_SUSPENDED
-_INFLIGHT: Final = 0.0005  # seconds
 _incref: Final = ctypes.pythonapi.Py_IncRef
 _incref.argtypes = (ctypes.py_object,)
 _incref.restype = None
@@ -69,7 +68,7 @@ def closing(sched: Sched, g: G, close: Callable[[M], object]) -> None:
         close(m)
     finally:
         if m.waitunlockf is not None:
-            _letgo(sched, m, g)
+            lockedm.letgo(sched, m, g)
         tls.m = before
         m.curg, g.m = nested, mine
 
@@ -82,7 +81,7 @@ def _close(sched: Sched, g: G, coro: Coroutine[Any, Any, Any], ctx: Any, m: M) -
             except BaseException:
                 pass  # its own, or that it goes on
             if m.waitunlockf is not None:
-                _letgo(sched, m, g)
+                lockedm.letgo(sched, m, g)
             if inspect.getcoroutinestate(link) != _SUSPENDED:
                 break
         else:
@@ -110,21 +109,6 @@ def chain(coro: Any) -> list[Any]:
         chain.append(coro)
         coro = coro.cr_await
     return chain
-
-
-def _letgo(sched: Sched, m: M, g: G) -> None:
-    """Undo a wait that has just begun: it is taken off its queue again. See lockedm, _undo."""
-    unlockf, m.waitunlockf = m.waitunlockf, None
-    assert unlockf is not None
-    saved, g.lockedm = g.lockedm, m
-    g.status = GWAITING
-    unlockf(None)
-    while not lockedm._takeoff(sched, g) and m.nextp is None:
-        m.park.sleep(_INFLIGHT)
-    lockedm._takep(sched, m)
-    g.waiting = None
-    g.lockedm = saved
-    g.status = GRUNNING
 
 
 # --- who does not want to end ----------------------------------------------------------------

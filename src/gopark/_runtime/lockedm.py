@@ -75,6 +75,7 @@ __all__ = (
     "drive",
     "entersyscall",
     "exitsyscall",
+    "letgo",
     "offqueue",
     "requeue",
     "yieldcodes",
@@ -298,16 +299,27 @@ def _undo(sched: Sched, m: M, g: G) -> bool:
     if m.waitunlockf is None or g.waiting is None:
         m.waitunlockf = None
         return False
-    saved, g.lockedm = g.lockedm, m  # or the end of the program would bury it, as if parked
+    return letgo(sched, m, g)
+
+
+def letgo(sched: Sched, m: M, g: G) -> bool:
+    """Undo a wait that has just begun, by taking `g` off its queue; True: somebody was quicker.
+
+    It is pinned meanwhile, as in `mpark`: the end of its program would bury it, as if parked, and
+    the loop of another would step it, if it is that one's goroutine who is quicker.
+    """
+    saved = g.ctx, g.lockedm
+    g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
+    g.lockedm = m
     g.status = GWAITING
     unlockf, m.waitunlockf = m.waitunlockf, None
-    unlockf(None)
+    unlockf(None)  # type: ignore[misc]
     while not _takeoff(sched, g) and m.nextp is None:
         m.park.sleep(_INFLIGHT)
     _takep(sched, m)
     woken = g.status is GRUNNABLE
     g.waiting = None
-    g.lockedm = saved
+    g.ctx, g.lockedm = saved
     g.status = GRUNNING
     return woken
 
@@ -400,7 +412,9 @@ def _takep(sched: Sched, m: M) -> None:
     p, m.nextp = m.nextp, None
     if p is None:
         return
-    if p.sched is sched:
+    if m.p is not None:  # amid the runtime, where it has given its own to nobody
+        hooks.later(handoffp, p.sched, p)
+    elif p.sched is sched:
         acquirep(m, p)
         if sched.ended:
             m.p = None  # after `ended`, so endsched and this thread cannot both miss it

@@ -376,6 +376,7 @@ def _end(sched: Sched, m: M) -> None:
 def _closeagen(sched: Sched, *steps: Callable[[], None]) -> None:
     """Each step's wait is undone before the next, which from 3.13 on raises in it."""
     g = G(0)
+    g.clear()
     for step in steps:
         closing.closing(sched, g, partial(_step, step))
 
