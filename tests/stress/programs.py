@@ -998,7 +998,7 @@ def watch(seconds: float) -> None:
 def _hangs(signum: int, frame: object) -> None:
     patience, until, before = _watched
     _watched[2] = time.process_time()
-    if _watched[2] - before > 0.05 * patience and time.monotonic() < until:
+    if _watched[2] - before > 0.005 * patience and time.monotonic() < until:
         signal.setitimer(signal.ITIMER_REAL, patience)
         return
     sys.stderr = sys.__stderr__  # a program that expects a report has put a Report there
