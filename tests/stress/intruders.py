@@ -299,7 +299,6 @@ def raisers(rng: Random) -> None:
 
     async def main(end: float) -> None:
         nonlocal caught
-        kicker = threading.Thread(target=kick, args=(Random(rng.getrandbits(64)),))
         begun = False
         while True:
             try:
@@ -318,7 +317,10 @@ def raisers(rng: Random) -> None:
     def last() -> None:
         over.append(1)  # main may have been ended between two turns of its loop
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+        if kicker.ident is not None:
+            kicker.join()
 
+    kicker = threading.Thread(target=kick, args=(Random(rng.getrandbits(64)),))
     with handler(signal.SIGUSR1, alarm):
         # On a busy machine the last come when main is done: `run` raises them as one, or who is
         # next does.
