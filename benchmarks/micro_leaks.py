@@ -16,7 +16,7 @@ from typing import Any
 
 import gopark
 from benchmarks.measure import machine
-from gopark._runtime import mgcleak
+from gopark._runtime.prof import mgcleak
 
 
 async def forgotten() -> None:

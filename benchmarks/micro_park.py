@@ -27,7 +27,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
 from typing import Any
 
 from benchmarks.measure import machine
-from gopark._runtime.suspend import suspends
+from gopark._runtime.base.suspend import suspends
 
 _COMMAND = object()
 _ROUNDS = 9

@@ -22,7 +22,7 @@ from typing import Any
 
 import gopark as gp
 from benchmarks.workloads.pingpong import _gopark
-from gopark._runtime.trace import tracing
+from gopark._runtime.prof.trace import tracing
 from gopark.trace._spool import Spool
 
 __all__ = ("main",)

@@ -23,7 +23,8 @@ import gopark
 import gorows
 import harness
 import skipped
-from gopark._runtime import extram, startm
+from gopark._runtime.c import extram
+from gopark._runtime.sched import startm
 
 _START = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
 _libc = ctypes.CDLL(None)

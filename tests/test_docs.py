@@ -30,7 +30,7 @@ from typing import NamedTuple
 import pytest
 
 import gopark
-from gopark._runtime.lockrank import Rank
+from gopark._runtime.base.lockrank import Rank
 from gotool import built
 from harness import TIMEOUT, run_python
 from harness import build_folder as build_folder
@@ -175,7 +175,7 @@ def test_hacking_lists_every_module_of_the_runtime_and_every_rank():
     rows = re.findall(r"^\| (`.*?) \|", (ROOT / "HACKING.md").read_text(), re.M)
     listed = set(re.findall(r"`(\w+)`", " ".join(rows)))
     runtime = ROOT / "src" / "gopark" / "_runtime"
-    modules = {path.stem for path in runtime.glob("*.py")} - {"__init__"}
+    modules = {path.stem for path in runtime.glob("*/*.py")} - {"__init__"}
     assert modules - listed == set()
     assert {rank.name for rank in Rank} - listed == set()
 

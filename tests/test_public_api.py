@@ -168,7 +168,7 @@ def test_the_names_under_raises_exist(name, value):
         places = (gopark, gopark.context, gopark.testing.leak, builtins)
         cls = next((vars(one)[error] for one in places if error in vars(one)), None)
         if cls is None:
-            cls = getattr(importlib.import_module("gopark._runtime.errors"), error)
+            cls = getattr(importlib.import_module("gopark._runtime.base.errors"), error)
         assert issubclass(cls, BaseException)
     assert re.search(r"^    \w+:", section[1], re.MULTILINE)
 
@@ -225,19 +225,48 @@ def imports_of(path):
     return found
 
 
-RUNTIME = sorted((ROOT / "_runtime").glob("*.py"))
+RUNTIME = sorted((ROOT / "_runtime").rglob("*.py"))
+# From the bottom up, as `_runtime/__init__.py` has them.
+ROOMS = "base report sched chan time c signal main prof bubble check".split()  # noqa: SIM905
 
 
-@pytest.mark.parametrize("path", RUNTIME, ids=[p.stem for p in RUNTIME])
+@pytest.mark.parametrize("path", RUNTIME, ids=[f"{p.parent.name}-{p.stem}" for p in RUNTIME])
 def test_the_runtime_imports_nothing_above_itself(path):
     for name in imports_of(path):
         assert name.startswith("gopark._runtime"), name
 
 
+def room_of(module: str) -> str:
+    """`gopark._runtime.ROOM.module`"""
+    return module.split(".")[2]
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_it_may_touch_and_touches_nothing_else(room):
+    path = ROOT / "_runtime" / room
+    said = ast.get_docstring(ast.parse((path / "__init__.py").read_text()))
+    allowed = said.partition("May touch: ")[2].rstrip(".")
+    before = ROOMS[: ROOMS.index(room)]
+    if allowed.startswith("the rooms before it"):
+        may = set(before) - set(re.findall(r"\w+", allowed.partition("but not")[2]))
+    else:
+        may = set(re.findall(r"\w+", allowed)) & set(ROOMS)
+    assert may <= set(before), "an arrow back"
+    for file in path.glob("*.py"):
+        touched = {room_of(name) for name in imports_of(file)}
+        assert touched <= may | {room}, file
+
+
+def test_every_room_has_its_place():
+    assert {p.parent.name for p in RUNTIME} == {*ROOMS, "_runtime"}
+    map_ = (ROOT / "_runtime" / "__init__.py").read_text()
+    assert " · ".join(ROOMS) in map_
+
+
 def test_imports_inside_the_runtime_run_one_way():
     """A topological order exists; imports inside functions count as well."""
     needs = {
-        p.stem: {name.rpartition(".")[2] for name in imports_of(p)} - {"_runtime", p.stem}
+        p.stem: {name.rpartition(".")[2] for name in imports_of(p)} - {*ROOMS, "_runtime", p.stem}
         for p in RUNTIME
         if p.stem != "__init__"
     }
@@ -283,7 +312,7 @@ def test_the_core_needs_nothing_but_the_standard_library():
                 assert top in sys.stdlib_module_names | {"gopark"} | extra, f"{path.name}: {name}"
 
 
-@pytest.mark.parametrize("path", RUNTIME, ids=[p.stem for p in RUNTIME])
+@pytest.mark.parametrize("path", RUNTIME, ids=[f"{p.parent.name}-{p.stem}" for p in RUNTIME])
 def test_the_tests_that_a_module_names_exist(path):
     tests = pathlib.Path(__file__).parent
     for name in re.findall(r"tests?/((?:runtime/)?test_\w+\.py)", path.read_text()):

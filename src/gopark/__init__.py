@@ -16,21 +16,21 @@ from gopark import sync as sync
 from gopark import testing as testing
 from gopark import time as time
 from gopark import trace as trace
-from gopark._runtime.chan import Chan as Chan
-from gopark._runtime.errors import ClosedChannelError as ClosedChannelError
-from gopark._runtime.errors import DeadlockError as DeadlockError
-from gopark._runtime.errors import FatalError as FatalError
-from gopark._runtime.errors import NotOnGError as NotOnGError
-from gopark._runtime.errors import ProgramEnded as ProgramEnded
-from gopark._runtime.lockedm import block as block
-from gopark._runtime.newproc import go as go
-from gopark._runtime.panic import goexit as goexit
-from gopark._runtime.panic import set_panic_handler as set_panic_handler
-from gopark._runtime.rt0 import run as run
-from gopark._runtime.selectgo import recv as recv
-from gopark._runtime.selectgo import select as select
-from gopark._runtime.selectgo import send as send
-from gopark._runtime.timesleep import gosched as gosched
+from gopark._runtime.base.errors import ClosedChannelError as ClosedChannelError
+from gopark._runtime.base.errors import DeadlockError as DeadlockError
+from gopark._runtime.base.errors import FatalError as FatalError
+from gopark._runtime.base.errors import NotOnGError as NotOnGError
+from gopark._runtime.base.errors import ProgramEnded as ProgramEnded
+from gopark._runtime.chan.chan import Chan as Chan
+from gopark._runtime.chan.selectgo import recv as recv
+from gopark._runtime.chan.selectgo import select as select
+from gopark._runtime.chan.selectgo import send as send
+from gopark._runtime.main.rt0 import run as run
+from gopark._runtime.sched.lockedm import block as block
+from gopark._runtime.sched.newproc import go as go
+from gopark._runtime.sched.panic import goexit as goexit
+from gopark._runtime.sched.panic import set_panic_handler as set_panic_handler
+from gopark._runtime.time.timesleep import gosched as gosched
 from gopark._util import set_public_module
 
 __all__ = (

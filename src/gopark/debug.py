@@ -2,13 +2,13 @@
 
 from gopark._debug._serve import Server as Server
 from gopark._debug._serve import serve as serve
-from gopark._runtime.deadlock import strict_deadlock as strict_deadlock
-from gopark._runtime.debug import print_stack as print_stack
-from gopark._runtime.debug import stack as stack
-from gopark._runtime.mgcleak import Leak as Leak
-from gopark._runtime.mgcleak import leaks as leaks
-from gopark._runtime.runtime1 import set_crash_output as set_crash_output
-from gopark._runtime.runtime1 import set_traceback as set_traceback
+from gopark._runtime.base.runtime1 import set_crash_output as set_crash_output
+from gopark._runtime.base.runtime1 import set_traceback as set_traceback
+from gopark._runtime.prof.mgcleak import Leak as Leak
+from gopark._runtime.prof.mgcleak import leaks as leaks
+from gopark._runtime.report.debug import print_stack as print_stack
+from gopark._runtime.report.debug import stack as stack
+from gopark._runtime.sched.deadlock import strict_deadlock as strict_deadlock
 from gopark._util import set_public_module
 
 __all__ = (

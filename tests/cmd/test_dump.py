@@ -16,8 +16,8 @@ import pytest
 
 from dumps import goroutines
 from gopark._cmd import Failed, _ask, main
-from gopark._runtime import remote
-from gopark._runtime.runtime2 import FREETHREADED
+from gopark._runtime.base.runtime2 import FREETHREADED
+from gopark._runtime.signal import remote
 from harness import Ended, run_python, start_python
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what can be asked")

@@ -19,7 +19,7 @@ from harness import start_python
 NOMORE = """
 import _thread, signal, sys, threading, time
 import gopark
-from gopark._runtime import newosproc, startm
+from gopark._runtime.sched import newosproc, startm
 
 refused = []
 
@@ -296,7 +296,8 @@ def test_memory_that_runs_out_inside_the_runtime_ends_the_program_or_not_but_han
     """The nth call of a function of the runtime's fails; the user catches what he gets to see."""
     program = f"""
 import gopark
-from gopark._runtime import {module}, proc, runq, startm, lockedm
+from gopark._runtime.sched import {module}
+from gopark._runtime.sched import proc, runq, startm, lockedm
 
 real, calls = {module}.{name}, []
 

@@ -79,7 +79,7 @@ def test_a_period_that_is_none_prints_nothing():
 
 
 def test_without_it_nothing_of_it_is_loaded():
-    program = "import gopark, sys; sys.exit('gopark._runtime.schedtrace' in sys.modules)"
+    program = "import gopark, sys; sys.exit('gopark._runtime.check.schedtrace' in sys.modules)"
     assert run_python(["-c", program]).status == 0
 
 

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from dumps import goroutines
-from gopark._runtime.runtime2 import FREETHREADED
+from gopark._runtime.base.runtime2 import FREETHREADED
 from harness import Ended, run, start
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGQUIT"), reason="no SIGQUIT here")

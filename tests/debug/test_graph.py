@@ -9,7 +9,7 @@ import pytest
 
 import gopark
 from gopark._debug._graph import graph, waitson
-from gopark._runtime.runtime2 import allgs
+from gopark._runtime.base.runtime2 import allgs
 
 
 def edges(found, kind):

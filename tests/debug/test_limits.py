@@ -11,8 +11,8 @@ import pytest
 
 import gopark
 from gopark._debug import _http
-from gopark._runtime import cpuprof
-from gopark._runtime.trace import tracing
+from gopark._runtime.prof import cpuprof
+from gopark._runtime.prof.trace import tracing
 
 
 def connect(client):

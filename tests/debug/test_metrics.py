@@ -12,8 +12,10 @@ import pytest
 
 import gopark
 from gopark import metrics
-from gopark._runtime import chan, mprof, runq
-from gopark._runtime import metrics as measured
+from gopark._runtime.chan import chan
+from gopark._runtime.prof import metrics as measured
+from gopark._runtime.prof import mprof
+from gopark._runtime.sched import runq
 from gopark.metrics import Kind, Sample
 
 

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 import gopark
-from gopark._runtime import cpuprof
+from gopark._runtime.prof import cpuprof
 from gotool import needs_go, pprof
 
 

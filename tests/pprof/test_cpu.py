@@ -15,8 +15,9 @@ import pytest
 
 import gopark
 from gopark import Chan, pprof
-from gopark._runtime import cpuprof, newproc
-from gopark._runtime.stackdump import Names, Raw, available, parsed
+from gopark._runtime.prof import cpuprof
+from gopark._runtime.report.stackdump import Names, Raw, available, parsed
+from gopark._runtime.sched import newproc
 from gopark.context import background
 from gotool import pprof as gotool
 from harness import run_python

@@ -6,7 +6,7 @@ import pytest
 
 import gopark
 from gopark import Chan, pprof
-from gopark._runtime.proflabel import getproflabel
+from gopark._runtime.prof.proflabel import getproflabel
 from gopark.context import background
 
 pytestmark = pytest.mark.usefixtures("procs")

@@ -9,8 +9,10 @@ import pytest
 
 import gopark
 from gopark import Chan, metrics, pprof, trace
-from gopark._runtime import chan, mprof, runq, sema
-from gopark._runtime import metrics as measured
+from gopark._runtime.chan import chan
+from gopark._runtime.prof import metrics as measured
+from gopark._runtime.prof import mprof
+from gopark._runtime.sched import runq, sema
 from gopark.runtime import set_block_profile_rate, set_mutex_profile_fraction
 from gopark.sync import Cond, Mutex, RWMutex, WaitGroup
 from gopark.testing import wait_all_parked

@@ -16,7 +16,8 @@ import pytest
 
 import gopark
 from gopark import Chan, cgo, recv, select
-from gopark._runtime import cgocall, extram, runtime2
+from gopark._runtime.base import runtime2
+from gopark._runtime.c import cgocall, extram
 from gopark.testing import wait_all_parked
 
 var: contextvars.ContextVar[str] = contextvars.ContextVar("var", default="unset")

@@ -9,7 +9,7 @@ import pytest
 
 import gopark
 from gopark import Chan, block, cgo, recv, select, sync
-from gopark._runtime.startm import current
+from gopark._runtime.sched.startm import current
 from gopark.testing import wait_all_parked
 from harness import run_python
 

@@ -13,7 +13,7 @@ import pytest
 
 import gopark
 from gopark import Chan, cgo
-from gopark._runtime import cgoresult
+from gopark._runtime.c import cgoresult
 
 STARTED = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
 COMPARE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gopark._runtime.cgroup import cpulimit
+from gopark._runtime.base.cgroup import cpulimit
 
 V2 = "30 23 0:27 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 V1 = "32 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"

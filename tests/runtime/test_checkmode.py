@@ -11,10 +11,10 @@ import textwrap
 
 import pytest
 
-from gopark._runtime import checkmode, lockrank
-from gopark._runtime.errors import Throw
-from gopark._runtime.hooks import hooks
-from gopark._runtime.runtime2 import (
+from gopark._runtime.base import lockrank
+from gopark._runtime.base.errors import Throw
+from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.runtime2 import (
     GDEAD,
     GIDLE,
     GRUNNABLE,
@@ -28,15 +28,16 @@ from gopark._runtime.runtime2 import (
     Sched,
     allgs,
 )
-from gopark._runtime.startm import givep
-from gopark._runtime.timer import Timer, Timers
+from gopark._runtime.check import checkmode
+from gopark._runtime.sched.startm import givep
+from gopark._runtime.sched.timer import Timer, Timers
 
 PRELUDE = """
 import ctypes, os, threading
 import gopark
 from gopark import Chan, recv, select, send
-from gopark._runtime import lockedm, startm
-from gopark._runtime.runtime2 import GRUNNABLE, GWAITING, allgs, getg, tls
+from gopark._runtime.sched import lockedm, startm
+from gopark._runtime.base.runtime2 import GRUNNABLE, GWAITING, allgs, getg, tls
 
 def other():
     me = getg()
@@ -62,7 +63,7 @@ def checked(child):
 def test_a_program_that_uses_everything_breaks_no_invariant(checked, procs):
     result = checked(
         """
-        from gopark._runtime import newproc
+        from gopark._runtime.sched import newproc
         print("checked" if "checkmode" in repr(newproc.copy_context) else "not checked")
         libc = ctypes.CDLL(None)
 
@@ -171,7 +172,7 @@ def test_a_child_of_fork_is_checked_as_well(checked):
 
 
 def test_without_the_variable_nothing_is_loaded(child):
-    program = "import gopark, sys\nprint('gopark._runtime.checkmode' in sys.modules)"
+    program = "import gopark, sys\nprint('gopark._runtime.check.checkmode' in sys.modules)"
     assert child(program, GOPARKDEBUG="").stdout == "False\n"
     assert child(program, GOPARKDEBUG="checksched=0").stdout == "False\n"
     assert child(program, GOPARKDEBUG="lockrank=1,checksched=1").stdout == "True\n"
@@ -196,7 +197,7 @@ SABOTAGE = {
     ),
     "made ready while it is on a wait queue": (
         """
-        from gopark._runtime.runq import ready
+        from gopark._runtime.sched.runq import ready
 
         async def main():
             ch = Chan()
@@ -208,7 +209,7 @@ SABOTAGE = {
     ),
     "made ready while it is in a select": (
         """
-        from gopark._runtime.runq import ready
+        from gopark._runtime.sched.runq import ready
 
         async def main():
             gopark.go(gopark.select, recv(Chan()), send(Chan(), 1))
@@ -219,7 +220,7 @@ SABOTAGE = {
     ),
     "made ready while it sleeps": (
         """
-        from gopark._runtime.runq import ready
+        from gopark._runtime.sched.runq import ready
 
         async def main():
             gopark.go(gopark.time.sleep, 60)
@@ -246,7 +247,7 @@ SABOTAGE = {
     ),
     "parked on nothing": (
         """
-        from gopark._runtime.runtime2 import park_point
+        from gopark._runtime.base.runtime2 import park_point
 
         async def main():
             tls.m.waitunlockf = print
@@ -256,7 +257,7 @@ SABOTAGE = {
     ),
     "parked with the waker locked out": (
         """
-        from gopark._runtime.runtime2 import Waiter, park_point
+        from gopark._runtime.base.runtime2 import Waiter, park_point
 
         async def main():
             getg().waiting = Waiter()
@@ -266,7 +267,7 @@ SABOTAGE = {
     ),
     "parked on its thread with the waker locked out": (
         """
-        from gopark._runtime.runtime2 import Waiter, park_point
+        from gopark._runtime.base.runtime2 import Waiter, park_point
 
         async def forget():
             getg().waiting = Waiter()
@@ -307,7 +308,7 @@ SABOTAGE = {
     ),
     "called dead with work left": (
         """
-        from gopark._runtime import checkmode
+        from gopark._runtime.check import checkmode
 
         async def main():
             gopark.go(gopark.gosched)
@@ -347,7 +348,7 @@ def test_two_threads_in_one_coroutine_are_caught_before_the_second_comes_in(chec
     """On a free-threaded build the interpreter would crash."""
     result = checked(
         """
-        from gopark._runtime.runtime2 import GRUNNING, M
+        from gopark._runtime.base.runtime2 import GRUNNING, M
 
         def second(g):
             m = tls.m = M(startm.current())

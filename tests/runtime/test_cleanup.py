@@ -9,7 +9,7 @@ import pytest
 
 import gopark
 from gopark import Chan, block, context, sync
-from gopark._runtime.cleanup import GRACE
+from gopark._runtime.sched.cleanup import GRACE
 from gopark.testing import wait_all_parked
 
 NEVER = 3600.0

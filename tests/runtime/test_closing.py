@@ -12,9 +12,9 @@ import types
 import pytest
 
 import gopark
-from gopark._runtime import closing, lockedm
-from gopark._runtime.newproc import newg
-from gopark._runtime.runtime2 import Sched, goids
+from gopark._runtime.base.runtime2 import Sched, goids
+from gopark._runtime.sched import closing, lockedm
+from gopark._runtime.sched.newproc import newg
 
 KINDS = """
 import sys, time

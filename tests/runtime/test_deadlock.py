@@ -11,7 +11,7 @@ import pytest
 
 import gopark
 from gopark import Chan, recv, select
-from gopark._runtime import deadlock
+from gopark._runtime.sched import deadlock
 from gopark.testing import wait_all_parked
 
 ASLEEP = "fatal error: all goroutines are asleep - deadlock!\n"

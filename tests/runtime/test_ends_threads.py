@@ -9,7 +9,8 @@ import pytest
 
 import gopark
 from gopark import Chan, block, recv, select
-from gopark._runtime import extram, lockedm
+from gopark._runtime.c import extram
+from gopark._runtime.sched import lockedm
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 import gopark
-from gopark._runtime import errors
+from gopark._runtime.base import errors
 
 
 def test_the_end_of_the_program_is_a_system_exit_with_status_2():

@@ -10,8 +10,9 @@ import pytest
 
 import gopark
 from gopark import Chan
-from gopark._runtime import extram, runtime2
-from gopark._runtime.runtime2 import GDEAD
+from gopark._runtime.base import runtime2
+from gopark._runtime.base.runtime2 import GDEAD
+from gopark._runtime.c import extram
 
 pytestmark = pytest.mark.skipif(
     extram._cxa_thread_atexit is None, reason="this libc has no per-thread exit hook"

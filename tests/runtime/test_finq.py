@@ -16,8 +16,10 @@ import pytest
 
 import gopark
 from gopark import Chan, block, recv, select, send
-from gopark._runtime import finq, lockedm, lockrank, preempt, proc, startm
-from gopark._runtime.errors import AmidRuntime
+from gopark._runtime.base import lockrank
+from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.sched import finq, lockedm, proc, startm
+from gopark._runtime.signal import preempt
 
 
 class Guest:
@@ -422,7 +424,7 @@ def test_a_lock_that_its_holder_waits_for_is_told_of_in_a_debug_run(child):
     result = child(
         """
 import gopark
-from gopark._runtime import startm
+from gopark._runtime.sched import startm
 async def main():
     with startm.current().lock:
         startm.current().lock.acquire()

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from gopark._runtime.runtime2 import FREETHREADED
+from gopark._runtime.base.runtime2 import FREETHREADED
 from harness import Ended, start_python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -26,8 +26,8 @@ import warnings
 from collections import deque
 
 import gopark
-from gopark._runtime.lockrank import Rank, _RankedLock, _RankedRLock, lasting, mklock
-from gopark._runtime.runtime2 import Note
+from gopark._runtime.base.lockrank import Rank, _RankedLock, _RankedRLock, lasting, mklock
+from gopark._runtime.base.runtime2 import Note
 
 warnings.simplefilter("ignore")
 LOCKS = (_thread.LockType, type(threading.RLock()), _RankedLock, _RankedRLock)

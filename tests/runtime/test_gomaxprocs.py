@@ -12,11 +12,11 @@ import pytest
 
 import gopark
 from gopark import Chan
-from gopark._runtime import gomaxprocs as module
-from gopark._runtime import runtime2
-from gopark._runtime.newproc import newg
-from gopark._runtime.runq import spread
-from gopark._runtime.runtime2 import P, goids, tls
+from gopark._runtime.base import runtime2
+from gopark._runtime.base.runtime2 import P, goids, tls
+from gopark._runtime.sched import gomaxprocs as module
+from gopark._runtime.sched.newproc import newg
+from gopark._runtime.sched.runq import spread
 from gopark.testing import wait_all_parked
 
 PRINT = "import gopark; print(gopark.runtime.gomaxprocs())"

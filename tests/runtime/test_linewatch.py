@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from conftest import wait_until
-from gopark._runtime.linewatch import LineWatch, needed
+from gopark._runtime.signal.linewatch import LineWatch, needed
 
 # Before 3.14 a loop of one line jumps without an event.
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 14), reason="no event for a jump")

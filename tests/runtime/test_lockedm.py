@@ -10,7 +10,7 @@ import pytest
 
 import gopark
 from gopark import Chan, NotOnGError
-from gopark._runtime import runtime2
+from gopark._runtime.base import runtime2
 from gopark.testing import wait_all_parked
 
 

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from gopark._runtime import lockrank
-from gopark._runtime.errors import Throw
-from gopark._runtime.lockrank import Rank, mklock, mkrlock
+from gopark._runtime.base import lockrank
+from gopark._runtime.base.errors import Throw
+from gopark._runtime.base.lockrank import Rank, mklock, mkrlock
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ def test_leaked_is_who_nobody_can_reach(program: list[Goroutine], main: frozense
     async def run() -> None:
         kept = await _start(program, main)
         await gopark.testing.wait_all_parked()
-        before = min((g.goid for g in gopark._runtime.runtime2.allgs if g.goid > 1), default=0)
+        before = min((g.goid for g in gopark._runtime.base.runtime2.allgs if g.goid > 1), default=0)
         leaked = [leak.goid - before for leak in gopark.debug.leaks()]
         assert leaked == expected(program, main)
         kept.clear()

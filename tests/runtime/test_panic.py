@@ -13,8 +13,8 @@ import pytest
 import gopark
 from dumps import goroutines
 from gopark import Chan
-from gopark._runtime.errors import Goexit
-from gopark._runtime.printpanics import panictext
+from gopark._runtime.base.errors import Goexit
+from gopark._runtime.report.printpanics import panictext
 from gopark.testing import wait_all_parked
 
 

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager, nullcontext
 
 import pytest
 
-from gopark._runtime.errors import Goexit
-from gopark._runtime.printpanics import infinally, panictext, pendingtext
+from gopark._runtime.base.errors import Goexit
+from gopark._runtime.report.printpanics import infinally, panictext, pendingtext
 
 
 class E(Exception):

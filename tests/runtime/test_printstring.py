@@ -9,8 +9,8 @@ import pytest
 import gopark
 from dumps import goroutines
 from gopark import Chan
-from gopark._runtime.printpanics import panictext
-from gopark._runtime.printstring import indented, lines, oneline
+from gopark._runtime.base.printstring import indented, lines, oneline
+from gopark._runtime.report.printpanics import panictext
 from gopark.testing import wait_all_parked
 from harness import run_python
 

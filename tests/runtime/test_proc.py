@@ -11,9 +11,10 @@ import pytest
 
 import gopark
 from gopark import Chan
-from gopark._runtime import proc, runtime2, startm
-from gopark._runtime.runq import drainp
-from gopark._runtime.runtime2 import getg
+from gopark._runtime.base import runtime2
+from gopark._runtime.base.runtime2 import getg
+from gopark._runtime.sched import proc, startm
+from gopark._runtime.sched.runq import drainp
 from gopark.testing import wait_all_parked
 
 # --- fairness ---------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 
 import gopark
 from gopark import Chan
-from gopark._runtime import runtime2
+from gopark._runtime.base import runtime2
 from gopark.testing import wait_all_parked
 
 

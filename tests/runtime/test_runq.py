@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
-from gopark._runtime import runq, runtime2
-from gopark._runtime.errors import Throw
-from gopark._runtime.runtime2 import G, P, Sched
+from gopark._runtime.base import runtime2
+from gopark._runtime.base.errors import Throw
+from gopark._runtime.base.runtime2 import G, P, Sched
+from gopark._runtime.sched import runq
 
 
 def fresh_g():

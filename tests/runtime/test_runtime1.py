@@ -7,7 +7,7 @@ import os
 import pytest
 
 import gopark
-from gopark._runtime import runtime1
+from gopark._runtime.base import runtime1
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +55,7 @@ def test_a_level_that_is_none_is_refused_by_name(level):
 def test_what_the_environment_asks_for_is_the_least_that_is_shown(child, env, want):
     result = child(
         "import gopark\n"
-        "from gopark._runtime.runtime1 import gotraceback\n"
+        "from gopark._runtime.base.runtime1 import gotraceback\n"
         "print(tuple(gotraceback()), end=' ')\n"
         "gopark.debug.set_traceback('all')\n"
         "print(tuple(gotraceback()))\n",

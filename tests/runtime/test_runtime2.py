@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from gopark._runtime import runtime2
-from gopark._runtime.errors import Throw
-from gopark._runtime.runtime2 import (
+from gopark._runtime.base import runtime2
+from gopark._runtime.base.errors import Throw
+from gopark._runtime.base.runtime2 import (
     GDEAD,
     GIDLE,
     GRUNNABLE,

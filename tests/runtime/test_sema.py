@@ -7,12 +7,12 @@ from collections.abc import Generator
 import pytest
 
 import gopark
-from gopark._runtime.errors import NotOnGError
-from gopark._runtime.lockrank import Holding
-from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import GWAITING, PARK, Command, allgs
-from gopark._runtime.sema import WOKEN, Sema, ongoroutine
-from gopark._runtime.suspend import suspends
+from gopark._runtime.base.errors import NotOnGError
+from gopark._runtime.base.lockrank import Holding
+from gopark._runtime.base.runtime2 import GWAITING, PARK, Command, allgs
+from gopark._runtime.base.suspend import suspends
+from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.sema import WOKEN, Sema, ongoroutine
 from gopark.testing import wait_all_parked
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gopark._runtime import sigfwd
+from gopark._runtime.signal import sigfwd
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
 
@@ -166,7 +166,7 @@ class Late(Exception): ...
 def late(*_):
     raise Late
 signal.signal(signal.SIGUSR1, late)
-from gopark._runtime import rt0
+from gopark._runtime.main import rt0
 end = rt0._end
 def slowend(*args):
     kill()

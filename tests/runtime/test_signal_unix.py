@@ -8,7 +8,7 @@ import signal
 import pytest
 
 import gopark
-from gopark._runtime import owed, signal_unix
+from gopark._runtime.signal import owed, signal_unix
 
 PRELUDE = """
 import os, signal, sys, threading, time

@@ -6,8 +6,8 @@ import json
 import threading
 
 import gopark
-from gopark._runtime import snapshot as module
-from gopark._runtime.snapshot import snapshot
+from gopark._runtime.sched import snapshot as module
+from gopark._runtime.sched.snapshot import snapshot
 
 
 async def waits(ch):

@@ -16,9 +16,9 @@ import pytest
 
 import gopark
 from gopark import Chan
-from gopark._runtime import suspend
-from gopark._runtime.runtime2 import GDEAD, GWAITING, PARK, Command, G, allgs
-from gopark._runtime.suspend import suspends
+from gopark._runtime.base import suspend
+from gopark._runtime.base.runtime2 import GDEAD, GWAITING, PARK, Command, G, allgs
+from gopark._runtime.base.suspend import suspends
 from gopark.sync import Cond, Mutex, Once, RWMutex, WaitGroup, errgroup, semaphore, singleflight
 from gopark.testing import leak, synctest, wait_all_parked
 from test_public_api import PUBLIC_MODULES

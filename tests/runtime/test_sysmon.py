@@ -22,9 +22,9 @@ import pytest
 
 import gopark
 from gopark import Chan
-from gopark._runtime import proc, startm, sysmon
-from gopark._runtime.runtime2 import getg
-from gopark._runtime.sysmon import MAXHOGS
+from gopark._runtime.base.runtime2 import getg
+from gopark._runtime.sched import proc, startm, sysmon
+from gopark._runtime.sched.sysmon import MAXHOGS
 from gopark.testing import wait_all_parked
 
 GIVE_UP = 300.0  # seconds; less than the time limit of a test, and more than any machine needs

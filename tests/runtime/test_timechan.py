@@ -16,8 +16,8 @@ import pytest
 
 import gopark
 from gopark import Chan, recv, select
-from gopark._runtime import startm
-from gopark._runtime.timechan import TimerChan, fire
+from gopark._runtime.sched import startm
+from gopark._runtime.time.timechan import TimerChan, fire
 from gopark.testing import wait_all_parked
 from gopark.time import Ticker, Timer, after, after_func, tick
 
@@ -91,7 +91,7 @@ async def test_an_interrupted_wait_takes_its_timer_along():
     g = []
 
     async def waits():
-        g.append(gopark._runtime.runtime2.getg())
+        g.append(gopark._runtime.base.runtime2.getg())
         await timer.c.recv()
 
     gopark.go(waits)
@@ -101,7 +101,7 @@ async def test_an_interrupted_wait_takes_its_timer_along():
     assert inheap() == before
     assert not timer.c.unwait(g[0])
     g[0].elem, g[0].success = 1.0, True
-    gopark._runtime.runq.ready(g[0])
+    gopark._runtime.sched.runq.ready(g[0])
     await wait_all_parked()
 
 
@@ -123,7 +123,7 @@ def gone(ref):
     Without a GIL, what the last reference is dropped to on another thread than it was made on goes
     when that thread adds up its counts, or a collection does; this one spares what is in cycles.
     """
-    if gopark._runtime.linewatch.needed():
+    if gopark._runtime.signal.linewatch.needed():
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
             gc.collect()

@@ -10,7 +10,7 @@ import pytest
 
 import gopark
 from gopark import Chan
-from gopark._runtime.timer import NEVER, Timer, Timers
+from gopark._runtime.sched.timer import NEVER, Timer, Timers
 from gopark.testing import wait_all_parked
 
 

@@ -20,8 +20,8 @@ from math import inf
 import pytest
 
 import gopark
-from gopark._runtime import timer as module
-from gopark._runtime.timer import NEVER, Timer, Timers
+from gopark._runtime.sched import timer as module
+from gopark._runtime.sched.timer import NEVER, Timer, Timers
 from gopark.time import after_func
 
 FAR = 3600.0

@@ -25,8 +25,9 @@ from hypothesis import strategies as st
 
 import gopark
 from gopark import Chan, recv, select
-from gopark._runtime import startm, timechan
-from gopark._runtime.lockrank import Holding
+from gopark._runtime.base.lockrank import Holding
+from gopark._runtime.sched import startm
+from gopark._runtime.time import timechan
 from gopark.testing import wait_all_parked
 from gopark.time import Ticker, Timer
 

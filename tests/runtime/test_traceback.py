@@ -17,10 +17,11 @@ import gopark
 from dumps import goroutines, lineof
 from gopark import Chan, recv, select
 from gopark._debug import _api, _graph, _look
-from gopark._runtime import runtime2, traceback
-from gopark._runtime.panic import runningpanicdefers
-from gopark._runtime.snapshot import snapshot
-from gopark._runtime.startm import current
+from gopark._runtime.base import runtime2
+from gopark._runtime.report import traceback
+from gopark._runtime.sched.panic import runningpanicdefers
+from gopark._runtime.sched.snapshot import snapshot
+from gopark._runtime.sched.startm import current
 from gopark.testing import _leak, wait_all_parked
 
 FREE_THREADED = hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()

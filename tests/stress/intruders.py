@@ -21,7 +21,7 @@ from typing import Any
 
 import gopark
 from gopark import Chan, context, recv, select, send
-from gopark._runtime.runtime2 import FREETHREADED
+from gopark._runtime.base.runtime2 import FREETHREADED
 
 
 @contextlib.contextmanager

@@ -40,8 +40,9 @@ from typing import Any
 
 import gopark
 from gopark import Chan, ClosedChannelError, recv, select, send
-from gopark._runtime import extram, startm
-from gopark._runtime.runtime2 import P
+from gopark._runtime.base.runtime2 import P
+from gopark._runtime.c import extram
+from gopark._runtime.sched import startm
 
 Body = Callable[..., Coroutine[Any, Any, Any]]
 

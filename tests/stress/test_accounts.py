@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from gopark._runtime import extram
+from gopark._runtime.c import extram
 
 pytestmark = pytest.mark.skipif(
     extram._cxa_thread_atexit is None, reason="this libc has no per-thread exit hook"
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 PRELUDE = """
 import ctypes, gc, json, os, re, sys, threading, time
 import gopark
-from gopark._runtime import extram
+from gopark._runtime.c import extram
 
 libc = ctypes.CDLL(None)
 START = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)

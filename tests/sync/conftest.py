@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 import gopark
-from gopark._runtime.runtime2 import GWAITING, allgs
+from gopark._runtime.base.runtime2 import GWAITING, allgs
 from gopark.testing import wait_all_parked
 
 Interrupt = Callable[[Callable[[], object]], None]

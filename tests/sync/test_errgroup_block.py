@@ -12,7 +12,7 @@ import pytest
 
 import gopark
 from gopark import context
-from gopark._runtime.runq import ready
+from gopark._runtime.sched.runq import ready
 from gopark.sync import _errgroup, errgroup
 
 

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gopark
-from gopark._runtime.preempt import wakewith
-from gopark._runtime.runtime2 import G, getg
+from gopark._runtime.base.runtime2 import G, getg
+from gopark._runtime.signal.preempt import wakewith
 from gopark.sync import Cond, Mutex, RWMutex, WaitGroup
 from gopark.testing import wait_all_parked
 

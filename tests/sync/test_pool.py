@@ -33,7 +33,7 @@ def test_a_young_collection_drops_nothing():
     pool.put("thing")
     for _ in range(3):
         gc.collect(0)
-    from gopark._runtime.runtime2 import FREETHREADED
+    from gopark._runtime.base.runtime2 import FREETHREADED
 
     assert FREETHREADED or pool.get() == "thing"
 

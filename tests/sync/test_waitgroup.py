@@ -8,7 +8,7 @@ import re
 import pytest
 
 import gopark
-from gopark._runtime.runtime2 import allgs, codeof
+from gopark._runtime.base.runtime2 import allgs, codeof
 from gopark.sync import WaitGroup
 from gopark.testing import wait_all_parked
 

@@ -14,8 +14,8 @@ import pytest
 
 import gopark
 from gopark import Chan, recv, select
-from gopark._runtime.bubble import Bubble, BubbleG
-from gopark._runtime.runtime2 import G, getg
+from gopark._runtime.base.runtime2 import G, getg
+from gopark._runtime.bubble.bubble import Bubble, BubbleG
 from gopark.context import background, with_timeout
 from gopark.sync import Mutex, Once, WaitGroup, errgroup, semaphore, singleflight
 from gopark.testing import leak, synctest, wait_all_parked
@@ -495,7 +495,8 @@ def test_nothing_of_a_bubble_is_left():
 def test_a_program_that_does_not_import_it_has_no_part_of_it(child):
     ended = child(
         "import sys, gopark\n"
-        "from gopark._runtime import newproc, runtime2\n"
+        "from gopark._runtime.base import runtime2\n"
+        "from gopark._runtime.sched import newproc\n"
         "async def main(): await gopark.time.sleep(0.001)\n"
         "gopark.run(main)\n"
         "print([name for name in sys.modules if 'bubble' in name or 'synctest' in name])\n"

@@ -7,7 +7,7 @@ import io
 import gopark
 import traces
 from gopark import trace
-from gopark._runtime import trace as recording
+from gopark._runtime.prof import trace as recording
 from gopark.trace import _spool
 from gopark.trace._spool import Spool
 

@@ -13,7 +13,7 @@ import pytest
 import gopark
 import traces
 from gopark import trace
-from gopark._runtime.trace import tracing
+from gopark._runtime.prof.trace import tracing
 from harness import run_python
 
 
@@ -355,7 +355,10 @@ def test_names_that_need_quotes():
 
 
 def test_functions_are_back_in_their_places():
-    from gopark._runtime import cgocall, chan, lockedm, newproc, proc, runq, runtime2, startm
+    from gopark._runtime.base import runtime2
+    from gopark._runtime.c import cgocall
+    from gopark._runtime.chan import chan
+    from gopark._runtime.sched import lockedm, newproc, proc, runq, startm
 
     async def main():
         await gopark.gosched()
@@ -364,7 +367,7 @@ def test_functions_are_back_in_their_places():
     assert chan.ready is runq.ready
     assert newproc.goids is runtime2.goids
     for value in (proc.findrunnable, lockedm.mpark, cgocall._slowentry, startm.hooks.goexit0):
-        assert value.__module__ != "gopark._runtime.traceloop"
+        assert value.__module__ != "gopark._runtime.prof.traceloop"
     assert isinstance(cgocall._closing, list)
     assert startm.hooks.round is None
     assert not startm.hooks.rounds

@@ -106,7 +106,7 @@ def _brokenpipe() -> int:
 
 def _dodump(options: argparse.Namespace) -> int:
     from gopark._cmd import _ask
-    from gopark._runtime.printstring import lines
+    from gopark._runtime.base.printstring import lines
 
     with _ask.connect(options.pid, options.timeout) as process:
         sys.stdout.write(lines(process.ask("dump")))  # whatever is on the other side

@@ -1,4 +1,6 @@
-"""Ask another process what it does: the side that listens. See `_runtime/remote.py` for the way.
+"""Ask another process what it does: the side that listens.
+
+The way is told in `_runtime/signal/remote.py`.
 
 A program answers if it is in `gopark.run` on its main thread, for then it hears SIGURG. On CPython
 3.14 and later there is one more way, where the system allows one process to look into another:
@@ -21,7 +23,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from gopark._cmd._failed import Failed
-from gopark._runtime.remote import meetingplaces, private, sameuser
+from gopark._runtime.signal.remote import meetingplaces, private, sameuser
 
 __all__ = ("Process", "connect")
 
@@ -30,7 +32,7 @@ _AGAIN = 1.0  # seconds until the signal is sent once more
 _SCRIPT = """\
 import sys
 if "gopark" in sys.modules:
-    from gopark._runtime import remote
+    from gopark._runtime.signal import remote
     remote.answer({path!r})
 else:
     import socket

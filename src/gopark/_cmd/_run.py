@@ -22,9 +22,10 @@ from typing import Any
 
 import gopark
 from gopark._cmd._failed import Failed
-from gopark._runtime import panic, rt0
-from gopark._runtime.printpanics import panictext
-from gopark._runtime.traceback import excstack, formatframes, hidden
+from gopark._runtime.main import rt0
+from gopark._runtime.report.printpanics import panictext
+from gopark._runtime.report.traceback import excstack, formatframes, hidden
+from gopark._runtime.sched import panic
 
 __all__ = ("run",)
 

@@ -1,8 +1,9 @@
 """`gopark top`: what a process does, again and again, as a table in the terminal.
 
-Everything comes from one answer of the process (`_runtime/snapshot.py`); the share of a CPU is the
-difference between two. `page` makes the lines and knows nothing of the terminal; `_Screen` puts
-them there with a few ANSI sequences and leaves the terminal as it was, however it ends.
+Everything comes from one answer of the process (`_runtime/sched/snapshot.py`); the share of a CPU
+is the difference between two. `page` makes the lines and knows nothing of the terminal;
+`_Screen` puts them there with a few ANSI sequences and leaves the terminal as it was, however it
+ends.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 
 from gopark._cmd._ask import Process
 from gopark._cmd._failed import Failed
-from gopark._runtime.printstring import oneline
+from gopark._runtime.base.printstring import oneline
 
 __all__ = ("page", "top")
 

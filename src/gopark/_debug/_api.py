@@ -24,8 +24,8 @@ from gopark._debug import _look
 from gopark._debug._answer import Refused, number
 from gopark._debug._graph import waitson
 from gopark._debug._shared import Shared
-from gopark._runtime.runtime2 import allgs
-from gopark._runtime.traceback import gtraceback, threadstates
+from gopark._runtime.base.runtime2 import allgs
+from gopark._runtime.report.traceback import gtraceback, threadstates
 
 __all__ = ("ANSWERS", "groups", "program")
 

@@ -44,8 +44,7 @@ from typing import Any, Final
 
 from gopark._debug._look import Stack, _Finder, what
 from gopark._debug._pacing import paced
-from gopark._runtime.chan import Chan
-from gopark._runtime.runtime2 import (
+from gopark._runtime.base.runtime2 import (
     FREETHREADED,
     GDEAD,
     GWAITING,
@@ -58,9 +57,10 @@ from gopark._runtime.runtime2 import (
     Waiter,
     allgs,
 )
-from gopark._runtime.selectgo import _Selecting
-from gopark._runtime.timer import Timer, Timers
-from gopark._runtime.traceback import threadstates
+from gopark._runtime.chan.chan import Chan
+from gopark._runtime.chan.selectgo import _Selecting
+from gopark._runtime.report.traceback import threadstates
+from gopark._runtime.sched.timer import Timer, Timers
 
 __all__ = ("graph", "waitson")
 

@@ -47,9 +47,9 @@ from gopark._debug import _api, _paths, _plain
 from gopark._debug._answer import Answer, Gone, Refused, parameters
 from gopark._debug._guard import Guard
 from gopark._debug._shared import Shared
-from gopark._runtime.lockrank import lasting
-from gopark._runtime.newosproc import nothread
-from gopark._runtime.startm import ourthreads, watchers
+from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.sched.newosproc import nothread
+from gopark._runtime.sched.startm import ourthreads, watchers
 
 __all__ = ("Page",)
 

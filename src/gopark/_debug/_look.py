@@ -24,12 +24,19 @@ from types import CoroutineType, GeneratorType
 from typing import Any, Final, NamedTuple
 
 from gopark._debug._pacing import paced
-from gopark._runtime.mgcleak import count as leaks
-from gopark._runtime.runtime2 import FREETHREADED, GDEAD, GWAITING, G, allgs
-from gopark._runtime.snapshot import allms, mstate, pstate
-from gopark._runtime.startm import current
-from gopark._runtime.symtab import Frame, frameof
-from gopark._runtime.traceback import Stacks, coroframes, doors, gframes, lineat, threadstates
+from gopark._runtime.base.runtime2 import FREETHREADED, GDEAD, GWAITING, G, allgs
+from gopark._runtime.prof.mgcleak import count as leaks
+from gopark._runtime.report.symtab import Frame, frameof
+from gopark._runtime.report.traceback import (
+    Stacks,
+    coroframes,
+    doors,
+    gframes,
+    lineat,
+    threadstates,
+)
+from gopark._runtime.sched.snapshot import allms, mstate, pstate
+from gopark._runtime.sched.startm import current
 
 __all__ = ("Group", "Look", "asjson", "counts", "look", "machines", "what")
 

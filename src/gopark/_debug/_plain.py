@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 
 from gopark._debug import _api, _look
 from gopark._debug._answer import number
-from gopark._runtime.symtab import Frame
+from gopark._runtime.report.symtab import Frame
 
 __all__ = ("age", "home")
 

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from gopark._runtime.errors import nocopy
+from gopark._runtime.base.errors import nocopy
 from gopark._util import string
 
 if TYPE_CHECKING:

@@ -40,15 +40,15 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
-from gopark._runtime.chan import Chan
-from gopark._runtime.errors import ProgramEnded
-from gopark._runtime.hooks import hooks
-from gopark._runtime.lockrank import lasting
-from gopark._runtime.newproc import go
-from gopark._runtime.recvonly import RecvOnly, shut
-from gopark._runtime.selectgo import recv, select
-from gopark._runtime.timenow import monotonic, walltime
-from gopark._runtime.timer import Timer
+from gopark._runtime.base.errors import ProgramEnded
+from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.timenow import monotonic, walltime
+from gopark._runtime.chan.chan import Chan
+from gopark._runtime.chan.recvonly import RecvOnly, shut
+from gopark._runtime.chan.selectgo import recv, select
+from gopark._runtime.sched.newproc import go
+from gopark._runtime.sched.timer import Timer
 from gopark.context._context import (
     CANCELCTX,
     CANCELED,

@@ -14,7 +14,7 @@ from abc import abstractmethod
 from types import FunctionType
 from typing import Any, Final, NoReturn, Protocol, runtime_checkable
 
-from gopark._runtime.chan import Chan
+from gopark._runtime.chan.chan import Chan
 
 __all__ = (
     "CANCELCTX",

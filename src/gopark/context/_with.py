@@ -11,8 +11,8 @@ from math import isfinite
 from types import BuiltinFunctionType, TracebackType
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
-from gopark._runtime.newproc import checkcall
-from gopark._runtime.timenow import monotonic
+from gopark._runtime.base.timenow import monotonic
+from gopark._runtime.sched.newproc import checkcall
 from gopark.context._cancel import AfterFuncCtx, CancelCtx, TimerCtx, cause_of, link
 from gopark.context._context import Context, Ctx, Detached, ValueCtx
 

@@ -21,13 +21,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from gopark._runtime import metrics as measured
-from gopark._runtime.cgocall import num_cgo_call
-from gopark._runtime.gomaxprocs import gomaxprocs
-from gopark._runtime.lockrank import lasting
-from gopark._runtime.runtime2 import GRUNNABLE, GRUNNING, GSYSCALL, GWAITING, allgs, goids
-from gopark._runtime.snapshot import allms
-from gopark._runtime.startm import current, sysmonwait
+from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.runtime2 import GRUNNABLE, GRUNNING, GSYSCALL, GWAITING, allgs, goids
+from gopark._runtime.c.cgocall import num_cgo_call
+from gopark._runtime.prof import metrics as measured
+from gopark._runtime.sched.gomaxprocs import gomaxprocs
+from gopark._runtime.sched.snapshot import allms
+from gopark._runtime.sched.startm import current, sysmonwait
 from gopark._util import string
 
 __all__ = ("Description", "Histogram", "Kind", "Sample", "all", "read")

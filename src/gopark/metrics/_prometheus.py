@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
-from gopark._runtime import metrics as measured
+from gopark._runtime.prof import metrics as measured
 from gopark.metrics._metrics import Description, Histogram, Kind, Sample, all, read
 
 __all__ = ("Collector", "exposition", "promname")

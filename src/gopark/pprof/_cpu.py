@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import IO, Any
 
-from gopark._runtime import cpuprof
+from gopark._runtime.prof import cpuprof
 from gopark._util import integer
 from gopark.pprof._profile import nanoseconds, refusetext, writebytes
 from gopark.pprof._proto import Builder

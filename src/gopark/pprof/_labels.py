@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar, overload
 
-from gopark._runtime.newproc import isasync, startable_check
-from gopark._runtime.proflabel import Labels, setproflabel
-from gopark._runtime.traceback import transparent
+from gopark._runtime.prof.proflabel import Labels, setproflabel
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.newproc import isasync, startable_check
 from gopark._util import string
 from gopark.context import Context, with_value
 from gopark.context._with import checked

@@ -17,11 +17,11 @@ import threading
 from collections.abc import Hashable
 from typing import IO, Any, Final
 
-from gopark._runtime.errors import nocopy
-from gopark._runtime.lockrank import lasting
-from gopark._runtime.mprof import MAXDEPTH, Record, Source, callerstack, sources
-from gopark._runtime.symtab import Frame, pathof
-from gopark._runtime.traceback import stack as stacks
+from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.prof.mprof import MAXDEPTH, Record, Source, callerstack, sources
+from gopark._runtime.report.symtab import Frame, pathof
+from gopark._runtime.report.traceback import stack as stacks
 from gopark._util import flush, integer, string
 from gopark.pprof import _text
 from gopark.pprof._proto import Builder

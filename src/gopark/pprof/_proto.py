@@ -21,8 +21,8 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gopark._runtime.proflabel import Labels
-from gopark._runtime.symtab import Frame
+from gopark._runtime.prof.proflabel import Labels
+from gopark._runtime.report.symtab import Frame
 
 __all__ = ("Builder", "Message", "addressof", "entryof")
 

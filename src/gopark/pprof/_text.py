@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from gopark._runtime.proflabel import Labels
-from gopark._runtime.symtab import Frame
+from gopark._runtime.prof.proflabel import Labels
+from gopark._runtime.report.symtab import Frame
 from gopark.pprof._proto import addressof, entryof
 
 __all__ = ("counted", "keyof", "labeltext", "timed")

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
 from gopark import context
-from gopark._runtime.chan import Chan
-from gopark._runtime.newproc import go
-from gopark._runtime.selectgo import recv, select
+from gopark._runtime.chan.chan import Chan
+from gopark._runtime.chan.selectgo import recv, select
+from gopark._runtime.sched.newproc import go
 from gopark.context._with import CancelFunc, Pair, parentof
 from gopark.signal._signal import notify, signals, stop
 

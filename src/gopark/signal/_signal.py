@@ -1,4 +1,4 @@
-"""Who listens for which signal: what a program calls. The work is done in _runtime/sigqueue.py.
+"""Who listens for which signal: what a program calls. The work is done in sigqueue.py.
 
 Source: Go 1.27 os/signal/signal.go. Differs: `reset` undoes `ignore` as well.
 Tests: tests/signal/test_signal.py
@@ -8,8 +8,16 @@ from __future__ import annotations
 
 import signal
 
-from gopark._runtime.chan import Chan
-from gopark._runtime.sigqueue import CATCHABLE, IGNORABLE, OURS, VALID, Channel, queue, running
+from gopark._runtime.chan.chan import Chan
+from gopark._runtime.signal.sigqueue import (
+    CATCHABLE,
+    IGNORABLE,
+    OURS,
+    VALID,
+    Channel,
+    queue,
+    running,
+)
 
 __all__ = ("ignore", "ignored", "notify", "reset", "stop")
 

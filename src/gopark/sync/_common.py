@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Any, Final
 
-from gopark._runtime.errors import ProgramEnded, nocopy
-from gopark._runtime.newproc import checkcall
-from gopark._runtime.runtime2 import GOSCHED, Point
+from gopark._runtime.base.errors import ProgramEnded, nocopy
+from gopark._runtime.base.runtime2 import GOSCHED, Point
+from gopark._runtime.sched.newproc import checkcall
 
 __all__ = ("PROGRAMENDS", "checked", "nocopy", "nothing", "yielding")
 

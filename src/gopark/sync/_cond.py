@@ -23,16 +23,16 @@ from collections import deque
 from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
-from gopark._runtime.errors import AmidRuntime
-from gopark._runtime.finq import later
-from gopark._runtime.lockedm import notparked
-from gopark._runtime.lockrank import Holding, Rank, lock, mkmutex
-from gopark._runtime.lockrank import Mutex as Lock
-from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, Waiter, tls
-from gopark._runtime.sema import ongoroutine
-from gopark._runtime.suspend import suspends
-from gopark._runtime.traceback import calling
+from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.base.lockrank import Holding, Rank, lock, mkmutex
+from gopark._runtime.base.lockrank import Mutex as Lock
+from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, tls
+from gopark._runtime.base.suspend import suspends
+from gopark._runtime.report.traceback import calling
+from gopark._runtime.sched.finq import later
+from gopark._runtime.sched.lockedm import notparked
+from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.sema import ongoroutine
 from gopark.sync._common import nocopy
 from gopark.sync._mutex import Locker
 

@@ -29,13 +29,13 @@ from contextvars import copy_context
 from types import FrameType, TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
-from gopark._runtime.lockedm import block
-from gopark._runtime.lockrank import Holding, lock
-from gopark._runtime.newproc import Creator, Wrapped, start, startable
-from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G
-from gopark._runtime.sema import WOKEN, Sema, ongoroutine
-from gopark._runtime.suspend import suspends
+from gopark._runtime.base.lockrank import Holding, lock
+from gopark._runtime.base.runtime2 import PARK, Command, G
+from gopark._runtime.base.suspend import suspends
+from gopark._runtime.sched.lockedm import block
+from gopark._runtime.sched.newproc import Creator, Wrapped, start, startable
+from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.sema import WOKEN, Sema, ongoroutine
 from gopark.context import Canceled, Context, cause, current, use, with_cancel_cause
 from gopark.context._with import checked as checkedctx
 from gopark.sync._again import copied, mine, raise_again

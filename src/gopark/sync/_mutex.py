@@ -36,14 +36,14 @@ from collections.abc import Awaitable, Generator
 from time import monotonic
 from typing import Final, NoReturn, Protocol
 
-from gopark._runtime.errors import AmidRuntime
-from gopark._runtime.finq import later
-from gopark._runtime.lockedm import block
-from gopark._runtime.lockrank import Holding, lock
-from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G, getg
-from gopark._runtime.sema import HANDOFF, WOKEN, Sema, ongoroutine, syncfatal
-from gopark._runtime.suspend import suspends
+from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.base.lockrank import Holding, lock
+from gopark._runtime.base.runtime2 import PARK, Command, G, getg
+from gopark._runtime.base.suspend import suspends
+from gopark._runtime.sched.finq import later
+from gopark._runtime.sched.lockedm import block
+from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.sema import HANDOFF, WOKEN, Sema, ongoroutine, syncfatal
 from gopark.sync._common import nocopy, nothing, yielding
 
 __all__ = ("Locker", "Mutex")

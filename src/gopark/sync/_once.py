@@ -13,8 +13,8 @@ from collections.abc import Callable
 from inspect import isawaitable
 from typing import TypeVarTuple
 
-from gopark._runtime.newproc import startable_check
-from gopark._runtime.traceback import transparent
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.newproc import startable_check
 from gopark.sync._common import PROGRAMENDS, nocopy
 from gopark.sync._mutex import Mutex
 

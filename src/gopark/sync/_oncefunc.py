@@ -17,8 +17,8 @@ from traceback import walk_tb
 from types import CodeType
 from typing import Any, Generic, TypeVar, cast, overload
 
-from gopark._runtime.newproc import isasync, startable_check
-from gopark._runtime.traceback import transparent
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.newproc import isasync, startable_check
 from gopark.sync._again import copied, mine, raise_again, traceback_of
 from gopark.sync._common import PROGRAMENDS
 from gopark.sync._mutex import Mutex

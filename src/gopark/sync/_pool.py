@@ -18,8 +18,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
-from gopark._runtime.runtime2 import FREETHREADED
-from gopark._runtime.traceback import transparent
+from gopark._runtime.base.runtime2 import FREETHREADED
+from gopark._runtime.report.traceback import transparent
 from gopark.sync._common import nocopy
 
 __all__ = ("Pool",)

@@ -23,15 +23,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator
 from typing import Final
 
-from gopark._runtime.errors import AmidRuntime
-from gopark._runtime.finq import later
-from gopark._runtime.lockedm import block
-from gopark._runtime.lockrank import Mutex as Lock
-from gopark._runtime.lockrank import Rank, lockslow, mkmutex
-from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G
-from gopark._runtime.sema import HANDOFF, Sema, ongoroutine, syncfatal
-from gopark._runtime.suspend import suspends
+from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.base.lockrank import Mutex as Lock
+from gopark._runtime.base.lockrank import Rank, lockslow, mkmutex
+from gopark._runtime.base.runtime2 import PARK, Command, G
+from gopark._runtime.base.suspend import suspends
+from gopark._runtime.sched.finq import later
+from gopark._runtime.sched.lockedm import block
+from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.sema import HANDOFF, Sema, ongoroutine, syncfatal
 from gopark.sync._common import nocopy, nothing
 from gopark.sync._mutex import Mutex
 

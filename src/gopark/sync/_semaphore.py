@@ -20,12 +20,12 @@ from collections import OrderedDict
 from collections.abc import Awaitable
 from typing import Final
 
-from gopark._runtime.chan import Chan
-from gopark._runtime.errors import AmidRuntime
-from gopark._runtime.finq import later
-from gopark._runtime.lockedm import block
-from gopark._runtime.lockrank import Holding, Rank, mkmutex
-from gopark._runtime.selectgo import recv, select
+from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.base.lockrank import Holding, Rank, mkmutex
+from gopark._runtime.chan.chan import Chan
+from gopark._runtime.chan.selectgo import recv, select
+from gopark._runtime.sched.finq import later
+from gopark._runtime.sched.lockedm import block
 from gopark.context import Context
 from gopark.context._with import checked
 from gopark.sync._common import nocopy

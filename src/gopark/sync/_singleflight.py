@@ -23,14 +23,14 @@ from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
-from gopark._runtime.chan import Chan
-from gopark._runtime.errors import Goexit
-from gopark._runtime.lockedm import block
-from gopark._runtime.lockrank import Holding, Rank, mkmutex
-from gopark._runtime.newproc import go, isasync
-from gopark._runtime.panic import goexit
-from gopark._runtime.recvonly import RecvOnly, put, shut
-from gopark._runtime.traceback import transparent
+from gopark._runtime.base.errors import Goexit
+from gopark._runtime.base.lockrank import Holding, Rank, mkmutex
+from gopark._runtime.chan.chan import Chan
+from gopark._runtime.chan.recvonly import RecvOnly, put, shut
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.lockedm import block
+from gopark._runtime.sched.newproc import go, isasync
+from gopark._runtime.sched.panic import goexit
 from gopark.sync._again import copied, mine, raise_again, traceback_of
 from gopark.sync._common import checked, nocopy
 

@@ -17,11 +17,11 @@ from contextvars import Context as Variables
 from types import CoroutineType, TracebackType
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from gopark._runtime.chan import Chan
-from gopark._runtime.errors import Goexit
-from gopark._runtime.lockrank import Holding, Mutex
-from gopark._runtime.newproc import Creator
-from gopark._runtime.traceback import transparent
+from gopark._runtime.base.errors import Goexit
+from gopark._runtime.base.lockrank import Holding, Mutex
+from gopark._runtime.chan.chan import Chan
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.newproc import Creator
 from gopark.sync._again import mine, raise_again, traceback_of
 from gopark.sync._common import PROGRAMENDS, nocopy
 

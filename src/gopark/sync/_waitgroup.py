@@ -17,16 +17,16 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, Final, ParamSpec
 
-from gopark._runtime.errors import AmidRuntime, Goexit, ProgramEnded
-from gopark._runtime.finq import later
-from gopark._runtime.lockedm import block
-from gopark._runtime.lockrank import lock
-from gopark._runtime.newproc import Wrapped, start, startable
-from gopark._runtime.runq import ready
-from gopark._runtime.runtime2 import PARK, Command, G
-from gopark._runtime.sema import WOKEN, Sema, ongoroutine
-from gopark._runtime.suspend import suspends
-from gopark._runtime.traceback import transparent
+from gopark._runtime.base.errors import AmidRuntime, Goexit, ProgramEnded
+from gopark._runtime.base.lockrank import lock
+from gopark._runtime.base.runtime2 import PARK, Command, G
+from gopark._runtime.base.suspend import suspends
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.finq import later
+from gopark._runtime.sched.lockedm import block
+from gopark._runtime.sched.newproc import Wrapped, start, startable
+from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.sema import WOKEN, Sema, ongoroutine
 from gopark.sync._common import nocopy, nothing
 
 __all__ = ("WaitGroup",)

@@ -13,10 +13,10 @@ from __future__ import annotations
 from functools import wraps
 from typing import Any, Final
 
-from gopark._runtime.bubble import mybubble
-from gopark._runtime.errors import AmidRuntime
-from gopark._runtime.lockrank import Holding
-from gopark._runtime.sema import Sema, syncfatal
+from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.base.lockrank import Holding
+from gopark._runtime.bubble.bubble import mybubble
+from gopark._runtime.sched.sema import Sema, syncfatal
 from gopark.context import Context
 from gopark.sync import WaitGroup
 from gopark.sync.errgroup import Group

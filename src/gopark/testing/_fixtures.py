@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from gopark._runtime.traceback import calling
+from gopark._runtime.report.traceback import calling
 
 __all__ = ("Fixtures", "isasyncfixture", "pending", "refused")
 

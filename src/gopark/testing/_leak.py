@@ -17,11 +17,11 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
-from gopark._runtime.mgcleak import leakedgs
-from gopark._runtime.proflabel import contextvalue
-from gopark._runtime.runtime2 import GDEAD, G, allgs, getg
-from gopark._runtime.timesleep import gosched, nap
-from gopark._runtime.traceback import createdby, gframes, gtraceback, threadstates
+from gopark._runtime.base.runtime2 import GDEAD, G, allgs, getg
+from gopark._runtime.prof.mgcleak import leakedgs
+from gopark._runtime.prof.proflabel import contextvalue
+from gopark._runtime.report.traceback import createdby, gframes, gtraceback, threadstates
+from gopark._runtime.time.timesleep import gosched, nap
 
 __all__ = (
     "LeakError",

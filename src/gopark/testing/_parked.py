@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gopark._runtime.runtime2 import GDEAD, GWAITING, allgs, getg
-from gopark._runtime.timesleep import gosched, nap
+from gopark._runtime.base.runtime2 import GDEAD, GWAITING, allgs, getg
+from gopark._runtime.time.timesleep import gosched, nap
 
 __all__ = ("wait_all_parked",)
 

@@ -27,14 +27,14 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 import pytest
 
-from gopark._runtime.deadlock import bystanders, strict_deadlock
-from gopark._runtime.errors import FatalError
-from gopark._runtime.gomaxprocs import gomaxprocs
-from gopark._runtime.lockedm import block
-from gopark._runtime.panic import doors, endwith
-from gopark._runtime.rt0 import run
-from gopark._runtime.startm import current
-from gopark._runtime.traceback import stack, transparent
+from gopark._runtime.base.errors import FatalError
+from gopark._runtime.main.rt0 import run
+from gopark._runtime.report.traceback import stack, transparent
+from gopark._runtime.sched.deadlock import bystanders, strict_deadlock
+from gopark._runtime.sched.gomaxprocs import gomaxprocs
+from gopark._runtime.sched.lockedm import block
+from gopark._runtime.sched.panic import doors, endwith
+from gopark._runtime.sched.startm import current
 from gopark.testing import _leak
 from gopark.testing._fixtures import Fixtures, isasyncfixture, pending, refused
 

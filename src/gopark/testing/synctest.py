@@ -4,11 +4,11 @@ Importing this turns bubbles on, in all of gopark; a program that does not impor
 of them.
 """
 
-from gopark._runtime import bubble as _bubble
-from gopark._runtime.errors import BubbleDeadlockError as BubbleDeadlockError
-from gopark._runtime.synctest import sleep as sleep
-from gopark._runtime.synctest import test as test
-from gopark._runtime.synctest import wait as wait
+from gopark._runtime.base.errors import BubbleDeadlockError as BubbleDeadlockError
+from gopark._runtime.bubble import bubble as _bubble
+from gopark._runtime.bubble.synctest import sleep as sleep
+from gopark._runtime.bubble.synctest import test as test
+from gopark._runtime.bubble.synctest import wait as wait
 from gopark._util import set_public_module
 from gopark.testing import _bubbled
 

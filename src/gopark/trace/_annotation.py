@@ -14,10 +14,10 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Final, TypeVar, overload
 
-from gopark._runtime.errors import nocopy
-from gopark._runtime.newproc import isasync, startable_check
-from gopark._runtime.trace import LOG, REGION, REGION_END, TASK, TASK_END, emit, now, tracing
-from gopark._runtime.traceback import transparent
+from gopark._runtime.base.errors import nocopy
+from gopark._runtime.prof.trace import LOG, REGION, REGION_END, TASK, TASK_END, emit, now, tracing
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.newproc import isasync, startable_check
 from gopark.context import Context, with_value
 from gopark.context._with import checked
 

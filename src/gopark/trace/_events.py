@@ -17,7 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
-from gopark._runtime.trace import (
+from gopark._runtime.prof.trace import (
     CUT,
     GO,
     MOVED,

@@ -15,9 +15,9 @@ from collections import deque
 from math import isfinite
 from typing import Final
 
-from gopark._runtime.errors import nocopy
-from gopark._runtime.lockrank import lasting
-from gopark._runtime.trace import Goroutine, Items, clock, tracing
+from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.prof.trace import Goroutine, Items, clock, tracing
 from gopark._util import integer
 from gopark.trace._events import Recorded
 from gopark.trace._out import File, Out, checkfile

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import IO, Final
 
-from gopark._runtime.trace import Items
+from gopark._runtime.prof.trace import Items
 
 __all__ = ("INMEMORY", "Spool")
 

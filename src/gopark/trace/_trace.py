@@ -18,10 +18,10 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from gopark._runtime import panic
-from gopark._runtime import traceloop as traceloop  # it has to be there
-from gopark._runtime.lockrank import lasting
-from gopark._runtime.trace import Items, tracing
+from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.prof import traceloop as traceloop  # it has to be there
+from gopark._runtime.prof.trace import Items, tracing
+from gopark._runtime.sched import panic
 from gopark.trace import _flight
 from gopark.trace._events import Recorded
 from gopark.trace._out import File, Out

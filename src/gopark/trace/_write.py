@@ -27,7 +27,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
 
-from gopark._runtime.trace import (
+from gopark._runtime.prof.trace import (
     GC,
     LOG,
     NOTE,

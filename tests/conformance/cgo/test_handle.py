@@ -10,7 +10,7 @@ import pytest
 
 import gopark
 from gopark import Chan, cgo
-from gopark._runtime import handle
+from gopark._runtime.c import handle
 
 MISUSE = "runtime/cgo: misuse of an invalid Handle"
 

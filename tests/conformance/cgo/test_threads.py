@@ -11,7 +11,7 @@ import pytest
 
 import gopark
 from gopark import Chan, cgo
-from gopark._runtime import extram
+from gopark._runtime.c import extram
 
 
 @pytest.mark.go("cmd/cgo/internal/test", "Test6997")

@@ -12,7 +12,7 @@ import re
 
 import pytest
 
-from gopark._runtime.runtime2 import FREETHREADED
+from gopark._runtime.base.runtime2 import FREETHREADED
 from harness import TESTDATA, Ended, run
 
 FILE = str(TESTDATA / "testprog" / "panic.py")

@@ -11,7 +11,7 @@ import pytest
 
 import gopark
 from gopark import Chan, gosched
-from gopark._runtime.printpanics import panictext
+from gopark._runtime.report.printpanics import panictext
 from harness import run as run_program
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import gopark
 from gopark import pprof
-from gopark._runtime.stackdump import available
+from gopark._runtime.report.stackdump import available
 from gopark.context import background
 from gopark.sync import WaitGroup
 from gotool import pprof as gotool

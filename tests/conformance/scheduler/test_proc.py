@@ -20,8 +20,9 @@ import pytest
 
 import gopark
 from gopark import Chan, gosched
-from gopark._runtime import runq, runtime2
-from gopark._runtime.runtime2 import G, Sched
+from gopark._runtime.base import runtime2
+from gopark._runtime.base.runtime2 import G, Sched
+from gopark._runtime.sched import runq
 from gopark.testing import wait_all_parked
 
 GIVE_UP = 300.0  # seconds; more than any machine needs

@@ -15,7 +15,7 @@ import sys
 import pytest
 
 import gopark
-from gopark._runtime import gomaxprocs as module
+from gopark._runtime.sched import gomaxprocs as module
 from gopark.testing import wait_all_parked
 from harness import Ended
 from harness import run as run_program

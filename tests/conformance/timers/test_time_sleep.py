@@ -16,7 +16,7 @@ import pytest
 
 import gopark
 from gopark import Chan, recv, select
-from gopark._runtime import startm
+from gopark._runtime.sched import startm
 from gopark.testing import wait_all_parked
 from gopark.time import Ticker, Timer, after, after_func, sleep
 

@@ -129,7 +129,7 @@ def test_traceback_system(crash):
         ("stacks.child1", "await child2()"),
     ]
     assert {f.file for f in user} == {str(PROGRAMS / "stacks.py")}
-    assert failed.frames[-1].function == "gopark._runtime.proc.schedule"
+    assert failed.frames[-1].function == "gopark._runtime.sched.proc.schedule"
 
 
 LEVELS = {

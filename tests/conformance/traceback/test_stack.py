@@ -44,7 +44,7 @@ async def test_stack():
     lines = T().method().split("\n")
     assert lines[0] == "goroutine 1 [running]:"
     want = [
-        ("gopark.debug.stack", "gopark/_runtime/debug.py"),
+        ("gopark.debug.stack", "gopark/_runtime/report/debug.py"),
         (f"{HERE}.T.inner", __file__),
         (f"{HERE}.T.method", __file__),
         (f"{HERE}.test_stack", __file__),

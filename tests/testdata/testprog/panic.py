@@ -367,8 +367,8 @@ async def panic_doublie_defer_fatal() -> None:
 @register("RuntimePanic")
 def runtime_panic() -> None:
     """A goroutine that waits is on a run queue: gopark has lost its wits, and says so."""
-    from gopark._runtime import startm
-    from gopark._runtime.runtime2 import allgs
+    from gopark._runtime.base.runtime2 import allgs
+    from gopark._runtime.sched import startm
 
     async def waits() -> None:
         await gopark.Chan().recv()

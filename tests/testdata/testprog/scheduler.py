@@ -10,7 +10,7 @@ import sys
 import threading
 
 import gopark
-from gopark._runtime import gomaxprocs, sysmon
+from gopark._runtime.sched import gomaxprocs, sysmon
 from registry import register
 
 

@@ -271,7 +271,7 @@ async def fork_awake() -> None:
 @register("ForkAsleep", run=False)
 def fork_asleep() -> None:
     """Forked when sysmon sleeps, as the program has ended; a second generation too."""
-    from gopark._runtime.startm import sysmonwait
+    from gopark._runtime.sched.startm import sysmonwait
 
     def sleeps() -> None:
         deadline = time.monotonic() + 200

@@ -10,7 +10,7 @@ import weakref
 from ctypes import CFUNCTYPE, c_int, c_void_p, py_object
 
 import gopark
-from gopark._runtime import extram
+from gopark._runtime.c import extram
 from registry import library, register
 
 prototype = CFUNCTYPE(c_int, c_int)

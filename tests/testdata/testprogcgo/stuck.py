@@ -99,7 +99,7 @@ async def stuck_stdout() -> None:
 @register("StuckLock")
 async def stuck_lock() -> None:
     """A report is under way and does not come to its end."""
-    from gopark._runtime import panic
+    from gopark._runtime.sched import panic
 
     await others()
     taken = threading.Event()
@@ -118,7 +118,7 @@ async def stuck_lock() -> None:
 @register("StuckReport")
 async def stuck_report() -> None:
     """The report itself hangs, or fails."""
-    from gopark._runtime import sigquit
+    from gopark._runtime.signal import sigquit
 
     def hangs() -> str:
         while True:

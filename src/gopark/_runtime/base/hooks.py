@@ -1,0 +1,66 @@
+"""Doors of the scheduler to the layers above it, so that imports run one way.
+
+A lower module calls `hooks.NAME`; the module that is named behind it sets it when that is imported.
+Each is set before the first program runs. Who calls one looks it up at that moment, and keeps none:
+`hooks.timebase` is exchanged by bubble.py, `hooks.round` while a program is traced.
+
+Source: none; in Go the runtime is one package. Tests: tests/runtime/test_proc.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from gopark._runtime.base.runtime2 import G, M, P, Sched
+
+__all__ = ("Hooks", "TimeBase", "hooks")
+
+
+class TimeBase(Protocol):
+    """What timers belong to: a program, or a bubble (bubble.py)."""
+
+    timers: Any
+
+    @property
+    def ended(self) -> bool:
+        """Its timers fire no more."""
+        ...
+
+
+class Hooks:
+    """Doors to the layers above, set once by them, so that imports run one way."""
+
+    mstart: Callable[[M], None]  # proc.py
+    drainp: Callable[[P], None]  # runq.py
+    goexit0: Callable[[M, G, BaseException | None], None]  # panic.py
+    checkdead: Callable[[Sched], str | None]  # deadlock.py
+    deadlock: Callable[[Sched, str], None]  # deadlock.py
+    recheck: Callable[[], None]  # deadlock.py
+    badcommand: Callable[[M, G, object], None]  # lockedm.py
+    parklocked: Callable[[M, G, object], None]  # lockedm.py
+    extras: Callable[[], list[M]]  # extram.py
+    mcount: Callable[[Sched], int]  # extram.py
+    exhausted: Callable[[Sched], None]  # panic.py
+    newosproc: Callable[[Sched, M | None, P, bool, BaseException], None]  # newosproc.py
+    sysmon: Callable[[], None]  # sysmon.py: start its thread
+    updateprocs: Callable[[], None]  # gomaxprocs.py: follow the CPUs that there are
+    recordframes: Callable[[M], None]  # traceback.py
+    amid: Callable[..., bool]  # finq.py: a finalizer came in while this thread was in here
+    later: Callable[..., None]  # finq.py: what it wants and cannot have now
+    catchup: Callable[[], None]  # finq.py
+    initsig: Callable[[], bool]  # signal_unix.py: handlers run at safe points from here on
+    safepoint: Callable[[M], None]  # signal_unix.py: call those handlers that are pending
+    minit: Callable[[], None]  # mfinal.py: what each new thread of ours sets up
+    throw: Callable[[BaseException], None]  # panic.py
+    abandon: Callable[[Sched, G | None], None]  # rt0.py
+    refused: Callable[[Sched, M, G], bool]  # closing.py: it waits though its program has ended
+    nomain: Callable[[], None]  # nomain.py
+    cleanup: Callable[[Sched], Any]  # cleanup.py
+    timebase: Callable[[], TimeBase]  # where the caller's timers go; bubble.py exchanges it
+    # traceloop.py: stands for findrunnable while the program is traced; the Ms that are in it
+    round: Callable[[M], G | None] | None = None
+    rounds: Final[set[M]] = set()
+
+
+hooks: Final = Hooks()

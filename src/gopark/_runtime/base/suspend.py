@@ -1,0 +1,115 @@
+"""Operations: functions that wait, as coroutines which yield to the scheduler themselves.
+
+What a user awaits is a coroutine of the operation itself, and the loop of proc.py gets what that
+yields; no `async def` stands in between.
+
+Invariant: an operation has one waiter. While a goroutine waits in it, whoever awaits it too, or
+gives it to `block`, gets a RuntimeError at once, as Python has it for every `async def`.
+
+Tests: tests/runtime/test_suspend.py
+"""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import sys
+import types
+from collections.abc import Callable, Coroutine, Generator
+from types import CodeType, FunctionType
+from typing import Any, Final, ParamSpec, TypeVar
+
+from gopark._runtime.base.runtime2 import Command
+
+__all__ = ("suspends", "unawaited")
+
+A = ParamSpec("A")
+R = TypeVar("R")
+
+
+def suspends(fn: Callable[A, Generator[Command, None, R]]) -> Callable[A, Coroutine[Any, Any, R]]:
+    """Decorator: a generator function that yields Commands becomes an `async def`.
+
+    An `async def` can hand a Command to the loop only by awaiting an object that yields it.
+    That costs an iterator and two more steps through C: 50 ns of each wait, a fifth of what
+    `gosched` takes and 6 % of a channel's round trip (3.11, 3.13), and 72 bytes per parked
+    goroutine. What a call makes is decided by the flags of the code alone, and all else is the
+    same for both: a coroutine that may also `yield`, and that warns if it is never awaited.
+
+    One operation, one waiter. Python refuses to await a coroutine that awaits something already,
+    but one that stands at a `yield` it resumes, whoever comes: a second goroutine would take the
+    wake-up of the first. So each `yield` is marked as the inner end of an `await`, which is a
+    number in the instruction and in the one after it. There Python takes what lies below on the
+    stack of the frame for what is awaited (the second from above since 3.15), and asks it for a
+    `throw`, a `close` and frames. `_ = None is (None is (yield PARK))` leaves a None there, which
+    has none of them, for 2 ns; it is the one form in which such a function may yield.
+
+    Relies on: this meaning of the two instructions, in 3.11 to 3.15. Elsewhere, and where they
+    are not as expected, an `async def` awaits the generator, which takes longer.
+    """
+    code = _awaiting(fn.__code__)
+    if code is None:
+        return _wrapped(fn)
+    flags = code.co_flags & ~inspect.CO_GENERATOR | inspect.CO_COROUTINE
+    code = code.replace(co_flags=flags)
+    made: Any = FunctionType(code, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
+    made.__kwdefaults__ = fn.__kwdefaults__
+    return _named(made, fn)  # type: ignore[no-any-return]
+
+
+_KNOWN: Final = sys.implementation.name == "cpython" and sys.version_info < (3, 16)
+
+
+def _awaiting(code: CodeType, known: bool = _KNOWN) -> CodeType | None:
+    """The same with each `yield` marked as the end of an `await`; None where that is not known."""
+    if not known:
+        return None
+    raw = bytearray(code.co_code)
+    instructions = [i for i in dis.get_instructions(code) if i.opname != "CACHE"]
+    for n, one in enumerate(instructions):
+        if one.opname != "YIELD_VALUE":
+            continue
+        if instructions[n - 1].opname == "SEND":  # of a `yield from`: it is one
+            continue
+        below, then = instructions[n - 3 : n - 1], instructions[n + 1]
+        if any(i.argval is not None or not i.opname.startswith("LOAD_") for i in below):
+            raise TypeError(f"{code.co_qualname}: yield as in None is (None is (yield PARK))")
+        if then.opname != "RESUME" or raw[then.offset + 1] & _RESUME != _AFTERYIELD:
+            return None
+        raw[then.offset + 1] += _AFTERAWAIT - _AFTERYIELD
+        if sys.version_info >= (3, 13):
+            if raw[one.offset + 1] != 0:
+                return None
+            raw[one.offset + 1] = 1
+    return code.replace(co_code=bytes(raw))
+
+
+_RESUME: Final = 3  # the bits of RESUME's number that tell after what: below, two values of them
+_AFTERYIELD: Final = 1
+_AFTERAWAIT: Final = 3
+
+
+def _wrapped(fn: Callable[A, Generator[Command, None, R]]) -> Callable[A, Coroutine[Any, Any, R]]:
+    """`suspends` for an interpreter that it does not know."""
+    inner: Any = types.coroutine(fn)
+
+    async def made(*args: A.args, **kwargs: A.kwargs) -> R:
+        return await inner(*args, **kwargs)  # type: ignore[no-any-return]
+
+    made.__signature__ = inspect.signature(fn)  # type: ignore[attr-defined]
+    return _named(made, fn)  # type: ignore[no-any-return]
+
+
+def _named(made: Any, fn: Callable[..., Any]) -> Any:
+    made.__name__ = fn.__name__
+    made.__qualname__, made.__module__, made.__doc__ = fn.__qualname__, fn.__module__, fn.__doc__
+    made.__annotations__ = dict(fn.__annotations__)
+    result = made.__annotations__["return"]
+    made.__annotations__["return"] = result.removeprefix("Generator[Command, None, ")[:-1]
+    return made
+
+
+def unawaited(coro: Coroutine[Any, Any, Any]) -> None:
+    """Raise as `await` does if somebody awaits this coroutine: for who steps it himself."""
+    if getattr(coro, "cr_suspended", False):
+        raise RuntimeError("coroutine is being awaited already")

@@ -1,0 +1,167 @@
+"""What costs something to count: how long wake-ups and locks take, and how long collections.
+
+None of it is counted until somebody asks for the first time (`measure`). From then on a function
+stands in the place of `ready`, in every module that calls it by that name, as while waits are
+profiled (mprof.py) or the program is traced (traceloop.py):
+  - each wait for a lock is added up when it ends, from `G.waitsince`, which is as old as the loop's
+    last look at the clock. So a wait may seem longer than it was by some steps of others
+  - of one wake-up in eight (as in Go) the goroutine's next step is not its own but a `_Sampled`,
+    which takes the time, puts the step back, and runs it. Goroutines that sit on a thread are
+    left out
+The profile `block` goes round it and a trace goes before it: while one is taken nothing is counted,
+and whoever asks for a metric after that puts the function back.
+
+An event goes on a queue and takes no lock, for it may come out of the collector, in the middle of
+anything; who reads sorts it in.
+
+Locks: `_lock`, reentrant; guards the sums and what stands where. A leaf.
+Relies on: append and popleft of deque, and next() of a count, being atomic.
+Source: Go 1.27 runtime/proc.go (casgstatus), histogram.go, metrics.go.
+Tests: tests/debug/test_metrics.py
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import sys
+import threading
+from bisect import bisect_right
+from collections import deque
+from math import inf
+from time import monotonic, perf_counter
+from typing import Any, Final
+
+from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.runtime2 import DONE, GWAITING, G
+from gopark._runtime.prof import mprof
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched import runq
+
+__all__ = ("BOUNDS", "Measured", "latencies", "measure", "mutexwait", "pauses")
+
+_PERIOD: Final = 8  # of so many wake-ups one is timed; a power of two. Go: gTrackingPeriod
+_QUEUED: Final = 1000  # events
+_LOCKS: Final = frozenset({"sync.Mutex.Lock", "sync.RWMutex.Lock", "sync.RWMutex.RLock"})
+
+# Bounds of the buckets, in seconds: from 100 ns to 100 s, two for each doubling.
+BOUNDS: Final = (0.0, *(1e-7 * 2 ** (k / 2) for k in range(61)), inf)
+
+
+class Measured:
+    """Durations that somebody measured, counted in buckets."""
+
+    def __init__(self) -> None:
+        self.queue: deque[float] = deque()
+        self.counts = [0] * (len(BOUNDS) - 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.queue.append(seconds)
+        if len(self.queue) > _QUEUED and _lock.acquire(False):
+            try:
+                self.sort()
+            finally:
+                _lock.release()
+
+    def sort(self) -> None:
+        """Caller holds the lock."""
+        for _ in range(len(self.queue)):
+            seconds = max(0.0, self.queue.popleft())
+            self.counts[bisect_right(BOUNDS, seconds) - 1] += 1
+            self.total += seconds
+
+    def read(self) -> tuple[list[int], float]:
+        """How many there were in each bucket, and all together in seconds."""
+        with _lock:
+            self.sort()
+            return self.counts.copy(), self.total
+
+
+_lock: Final = lasting(threading.RLock())
+_turn: Final = itertools.count(1)
+_began: Final[list[float]] = []  # when the collection began that runs now
+_plainready: Final = runq.ready
+
+latencies: Final = Measured()
+mutexwait: Final = Measured()
+pauses: Final = Measured()
+
+
+class _Sampled:
+    """In the place of a runnable goroutine's step, once."""
+
+    __slots__ = ("g", "step", "when")
+
+    def __init__(self, g: G) -> None:
+        self.g = g
+        self.step = g.step
+        self.when = perf_counter()
+
+    def __iter__(self) -> _Sampled:
+        return self
+
+    def __next__(self) -> object:
+        latencies.add(perf_counter() - self.when)
+        step = self.g.step = self.step
+        return next(step, DONE)  # type: ignore[arg-type]
+
+
+transparent.add(_Sampled.__next__.__code__)  # Ctrl-C: what runs in it is the user's
+
+
+def _ready(g: G) -> None:
+    """In the place of `ready`: the caller owns `g`, so it may change its step."""
+    if g.status is GWAITING:
+        if g.waitreason in _LOCKS:
+            mutexwait.add(monotonic() - g.waitsince)
+        if not next(_turn) % _PERIOD and g.coro is not None and g.lockedm is None:
+            g.step = _Sampled(g)
+    _plainready(g)
+
+
+def _collects(phase: str, info: dict[str, int]) -> None:
+    """Called by the collector."""
+    if phase == "start":
+        _began.append(perf_counter())
+    elif _began:
+        pauses.add(perf_counter() - _began.pop())
+
+
+def measure() -> None:
+    """From now on, if not since before."""
+    with _lock:
+        if _collects not in gc.callbacks:
+            gc.callbacks.append(_collects)
+        _swap(_plainready, _ready)
+
+
+def _stop() -> None:
+    """For tests, and for measuring what it costs."""
+    with _lock:
+        if _collects in gc.callbacks:
+            gc.callbacks.remove(_collects)
+        _swap(_ready, _plainready)
+
+
+def _swap(old: Any, new: Any) -> None:
+    if mprof._plainready is old:  # what goes round it goes round ours
+        setattr(mprof, "_plainready", new)  # noqa: B010 - mypy sees what is Final
+    for name, module in sys.modules.copy().items():
+        if module is runq and new is _ready:
+            continue  # its own stays what ours calls; the profile may have put ours there
+        if name.startswith("gopark.") and vars(module).get("ready") is old:
+            setattr(module, "ready", new)  # noqa: B010
+
+
+runq.standins.add(_ready)
+
+
+def _forget() -> None:
+    """In the child of a fork: the collection that began is not here."""
+    _began.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

@@ -1,0 +1,110 @@
+"""Async generators that nobody finished: closed by a goroutine of their own.
+
+Python asks the event loop of the thread to finish an async generator that is collected
+before its end. Each M sets the two hooks when it starts; `run` sets them on its thread and
+puts back what was there. A generator collected while the program runs is closed by a
+goroutine started for it; one that is left when main returns is closed then, with one step:
+its `finally` blocks run, but what would wait there cannot.
+
+Source: none in Go (runtime/mfinal.go runs finalizers the same way).
+Tests: tests/runtime/test_mfinal.py
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from functools import partial
+from typing import Any
+
+from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.runtime2 import goids
+from gopark._runtime.report.traceback import calling, transparent
+from gopark._runtime.sched.newproc import newg
+from gopark._runtime.sched.startm import getsched, wakep
+
+__all__ = ("closeleft", "minit", "resethooks", "sethooks", "weakrefs")
+
+_left: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+
+
+def minit() -> None:
+    """Set up a thread of ours."""
+    sethooks()
+
+
+def sethooks() -> Any:
+    """Set the hooks on this thread; returns what was set before."""
+    before = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter=_left.add, finalizer=_finalize)
+    return before
+
+
+def resethooks(before: Any) -> None:
+    """Put back what `sethooks` returned."""
+    sys.set_asyncgen_hooks(*before)
+
+
+def _finalize(agen: AsyncGenerator[Any, Any]) -> None:
+    """The collector is about to free `agen`; runs on any thread, between any two lines."""
+    sched = getsched()
+    if sched.main is None:
+        closer = agen.aclose()
+        _step(closer)
+        _cease(closer)
+        return
+    # Not through `go`: the collector may run inside the scheduler, with one of its locks
+    # taken by this very thread. The queue takes a G at any moment; who holds Sched.lock
+    # looks at the queue before it sleeps.
+    g = newg(next(goids), agen.aclose(), agen.aclose, (), {}, None)
+    sched.runq.append(g)
+    if sched.lock.acquire(False):
+        sched.lock.release()
+        wakep(sched)
+
+
+def weakrefs() -> list[weakref.ref[AsyncGenerator[Any, Any]]]:
+    """By which this module knows those that are left."""
+    return list(_left.data.copy())  # type: ignore[attr-defined]
+
+
+def closeleft(each: Callable[[Callable[[], None], Callable[[], None]], None]) -> None:
+    """The program has ended: finish what is left, as far as one step goes.
+
+    `each` calls the step and, once it has undone a wait that begins there, what ends that wait.
+    """
+    for agen in list(_left):
+        closer = agen.aclose()
+        each(partial(_stepleft, closer), partial(_ceaseleft, closer))
+    _left.clear()
+
+
+def _step(closer: Coroutine[Any, Any, None]) -> None:
+    try:
+        closer.send(None)
+    except BaseException:
+        pass  # it is finished, or it raises: nobody is there who could be told
+
+
+def _cease(closer: Coroutine[Any, Any, None]) -> None:
+    try:
+        closer.close()
+    except BaseException:
+        pass  # its own, or that it goes on
+
+
+# The same where nothing is held: what its `finally` blocks do is not amid the runtime.
+
+
+def _stepleft(closer: Coroutine[Any, Any, None]) -> None:
+    _step(closer)
+
+
+def _ceaseleft(closer: Coroutine[Any, Any, None]) -> None:
+    _cease(closer)
+
+
+transparent.update((_step.__code__, _cease.__code__))
+calling.update((_stepleft.__code__, _ceaseleft.__code__))
+hooks.minit = minit

@@ -1,0 +1,88 @@
+"""Exceptions that main is owed: a Ctrl-C, and what signal handlers have raised.
+
+An entry stays here until somebody takes it to raise it in main (signal_unix.py). Python may have
+begun a finaliser in between, on top of main's own line: what is raised there it prints as
+"Exception ignored", and main never gets it. So each exception bears the number of its signal, and
+one that is found ignored is owed again.
+
+Relies on: append and pop of a deque are atomic.
+Locks: none, for signal handlers come here. Source: none in Go, whose handlers raise nothing.
+Tests: tests/runtime/test_owed.py
+"""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from gopark._runtime.base.errors import ProgramEnded
+from gopark._runtime.signal.sigfwd import Forward, Handler, handlerof
+
+__all__ = ("Debt", "again", "doors", "owe", "owed", "pressed", "raisers", "take")
+
+_SIGNUM: Final = "__signum__"  # in the exception's own dict
+
+
+class Debt(NamedTuple):
+    """What main is owed, and the handler that has raised it, with its signal; None for a Ctrl-C."""
+
+    exc: BaseException
+    raiser: tuple[Handler, int] | None
+
+
+class _Doors:
+    """Set by signal_unix.py."""
+
+    help: Callable[[], None]  # see that main gets it
+
+
+doors: Final = _Doors()
+owed: Final[deque[Debt]] = deque()
+
+
+def owe(exc: BaseException, raiser: tuple[Handler, int] | None = None) -> None:
+    """`exc` is for main."""
+    exc.__dict__[_SIGNUM] = signal.SIGINT if raiser is None else raiser[1]
+    owed.append(Debt(exc, raiser))
+
+
+def take() -> BaseException | None:
+    """What main is owed, and now is for the caller to raise."""
+    try:
+        return owed.popleft().exc
+    except IndexError:
+        return None
+
+
+def pressed() -> bool:
+    """A Ctrl-C is among it."""
+    return any(debt.raiser is None for debt in owed.copy())
+
+
+def raisers() -> list[tuple[Handler, int]]:
+    """Whose exceptions main has not got yet."""
+    return [debt.raiser for debt in owed.copy() if debt.raiser is not None]
+
+
+def again(args: Any) -> Callable[[], object] | None:
+    """For unraisable.py: what a finaliser has swallowed, and main is owed still."""
+    exc = args.exc_value
+    if isinstance(exc, ProgramEnded):
+        return _nothing  # it is raised until the thread is home
+    signum = None if exc is None else exc.__dict__.get(_SIGNUM)
+    return None if signum is None else partial(_again, exc, signum)
+
+
+def _again(exc: BaseException, signum: int) -> None:
+    exc.__traceback__ = None  # main never saw the finaliser
+    forward = handlerof(signum)
+    raiser = (forward.handler, signum) if isinstance(forward, Forward) else None
+    owe(exc, raiser)
+    doors.help()
+
+
+def _nothing() -> None:
+    """There is nothing to be told."""

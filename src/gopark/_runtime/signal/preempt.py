@@ -1,0 +1,227 @@
+"""Safe points: where a handler may be called and an exception be raised in a goroutine, and how.
+
+Python may call a signal handler, and raise an asynchronous exception, between any two lines. Where
+the innermost code is the user's, and below it are only frames of ours that call user code knowing
+what they do (`transparent`), nothing of the runtime is half done: that is a safe point.
+
+A parked goroutine is woken with an exception instead of what it waits for (`wakewith`): who does
+that has taken it off its queue, and owns its wake-up. One that computes on another thread gets an
+asynchronous exception there (`interrupt`), if that thread stands at a safe point.
+
+Source: Go 1.27 runtime/preempt.go (isAsyncSafePoint). Tests: tests/runtime/test_signal_unix.py
+"""
+
+from __future__ import annotations
+
+import ctypes
+import opcode
+import sys
+from collections.abc import Callable
+from itertools import compress, starmap
+from operator import attrgetter, eq, itemgetter
+from types import FrameType
+from typing import Any, Final
+
+from gopark._runtime.base.runtime2 import (
+    DONE,
+    GRUNNING,
+    GSYSCALL,
+    G,
+    M,
+    currentframes,
+    nocollection,
+)
+from gopark._runtime.c import cgocall
+from gopark._runtime.report.traceback import boundary, callback_entry, hidden, transparent
+from gopark._runtime.sched import lockedm, newproc, proc
+from gopark._runtime.sched.runq import ready
+
+__all__ = (
+    "Flight",
+    "interrupt",
+    "interruptible",
+    "throwin",
+    "trap",
+    "wakewith",
+    "yields",
+)
+
+transparent.update(
+    (
+        lockedm.block.__code__,
+        lockedm.drive.__code__,
+        cgocall.call.__code__,
+        *cgocall.callers,
+        lockedm.parklocked.__code__,
+        lockedm.badcommand.__code__,
+        proc.UNUSUAL,
+        newproc.START,
+    )
+)  # and rt0._keep
+
+_setasyncexc: Final = ctypes.pythonapi.PyThreadState_SetAsyncExc
+_setasyncexc.argtypes = (ctypes.c_ulong, ctypes.py_object)
+
+
+def interruptible(frame: FrameType | None, g: G | None, at: int | None = None) -> bool:
+    """An exception may be raised in `frame`, at instruction `at`: the user's code is innermost."""
+    if frame is None or frame.f_code in boundary:
+        return False
+    innermost = True
+    while frame is not None and frame.f_code not in boundary:
+        code = frame.f_code
+        if hidden(code) and code not in callback_entry:
+            if code not in transparent:
+                return False
+            if innermost and not (
+                code is cgocall.call.__code__ and (g is None or g.status is GSYSCALL)
+            ):
+                return False
+        elif innermost and _entering(frame, frame.f_lasti if at is None else at):
+            return False
+        innermost = False
+        frame = frame.f_back
+    return True
+
+
+def _entering(frame: FrameType, at: int) -> bool:
+    """At the call of `__enter__`, which may have taken a lock: the block that gives it back begins
+    at the next instruction. Up to 3.13 Python looks for no signal there (python/cpython#148874)."""
+    code = frame.f_code.co_code
+    return _LOAD_SPECIAL >= 0 and at >= 2 and code[at - 2] == _LOAD_SPECIAL
+
+
+_LOAD_SPECIAL: Final = opcode.opmap.get("LOAD_SPECIAL", -1)
+
+
+def wakewith(g: G, exc: BaseException) -> bool:
+    """Wake a parked G with an exception instead of what it waits for; False: somebody else has."""
+    waiting = g.waiting
+    if waiting is None or not waiting.unwait(g):
+        return False
+    throwin(g, exc)
+    ready(g)
+    return True
+
+
+def throwin(g: G, exc: BaseException) -> None:
+    """Have it raised where `g` waits or gives way, once it runs; the caller owns `g`."""
+    if g.lockedm is not None:
+        g.lockedm.exc = exc
+    else:
+        g.step = _Throw(g, exc)
+
+
+class _Trap:
+    """Stands for the `step` of a G for one step: if it has given way, an exception is raised there.
+
+    Who steps owns the G, and nothing is lost: nobody has woken it with anything. One that does
+    nothing but give way may never be met in its own code, nor on a queue: the moments at which
+    threads change are not random.
+    """
+
+    def __init__(self, g: G, take: Callable[[], BaseException | None]) -> None:
+        self.g = g
+        self.step = g.step
+        self.take = take
+
+    def __iter__(self) -> _Trap:
+        return self
+
+    def __next__(self) -> object:
+        g, step = self.g, self.step
+        g.step = step
+        assert step is not None
+        if g.coro is not None and yields(g) and (exc := self.take()) is not None:
+            return g.coro.throw(exc)
+        return next(step, DONE)
+
+
+def trap(g: G, take: Callable[[], BaseException | None]) -> None:
+    """Have what `take` gives raised in `g` when it next goes on from where it gave way."""
+    if g.coro is not None and type(g.step) is not _Trap:
+        g.step = _Trap(g, take)
+
+
+def yields(g: G) -> bool:
+    """A runnable G that the caller owns has given way, and nobody has woken it with anything."""
+    if g.lockedm is not None:
+        return g.waitreason is lockedm.YIELDS
+    inner: Any = g.coro
+    while (below := getattr(inner, "cr_await", None)) is not None:
+        inner = below
+    return getattr(inner, "cr_code", None) in lockedm.yieldcodes
+
+
+class _Throw:
+    """One step of a coroutine that raises at its await; then its own `step` is back."""
+
+    __slots__ = ("exc", "g")
+
+    def __init__(self, g: G, exc: BaseException) -> None:
+        self.g = g
+        self.exc = exc
+
+    def __iter__(self) -> _Throw:
+        return self
+
+    def __next__(self) -> object:
+        coro = self.g.coro
+        assert coro is not None
+        self.g.step = coro.__await__()
+        return coro.throw(self.exc)
+
+
+transparent.add(_Throw.__next__.__code__)  # main runs on below it until its next wait
+
+
+Flight = dict[type[BaseException], BaseException]  # not empty until the exception is raised
+
+
+def interrupt(m: M, g: G, exc: BaseException) -> Flight | None:
+    """Raise it at the next line of that thread, if `g` is at a safe point there; None: it is not.
+
+    A second one that is sent before the first has been raised would take its place.
+
+    An asynchronous exception is given as a class: one whose instance is `exc`. What stands for its
+    constructor is C, so that no line of Python runs where it is raised.
+    """
+    frame = next(iter(currentframes((m.ident,)).get(m.ident, ())), None)
+    if frame is None:
+        return None
+    at = frame.f_lasti
+    if not interruptible(frame, g, at):
+        return None
+    flight: Flight = {}
+    kind = type(exc)
+    carrier = type(kind.__name__, (kind,), {"__new__": staticmethod(flight.pop)})
+    flight[carrier] = exc
+    return flight if _setthere(m, g, frame, at, carrier) else None
+
+
+def _setthere(m: M, g: G, frame: FrameType, at: int, carrier: type[BaseException]) -> bool:
+    """Look whether `g` is where it was seen, and set the exception: one call in C.
+
+    Between two such calls the interpreter may give the GIL to that thread; it goes on then, and
+    would be met amid the runtime.
+    Relies on: C that calls nothing of Python's keeps the GIL, once no collection begins in it.
+    """
+    seen = zip(
+        map(itemgetter(m.ident), starmap(sys._current_frames, ((),))),
+        map(_lasti, (frame,)),
+        map(_curg, (m,)),
+        map(_status, (g,)),
+        strict=False,  # a strict one looks whether another follows
+    )
+    there = map(eq, seen, ((frame, at, g, GRUNNING),))
+    send = map(_setasyncexc, compress((m.ident,), there), (carrier,))
+    with nocollection():
+        try:
+            return next(send, 0) == 1
+        except KeyError:  # the thread has ended
+            return False
+
+
+_lasti, _curg, _status = attrgetter("f_lasti"), attrgetter("curg"), attrgetter("status")
+
+transparent.add(_Trap.__next__.__code__)  # the user's code runs below it until its next wait
