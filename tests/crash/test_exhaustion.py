@@ -113,26 +113,40 @@ print(gopark.run(main))
     assert (done.stdout, done.stderr) == ("sent\n", "")
 
 
-def test_who_comes_back_takes_the_place_of_a_new_thread(child):
-    """The only other thread computes meanwhile; nobody can be started in its place."""
-    program = """
+@pytest.mark.parametrize("patience", [0.02, 1.0])
+def test_who_comes_back_takes_the_place_of_a_new_thread(child, patience):
+    """The only other thread is in C meanwhile, and plain functions wait: main's runs none."""
+    program = f"""
+newosproc._PATIENCE = {patience}
+
 async def main():
     ch = gopark.Chan()
+    begun, again = [], threading.Event()
     gopark.go(lambda: None)
-    await gopark.time.sleep(0.05)  # the thread for it is there
+    await gopark.testing.wait_all_parked()  # the thread for it is there
     no_more()
 
     def slow():
-        time.sleep(1.5)
+        begun.append(1)
+        again.wait()
         gopark.block(ch.send("back"))
 
-    gopark.go(slow)
-    return await ch.recv()
+    def next_():
+        gopark.block(ch.send("next"))
 
-print(gopark.run(main))
+    gopark.go(slow)
+    while not begun:
+        await gopark.gosched()
+    gopark.go(next_)
+    while len(refused) < 12:  # this goes on, though next_ cannot
+        await gopark.time.sleep(0.001)
+    again.set()
+    print(await ch.recv(), await ch.recv())
+
+gopark.run(main)
 """
     done = child(NOMORE + program, GOMAXPROCS="1")
-    assert (done.stdout, done.stderr) == ("back\n", "")
+    assert (done.stdout, done.stderr) == ("back next\n", "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit is of Linux")

@@ -7,7 +7,9 @@ come back from where they block, or the machine have one again, so it is tried f
 _LONG while user code runs without a P; then the program ends by a fatal error that says how many
 there are and what to do. (Go tries for 0.2 seconds, and always ends.)
 
-The P is idle between two tries, so that who comes back takes it.
+The P is idle between two tries, so that who comes back takes it: a thread that ran on without a P,
+and finds here that it has woken somebody. And where all that is missing is a thread for plain
+functions, which the thread of `run` does not run, that one goes on with the rest itself.
 
 Locks: Sched.lock. Source: Go 1.27 runtime/os_linux.go (newosproc), runtime/cgo/gcc_util.c.
 Tests: tests/crash/test_exhaustion.py
@@ -21,10 +23,20 @@ from typing import Final
 
 from gopark._runtime.base.errors import FatalError
 from gopark._runtime.base.hooks import hooks
-from gopark._runtime.base.runtime2 import GRUNNING, M, P, Sched, tls
+from gopark._runtime.base.runtime2 import GRUNNING, G, M, P, Sched, tls
 from gopark._runtime.report.traceback import tracebackothers
 from gopark._runtime.sched import panic
-from gopark._runtime.sched.startm import globwork, midleget, pidleget, pidleput, trynewm, wantpoller
+from gopark._runtime.sched.startm import (
+    acquirep,
+    globwork,
+    hogback,
+    midleget,
+    pending,
+    pidleget,
+    pidleput,
+    trynewm,
+    wantpoller,
+)
 
 __all__ = ("newosproc", "nothread")
 
@@ -43,21 +55,25 @@ def nothread(why: BaseException) -> str:
 
 def newosproc(sched: Sched, m: M | None, p: P, spinning: bool, exc: BaseException) -> None:
     """`m`, which was to run `p`, has got no thread."""
-    began = time.monotonic()
+    began = alone = time.monotonic()
     pause, most = _PAUSE
+    me = tls.m
     while True:
         have = hooks.mcount(sched) - (m in sched.allm)
         _putback(sched, m, p, spinning)
+        if me is not None and (_resumes(sched, me) or _goon(sched, me)):
+            return
         if not _needed(sched):
-            me = tls.m
             if me is not None and me.m0:
                 time.sleep(_PAUSE[0])  # it met a plain function, which it may not run, and will
             return
-        waited = time.monotonic() - began
-        if waited > _PATIENCE and (waited > _LONG or not _comesback(sched)):
+        now = time.monotonic()
+        if _comesback(sched):
+            alone = now
+        if now - alone > _PATIENCE or now - began > _LONG:
             _die(sched, have, exc)
             return
-        time.sleep(pause)
+        time.sleep(max(0.0, min(pause, sched.timers.when - now)))
         pause = min(2 * pause, most)
         other, again = _take(sched)
         if again is None:
@@ -70,6 +86,45 @@ def newosproc(sched: Sched, m: M | None, p: P, spinning: bool, exc: BaseExceptio
         if failed is None:
             return
         exc = failed
+
+
+def _resumes(sched: Sched, m: M) -> bool:
+    """This thread runs a goroutine, and has lost its P meanwhile: here it has one again."""
+    g = m.curg
+    with sched.lock:
+        if sched.ended or not sched.pidle or m.p is not None or m.g is not None:
+            return False
+        if m.sched is not sched or g is None or g.status is not GRUNNING:
+            return False  # about to wait, it may be
+        if m.hog:
+            hogback(sched, m)
+        acquirep(m, pidleget(sched))
+    return True
+
+
+def _goon(sched: Sched, m: M) -> bool:
+    """The thread of `run` is between two goroutines: with plain functions put behind all else, it
+    has something to run, a timer or a signal handler included."""
+    with sched.lock:
+        if sched.ended or not sched.pidle or m.p is not None or not m.m0 or m.curg is not None:
+            return False
+        plain: list[G] = []
+        more = bool(pending) or time.monotonic() >= sched.timers.when
+        for queue in (sched.runq, *(q for p in sched.allp for q in (p.runnext, p.runq))):
+            for _ in range(len(queue)):
+                try:
+                    g = queue.popleft()
+                except IndexError:  # somebody else has taken it
+                    break
+                if g.coro is None and g.lockedm is None:
+                    plain.append(g)
+                else:
+                    queue.append(g)
+                    more = True
+        sched.runq.extend(plain)
+        if more:
+            acquirep(m, pidleget(sched))
+    return more
 
 
 def _putback(sched: Sched, m: M | None, p: P, spinning: bool) -> None:
