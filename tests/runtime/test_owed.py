@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gopark._runtime.signal import owed
+
 PROGRAM = """
 import os, signal, sys, threading, time
 import gopark
@@ -102,3 +104,24 @@ gopark.run(main)
 Local()
 """)
     assert (ended.stdout, ended.stderr) == ("mine told\nmine told\n", "")
+
+
+def chain(exc):
+    while exc is not None:
+        yield str(exc)
+        exc = exc.__context__
+
+
+def test_several_that_are_owed_at_the_end_are_one_chain():
+    first, second, third = (ValueError(n) for n in "123")
+    inner = KeyError("inner")
+    third.__context__ = inner  # the handler itself was handling that
+    assert list(chain(owed.behind(third, owed.behind(second, first)))) == ["3", "'inner'", "2", "1"]
+
+
+def test_what_came_after_the_same_keeps_that_behind_both():
+    before, first, second = (ValueError(n) for n in "012")
+    first.__context__ = second.__context__ = before
+    last = owed.behind(second, first)
+    assert list(chain(last)) == ["2", "1", "0"]
+    assert owed.behind(before, last) is last

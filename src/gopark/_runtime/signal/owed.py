@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.signal.sigfwd import Forward, Handler, handlerof
 
-__all__ = ("Debt", "again", "doors", "owe", "owed", "pressed", "raisers", "take")
+__all__ = ("Debt", "again", "behind", "doors", "owe", "owed", "pressed", "raisers", "take")
 
 _SIGNUM: Final = "__signum__"  # in the exception's own dict
 
@@ -55,6 +55,28 @@ def take() -> BaseException | None:
         return owed.popleft().exc
     except IndexError:
         return None
+
+
+def behind(exc: BaseException, last: BaseException) -> BaseException:
+    """`exc`, as if raised while `last` was handled; it may have come after the same as that did."""
+    known = {id(older) for older in _chain(last)}
+    if id(exc) in known:
+        return last
+    for end in _chain(exc):
+        older = end.__context__
+        if older is None or id(older) in known:
+            break
+    end.__context__ = last
+    return exc
+
+
+def _chain(exc: BaseException) -> list[BaseException]:
+    chain: list[BaseException] = []
+    older: BaseException | None = exc
+    while older is not None and not any(older is one for one in chain):
+        chain.append(older)
+        older = older.__context__
+    return chain
 
 
 def pressed() -> bool:

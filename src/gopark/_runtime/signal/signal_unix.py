@@ -63,7 +63,7 @@ from gopark._runtime.sched.startm import current, handoffp, releasep, wakep
 from gopark._runtime.signal import errand, sigfwd
 from gopark._runtime.signal.errand import SIGURG, chained, reachable, sendurg, sigurg
 from gopark._runtime.signal.linewatch import LineWatch, needed
-from gopark._runtime.signal.owed import again, owe, owed, pressed, raisers, take
+from gopark._runtime.signal.owed import again, behind, owe, owed, pressed, raisers, take
 from gopark._runtime.signal.owed import doors as debts
 from gopark._runtime.signal.preempt import (
     Flight,
@@ -188,9 +188,7 @@ def endsig() -> BaseException | None:
         _call(pending.popleft())
     last: BaseException | None = None
     while (exc := take()) is not None:  # as if each had been raised while the last was handled
-        if last is not None and exc.__context__ is None:
-            exc.__context__ = last
-        last = exc
+        last = exc if last is None else behind(exc, last)
     return last
 
 
