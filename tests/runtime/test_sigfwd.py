@@ -184,6 +184,36 @@ print(gopark.run(gopark.gosched))
     assert (result.stdout, result.stderr) == ("late\nNone\n", "")
 
 
+def test_what_main_raises_and_all_that_comes_after_it_is_one_chain(child):
+    result = child(
+        PRELUDE
+        + """
+class Late(Exception): ...
+def late(signum, frame):
+    raise Late(signal.Signals(signum).name)
+for signum in (signal.SIGUSR1, signal.SIGUSR2):
+    signal.signal(signum, late)
+from gopark._runtime.main import rt0
+end = rt0._end
+def slowend(*args):
+    for signum in (signal.SIGUSR1, signal.SIGUSR2):
+        os.kill(os.getpid(), signum)
+        time.sleep(0)
+    end(*args)
+rt0._end = slowend
+async def main():
+    raise ValueError("main")
+try:
+    gopark.run(main)
+except Late as exc:
+    while exc is not None:
+        print(exc)
+        exc = exc.__context__
+"""
+    )
+    assert (result.stdout, result.stderr) == ("SIGUSR2\nSIGUSR1\nmain\n", "")
+
+
 def test_an_interrupt_at_each_call_of_the_beginning_and_the_end(child):
     """`run` gives up or goes on; the next one is as if nothing had been."""
     result = child(

@@ -125,7 +125,6 @@ def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
             "await it, or start it with gopark.go"
         )
     _takerun()
-    late: BaseException | None = None
     try:
         handlers = signal_unix.initsig()
         try:
@@ -134,10 +133,9 @@ def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
             signal_unix.ending(forgive=True)
             raise
         finally:
-            if handlers and (late := signal_unix.endsig()) is not None:
-                raise late
+            if handlers:
+                signal_unix.endsig()
     finally:
-        del late
         tls.m = before
         if not _run:  # else this is the child of a fork
             _run.append(None)

@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import _thread
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -175,8 +176,8 @@ def ending(forgive: bool = False) -> None:
             owed.clear()
 
 
-def endsig() -> BaseException | None:
-    """Have all as it was before. What is returned is owed to main, and for the caller to raise.
+def endsig() -> None:
+    """Have all as it was before, and raise what main is owed still.
 
     What the program's handlers raise meanwhile is as if main had; so is what is pending still.
     """
@@ -186,10 +187,17 @@ def endsig() -> BaseException | None:
     _putback()
     while pending:
         _call(pending.popleft())
-    last: BaseException | None = None
+    last = ends = sys.exc_info()[1]
     while (exc := take()) is not None:  # as if each had been raised while the last was handled
         last = exc if last is None else behind(exc, last)
-    return last
+    if last is None or last is ends:
+        return
+    context = last.__context__
+    try:
+        raise last
+    finally:
+        last.__context__ = context  # `raise` has put there what ends `run`, and dropped the rest
+        del last, ends, context, exc
 
 
 def resume() -> None:
