@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
+import re
 import sys
 import threading
 
@@ -92,7 +93,8 @@ def test_a_program_that_hangs_is_ended_with_all_stacks(tmp_path):
     assert ended.stdout == "hangs --seed 5\n"
     assert ended.stderr.startswith("HANG\n")
     assert "goroutine 1 [chan receive]:\nmain.hangs.main(...)" in ended.stderr
-    assert "most recent call first" in ended.stderr
+    # CPython 3.15 stops at a thread that has just ended.
+    assert re.search("most recent call first|<freed thread state>", ended.stderr)
 
 
 def test_a_lost_value_a_doubled_one_and_a_wrong_order_are_noticed():

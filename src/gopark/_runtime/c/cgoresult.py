@@ -245,7 +245,8 @@ class _Watched(NamedTuple):
 
 
 _CONVERTING: Final = re.compile(
-    r"on converting result of ctypes callback function|from cffi callback .*convert the result"
+    r"(on|while) converting result of ctypes callback function"  # 3.15: while
+    r"|from cffi callback .*convert the result"
 )
 _ADDRESS: Final = re.compile(r" at 0x([0-9a-f]+)>")
 _NOTVOID: Final = "callback with the return type 'void'"  # cffi: nothing is lost

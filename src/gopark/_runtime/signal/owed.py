@@ -13,6 +13,7 @@ Tests: tests/runtime/test_owed.py
 from __future__ import annotations
 
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +22,18 @@ from typing import Any, Final, NamedTuple
 from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.signal.sigfwd import Forward, Handler, handlerof
 
-__all__ = ("Debt", "again", "behind", "doors", "owe", "owed", "pressed", "raisers", "take")
+__all__ = (
+    "Debt",
+    "again",
+    "behind",
+    "doors",
+    "owe",
+    "owed",
+    "pressed",
+    "raiseall",
+    "raisers",
+    "take",
+)
 
 _SIGNUM: Final = "__signum__"  # in the exception's own dict
 
@@ -55,6 +67,36 @@ def take() -> BaseException | None:
         return owed.popleft().exc
     except IndexError:
         return None
+
+
+def raiseall() -> None:
+    """Raise what is left as one chain, behind what the caller handles.
+
+    The handlers are Python's own again: what they raise amid this is the next in the chain.
+    """
+    while True:
+        try:
+            _raiseall()
+            return
+        except BaseException as exc:
+            if not owed:
+                raise
+            owe(exc)
+
+
+def _raiseall() -> None:
+    last = ends = sys.exc_info()[1]
+    for debt in owed.copy():
+        last = debt.exc if last is None else behind(debt.exc, last)
+    if last is None or last is ends:
+        return
+    context = last.__context__
+    try:
+        raise last
+    finally:
+        last.__context__ = context  # `raise` has put there what ends `run`, and dropped the rest
+        owed.clear()
+        del last, ends, context, debt
 
 
 def behind(exc: BaseException, last: BaseException) -> BaseException:

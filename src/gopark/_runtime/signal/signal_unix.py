@@ -24,15 +24,14 @@ undone all; and, where the runtime is used on the main thread without `run`, at 
 the goroutine of the main thread, which is one while it is in `block`, stands in main's place.
 
 Locks: `_state.lock`, rank SIGNAL, guards `installed`; never taken by a handler.
-Source: Go 1.27 runtime/signal_unix.go, preempt.go (isAsyncSafePoint); Ctrl-C has none, it ends Go's
-process. Tests: tests/runtime/test_signal_unix.py
+Source: Go 1.27 runtime/signal_unix.go, preempt.go (isAsyncSafePoint); Ctrl-C ends Go's process.
+Tests: tests/runtime/test_signal_unix.py
 """
 
 from __future__ import annotations
 
 import _thread
 import signal
-import sys
 import threading
 import time
 from collections import deque
@@ -64,7 +63,7 @@ from gopark._runtime.sched.startm import current, handoffp, releasep, wakep
 from gopark._runtime.signal import errand, sigfwd
 from gopark._runtime.signal.errand import SIGURG, chained, reachable, sendurg, sigurg
 from gopark._runtime.signal.linewatch import LineWatch, needed
-from gopark._runtime.signal.owed import again, behind, owe, owed, pressed, raisers, take
+from gopark._runtime.signal.owed import again, owe, owed, pressed, raiseall, raisers, take
 from gopark._runtime.signal.owed import doors as debts
 from gopark._runtime.signal.preempt import (
     Flight,
@@ -101,6 +100,7 @@ __all__ = (
 )
 
 _PAUSE: Final = 0.001
+_MOST: Final = 5.0  # seconds for a helper that sees at each _PAUSE whether it is over
 _TURN: Final = 0.05  # seconds that the thread which watches for signals helps at once
 
 
@@ -185,19 +185,18 @@ def endsig() -> None:
         _state.installed = False  # from here on no helper sends a signal
     time.sleep(0)  # one that is on its way meets our handler, not the one we put back
     _putback()
+    _despite(_callrest)
+    raiseall()
+
+
+def _callrest() -> None:
+    """What came too late to be called before; and a helper may have taken what is owed to give it
+    to main, have come too late as well, and be about to put it back."""
     while pending:
         _call(pending.popleft())
-    last = ends = sys.exc_info()[1]
-    while (exc := take()) is not None:  # as if each had been raised while the last was handled
-        last = exc if last is None else behind(exc, last)
-    if last is None or last is ends:
-        return
-    context = last.__context__
-    try:
-        raise last
-    finally:
-        last.__context__ = context  # `raise` has put there what ends `run`, and dropped the rest
-        del last, ends, context, exc
+    until = time.monotonic() + _MOST
+    while not _state.helper and time.monotonic() < until:
+        time.sleep(_PAUSE / 4)
 
 
 def resume() -> None:
