@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+
+from gopark._runtime.base.unraisable import look, nolonger
 
 PROGRAM = """
 import os, signal, sys, threading, time
@@ -102,3 +106,56 @@ gopark.run(main)
 Local()
 """)
     assert (ended.stdout, ended.stderr) == ("mine told\nmine told\n", "")
+
+
+def test_hooks_that_call_the_one_before_them_are_each_called_once(child):
+    """However often ours was put before them, and they before ours."""
+    ended = child("""
+import sys
+import gopark
+
+def chain(name):
+    before = sys.unraisablehook
+    def mine(args):
+        print(name, end=" ")
+        before(args)
+    sys.unraisablehook = mine
+
+class Local:
+    def __del__(self):
+        raise ValueError
+
+async def main(name=""):
+    if name:
+        chain(name)
+    Local()
+    print()
+
+sys.unraisablehook = lambda args: print("first", end=" ")
+for name in ("", "second", "", "", "third", "", ""):
+    gopark.run(main, name)
+Local()
+""")
+    second, third = "second first ", "third second first "
+    lines = ["first ", second, second, second, third, third, third, third]
+    assert (ended.stdout, ended.stderr) == ("\n".join(lines), "")
+
+
+def test_a_taker_that_goes_as_the_hook_is_at_it_takes_nobody_elses_turn(monkeypatch):
+    told, taken = [], []
+    monkeypatch.setattr("sys.unraisablehook", told.append)
+
+    def goes(args):
+        nolonger(goes)
+
+    def takes(args):
+        return lambda: taken.append(args)
+
+    look(goes)
+    look(takes)
+    try:
+        sys.unraisablehook("what is ignored")
+    finally:
+        nolonger(goes)
+        nolonger(takes)
+    assert (taken, told) == (["what is ignored"], [])
