@@ -454,3 +454,30 @@ gopark.run(main)
         GOMAXPROCS="4",
     )
     assert (result.stdout, result.stderr) == ("OK\n", "")
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        "set_wakeup_fd(w)",
+        "notify(ch, SIGUSR1); set_wakeup_fd(w)",
+        "notify(ch, SIGUSR1); set_wakeup_fd(w); notify(ch, SIGUSR2); set_wakeup_fd(-1)",
+    ],
+)
+def test_a_descriptor_that_is_closed_by_the_end_spoils_no_result(child, does):
+    """It was set behind our back, by the function that stood before `run`."""
+    result = child(
+        "from signal import set_wakeup_fd"
+        + PRELUDE
+        + f"""
+async def main():
+    ch = Chan(1)
+    r, w = os.pipe()
+    os.set_blocking(w, False)
+    {does}
+    os.close(w)
+    return "result"
+print(gopark.run(main), signal.set_wakeup_fd(-1), signal.getsignal(SIGUSR1).name)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("result -1 SIG_DFL\n", "")

@@ -91,7 +91,7 @@ from gopark._runtime.signal.sigfwd import (
 )
 from gopark._runtime.signal.signal_unix import atend, atfork, nudge, runsonmain
 from gopark._runtime.signal.sigpipe import MARK, mark, pipes, takepipe
-from gopark._runtime.signal.sigwatch import endfork
+from gopark._runtime.signal.sigwatch import endfork, giveback
 from gopark._runtime.signal.sigwatch import handlers as watched
 
 __all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
@@ -242,9 +242,9 @@ class Sigqueue:
 
     def disarm(self) -> None:
         if self.armed:
-            fd = set_wakeup_fd(self.otherfd)
+            fd = giveback(self.otherfd)
             if fd != self.w:
-                set_wakeup_fd(fd)  # it was somebody else's by now
+                giveback(fd)  # it was somebody else's by now
 
     # --- the goroutine ---------------------------------------------------------------------
 
