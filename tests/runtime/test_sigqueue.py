@@ -161,6 +161,28 @@ except SystemExit as exc:
     assert result.stderr.startswith("panic: gopark.ClosedChannelError: send on closed channel")
 
 
+def test_a_signal_goroutine_that_panics_gives_its_pipe_back(child):
+    result = child(
+        PRELUDE
+        + """
+async def main():
+    ch = Chan(1)
+    notify(ch, SIGUSR1)
+    ch.close()
+    kill(SIGUSR1)
+    stop(ch)
+opened = set()
+for _ in range(3):
+    try:
+        gopark.run(main)
+    except SystemExit as exc:
+        opened.add(len(os.listdir("/dev/fd")))
+print(len(opened))
+"""
+    )
+    assert result.stdout == "1\n"
+
+
 def test_a_signal_after_stop_does_what_it_does_by_default(child):
     result = child(
         PRELUDE

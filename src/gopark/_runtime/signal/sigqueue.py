@@ -447,10 +447,10 @@ def loop(q: Sigqueue) -> None:
                     if n in q.active:
                         q.hand(n)
                 elif q.answer():
-                    pipes.append((q.r, q.w))
                     return
             q.handed += 1
     finally:
+        pipes.append((q.r, q.w))  # nobody takes it before the program has ended
         q.serving = False
         g.waiting = g.lockedm = None
         casgstatus(g, GWAITING, GRUNNING)
