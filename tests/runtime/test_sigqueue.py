@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from gopark._runtime.signal import sigqueue
+
 PRELUDE = """
 import os, signal, subprocess, sys, threading, time
 from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2
@@ -503,3 +505,15 @@ print(gopark.run(main), signal.set_wakeup_fd(-1), signal.getsignal(SIGUSR1).name
 """
     )
     assert (result.stdout, result.stderr) == ("result -1 SIG_DFL\n", "")
+
+
+def test_what_the_loop_counts_from_here_on_leaves_in_what_main_adds_meanwhile():
+    q = sigqueue.Sigqueue()
+    try:
+        add = q.active.add  # `catch` has looked it up, and goes on after the loop
+        q.requests.append((frozenset({signal.SIGUSR1}), frozenset()))
+        q.answer()
+        add(signal.SIGUSR2)
+        assert q.active == {signal.SIGUSR1, signal.SIGUSR2}
+    finally:
+        sigqueue.pipes.append((q.r, q.w))

@@ -7,7 +7,7 @@ The way of a signal:
      a full channel goes without. It waits as Go's does, in dumps too (`syscall`), holds no P,
      also while it hands out, and is there from the first `notify` of a program to its end.
 
-The main thread alone may set handlers, so that is an errand for it (signal_unix.onmain); what
+The main thread alone may set handlers, so that is an errand for it (errand.onmain); what
 stood for a signal before is put back when its last listener goes, and at the end.
 
 Where a handler of the program's own stood before, each signal goes to the channel or to the
@@ -33,11 +33,12 @@ signal for the process to another thread only while the main one has its hands f
 A listener may be woken from outside, so a program that has one waiting on its channel is not
 dead (`waiting`, `handed`); Go's detector is silent for good after the first Notify.
 
-Locks: `Sigqueue.lock`, rank SIGQUEUE, guards all writes of its fields; held during an errand,
-and never taken by one. The loop reads `channels` and `stopping` without it: both are replaced
-as a whole, and `stopping` grows before `channels` shrinks. A listener is offered a value with
+Locks: `Sigqueue.lock`, rank SIGQUEUE, guards all writes of its fields but the goroutine's; held
+during an errand, and never taken by one. The loop reads `channels` and `stopping` without it: both
+are replaced as a whole, and `stopping` grows before `channels` shrinks. A listener is offered a value with
 no lock held.
-Relies on: a read of one attribute, append and popleft of a deque, being atomic.
+Relies on: a read of one attribute, append and popleft of a deque, add, update and difference_update
+of a set, being atomic.
 Source: Go 1.27 runtime/sigqueue.go, os/signal. Tests: tests/runtime/test_sigqueue.py
 """
 
@@ -141,7 +142,7 @@ class Sigqueue:
         self.ignoring: set[int] = set()
         self.before: dict[int, Disposition] = {}  # of what is caught or ignored; main thread only
         self.blocked: set[int] = set()  # by the main thread, until they were caught; its own
-        self.active: set[int] = set()  # those in the pipe count
+        self.active: set[int] = set()  # those in the pipe count; the goroutine's, and `catch`
         self.switching: set[int] = set()  # those that `catch` is at; main thread only
         self.r, self.w = takepipe()
         self.armed = False  # the pipe is the wake-up descriptor
@@ -280,7 +281,8 @@ class Sigqueue:
         if done is None:
             return True
         if isinstance(done, tuple):
-            self.active = (self.active | done[0]) - done[1]
+            self.active.update(done[0])  # as it stands, for `catch` adds to it meanwhile
+            self.active.difference_update(done[1])
         else:
             done.release()
         return False
