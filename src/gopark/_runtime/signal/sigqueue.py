@@ -373,6 +373,8 @@ class Sigqueue:
             with self.lock:
                 left = (pair for pair in self.stopping if not any(pair is p for p in gone))
                 self.stopping = tuple(left)
+                # All that came is handed out, and its handler may be next, straight: see `catch`.
+                self.active.difference_update(self.ignoring)
                 if relays() and not self.ended:
                     onmain(self.direct)
         outside.recheck()
