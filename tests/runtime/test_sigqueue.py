@@ -260,6 +260,62 @@ except KeyboardInterrupt:
     assert (result.stderr, result.returncode) == ("", 0)
 
 
+def test_who_asks_first_just_as_the_program_ends_leaves_nothing_behind(child):
+    result = child(
+        PRELUDE
+        + """
+from gopark._runtime.signal import sigqueue
+asked, ended = threading.Event(), threading.Event()
+class Slow(sigqueue.Sigqueue):
+    def __init__(self):
+        asked.set()
+        ended.wait(0.2)  # main's turn, which waits for this one
+        super().__init__()
+sigqueue.Sigqueue = Slow
+
+def asks():
+    try:
+        notify(Chan(1), SIGUSR1)
+    except BaseException as exc:
+        print(type(exc).__name__)
+
+thread = threading.Thread(target=asks, daemon=True)
+def main():
+    thread.start()
+    asked.wait()
+gopark.run(main)
+ended.set()
+thread.join(10)
+print(thread.is_alive(), sigqueue.running(), signal.getsignal(SIGUSR1).name)
+"""
+    )
+    assert result.stdout.splitlines()[-1:] == ["False None SIG_DFL"]
+
+
+def test_a_finaliser_that_asks_while_its_thread_asks_first_is_told(child):
+    result = child(
+        PRELUDE
+        + """
+from gopark._runtime.signal import sigqueue
+class Local:
+    def __del__(self):
+        try:
+            notify(Chan(1), SIGUSR2)
+        except gopark.NotOnGError:
+            print("told")
+make = sigqueue.takepipe
+def takepipe():
+    Local()
+    return make()
+sigqueue.takepipe = takepipe
+async def main():
+    notify(Chan(1), SIGUSR1)
+gopark.run(main)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("told\n", "")
+
+
 def test_a_listener_costs_no_time_at_the_end(child):
     """A thread that is in C would be waited for, a tenth of a second."""
     result = child(

@@ -501,9 +501,9 @@ def queue(who: str) -> Sigqueue:
     m = tls.m
     if m is not None and m.g is None and m.sched is not None and m.sched.ended:
         raise ProgramEnded
-    if not runsonmain():
-        raise RuntimeError(_elsewhere(who))
-    with _making:
+    with exclusive(_making):
+        if not runsonmain():
+            raise RuntimeError(_elsewhere(who))
         if _now is None:
             _now = Sigqueue()
         return _now
@@ -526,7 +526,8 @@ def _elsewhere(who: str) -> str:
 def _end() -> None:
     """The program has ended; on the main thread: everything is as it was before."""
     global _now
-    q, _now = _now, None
+    with _making:  # one that is being made is the program's still, and ends with it
+        q, _now = _now, None
     if q is None:
         return
     with q.lock:
