@@ -244,6 +244,29 @@ print(ch.try_send(1), len(ch._recvq))
     assert (result.stdout, result.stderr) == ("interrupted\n" * 3 + "False 0\n", "")
 
 
+def test_a_handler_that_is_set_between_first_use_and_run_is_called_and_comes_back(child):
+    result = child(
+        PRELUDE
+        + """
+gopark.go(int)  # the first use: handlers that are set from here on stand in a Forward
+seen = []
+def mine(signum, frame):
+    seen.append(signum)
+signal.signal(signal.SIGURG, mine)
+async def main():
+    for n in 1, 2:
+        kill(signal.SIGURG)
+        while len(seen) < n:
+            await gopark.gosched()
+for _ in range(2):
+    gopark.run(main)
+    print(len(seen), signal.getsignal(signal.SIGURG) is mine)
+    seen.clear()
+"""
+    )
+    assert (result.stdout, result.stderr) == ("2 True\n2 True\n", "")
+
+
 def test_an_event_loop_on_the_main_thread_takes_no_signals_away(child):
     """It sets a wake-up descriptor, and clears it: what `notify` asked for comes all the same."""
     result = child(

@@ -78,6 +78,7 @@ from gopark._runtime.signal.sigfwd import (
     Disposition,
     Forward,
     Handler,
+    forwarded,
     handlerof,
     nforwards,
     note,
@@ -143,6 +144,7 @@ def initsig() -> bool:
             setsignal(signal.SIGINT, _sigint)
         if SIGURG and handlerof(SIGURG) is not sigurg:
             before = Disposition(SIGURG)
+            before.python = forwarded(before.python) or before.python  # set since the first use
             _state.before.append(before)
             if callable(before.python):
                 chained.append(Forward(before.python))
