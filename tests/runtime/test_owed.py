@@ -68,6 +68,55 @@ def test_what_is_raised_in_a_finaliser_is_raised_in_main_again(child, signum, el
     assert (ended.stdout, ended.stderr) == ("caught 1\nTrue\n", "")
 
 
+def test_it_may_be_of_a_class_that_asks_much_of_its_subclasses(child):
+    """Another thread is sent a class that stands for the exception."""
+    ended = child("""
+import os, signal, threading
+import gopark
+
+named = []
+
+class Meta(type):
+    def __new__(meta, name, bases, namespace, *, code):
+        named.append(name)
+        return super().__new__(meta, name, bases, namespace)
+    def __init__(cls, name, bases, namespace, *, code): ...
+
+class Coded(Exception, metaclass=Meta, code=0):
+    def __init_subclass__(cls):
+        named.append(cls.__name__)
+
+class Alarm(Coded, code=4): ...
+
+def alarm(signum, frame):
+    raise Alarm
+
+signal.signal(signal.SIGUSR1, alarm)
+done = threading.Event()
+
+async def hold():
+    done.wait()
+
+async def main():
+    gopark.runtime.gomaxprocs(1)
+    while threading.current_thread() is threading.main_thread():
+        gopark.go(hold)
+        await gopark.gosched()
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    i = 0
+    try:
+        while True:
+            i += 1
+            i -= 1
+    except Alarm as exc:
+        done.set()
+        print(type(exc) is Alarm, named)
+
+gopark.run(main)
+""")
+    assert (ended.stdout, ended.stderr) == ("True ['Coded', 'Alarm', 'Alarm']\n", "")
+
+
 def test_what_a_finaliser_raises_itself_is_told_as_ever(child):
     ended = child("""
 import gopark
