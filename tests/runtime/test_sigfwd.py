@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gopark._runtime.signal import sigfwd
+from gopark._runtime.signal import sigfwd, signal_unix
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
 
@@ -361,6 +361,24 @@ def test_what_is_noted_twice_before_it_is_called_is_called_once():
     sigfwd.note(print, signal.SIGUSR1)
     try:
         assert [one[:2] for one in sigfwd.pending] == [(print, signal.SIGUSR1)]
+    finally:
+        sigfwd.pending.clear()
+
+
+def test_what_two_threads_note_at_once_is_called_once():
+    """Each has looked before the other has noted it."""
+    called = []
+
+    def handler(signum, frame):
+        called.append(signum)
+
+    sigfwd.pending.append((handler, signal.SIGUSR1, sys._getframe()))  # the main thread
+    sigfwd.pending.append((handler, signal.SIGUSR1, None))  # the signal goroutine
+    sigfwd.pending.append((handler, signal.SIGUSR2, None))
+    try:
+        signal_unix._callpending()
+        assert called == [signal.SIGUSR1, signal.SIGUSR2]
+        assert not sigfwd.pending
     finally:
         sigfwd.pending.clear()
 

@@ -46,6 +46,7 @@ __all__ = (
     "Forward",
     "Handler",
     "Relay",
+    "denote",
     "doors",
     "forwarded",
     "getsignal",
@@ -115,6 +116,17 @@ def note(handler: Handler, signum: int, frame: FrameType | None = None) -> None:
     one = handler, signum
     if not any(one == (other, n) for other, n, _ in pending.copy()):
         pending.append((*one, frame))
+
+
+def denote(one: tuple[Handler, int, FrameType | None]) -> bool:
+    """On the main thread: it is called now. False: it has been.
+
+    The main thread and the signal goroutine may have noted the same at the same time (`relay`).
+    """
+    same = [other for other in pending.copy() if other[:2] == one[:2]]
+    for other in same:
+        pending.remove(other)
+    return bool(same)
 
 
 def relays() -> dict[int, Relay]:

@@ -78,6 +78,7 @@ from gopark._runtime.signal.sigfwd import (
     Disposition,
     Forward,
     Handler,
+    denote,
     forwarded,
     handlerof,
     nforwards,
@@ -187,7 +188,9 @@ def endsig() -> BaseException | None:
     time.sleep(0)  # one that is on its way meets our handler, not the one we put back
     _putback()
     while pending:
-        _call(pending.popleft())
+        one = pending[0]
+        denote(one)
+        _call(one)
     last: BaseException | None = None
     while (exc := take()) is not None:  # as if each had been raised while the last was handled
         if last is not None and exc.__context__ is None:
@@ -282,11 +285,8 @@ def _callpending() -> None:
     for one in pending.copy():
         if one[:2] in raisers():
             continue
-        try:
-            pending.remove(one)
-        except ValueError:
-            continue
-        _call(one)
+        if denote(one):
+            _call(one)
 
 
 def _call(one: tuple[Handler, int, FrameType | None]) -> None:
