@@ -35,8 +35,8 @@ dead (`waiting`, `handed`); Go's detector is silent for good after the first Not
 
 Locks: `Sigqueue.lock`, rank SIGQUEUE, guards all writes of its fields but the goroutine's; held
 during an errand, and never taken by one. The loop reads `channels` and `stopping` without it: both
-are replaced as a whole, and `stopping` grows before `channels` shrinks. A listener is offered a value with
-no lock held.
+are replaced as a whole, and `stopping` grows before `channels` shrinks. A listener is offered a
+value with no lock held.
 Relies on: a read of one attribute, append and popleft of a deque, add, update and
 difference_update of a set, being atomic.
 Source: Go 1.27 runtime/sigqueue.go, os/signal. Tests: tests/runtime/test_sigqueue.py
