@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 
 import pytest
@@ -480,6 +481,36 @@ gopark.run(main)
     assert result.stdout == (
         "True True True -1\nchild SIGUSR1\nchild ended by SIGUSR1\nparent has 0\nparent SIGUSR1\n"
     )
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_in_the_child_what_was_blocked_before_is_blocked_again(child, elsewhere):
+    result = child(
+        PRELUDE
+        + f"""
+import warnings
+warnings.simplefilter("ignore")  # a fork beside other threads
+signal.pthread_sigmask(signal.SIG_BLOCK, [SIGUSR1, SIGUSR2])
+def forks():
+    signal.pthread_sigmask(signal.SIG_SETMASK, [SIGUSR2])
+    pid = os.fork()
+    if not pid:
+        print({{s.name for s in signal.pthread_sigmask(signal.SIG_BLOCK, ())}}, flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+def main():
+    notify(Chan(1), SIGUSR1)
+    thread = threading.Thread(target=forks)
+    if {elsewhere}:
+        thread.start()
+        thread.join()
+    else:
+        forks()
+gopark.run(main)
+"""
+    )
+    blocked = {"SIGUSR2"} if elsewhere else {"SIGUSR1", "SIGUSR2"}
+    assert (ast.literal_eval(result.stdout), result.stderr) == (blocked, "")
 
 
 def test_signals_sent_while_children_are_forked_reach_no_one_else(child):

@@ -92,7 +92,7 @@ from gopark._runtime.signal.sigfwd import (
 )
 from gopark._runtime.signal.signal_unix import atend, atfork, nudge, runsonmain
 from gopark._runtime.signal.sigpipe import MARK, mark, pipes, takepipe
-from gopark._runtime.signal.sigwatch import endfork, giveback
+from gopark._runtime.signal.sigwatch import endfork, giveback, keepblocked
 from gopark._runtime.signal.sigwatch import handlers as watched
 
 __all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
@@ -142,6 +142,7 @@ class Sigqueue:
         self.ignoring: set[int] = set()
         self.before: dict[int, Disposition] = {}  # of what is caught or ignored; main thread only
         self.blocked: set[int] = set()  # by the main thread, until they were caught; its own
+        self.main = 0  # that thread
         self.active: set[int] = set()  # those in the pipe count; the goroutine's, and `catch`
         self.switching: set[int] = set()  # those that `catch` is at; main thread only
         self.r, self.w = takepipe()
@@ -184,6 +185,7 @@ class Sigqueue:
         if _MASKS:
             blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()).intersection(sigs)
             self.blocked |= blocked
+            self.main = _thread.get_ident()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
 
     def release(self, sigs: Iterable[int]) -> None:
@@ -552,6 +554,8 @@ def _forget() -> Callable[[], None]:
     fds = [*pipes, *([] if q is None else [(q.r, q.w)])]
     if q is not None:
         q.ended = True
+        if q.main == _thread.get_ident():
+            keepblocked(q.blocked)
         q.release([*q.before])
         q.disarm()
     pipes.clear()

@@ -35,7 +35,7 @@ from gopark._runtime.signal.errand import SIGURG
 from gopark._runtime.signal.sigfwd import doors, set_wakeup_fd
 from gopark._runtime.signal.signal_unix import atfork, awaken, onwatch
 
-__all__ = ("arm", "beginfork", "endfork", "giveback", "handlers", "post")
+__all__ = ("arm", "beginfork", "endfork", "giveback", "handlers", "keepblocked", "post")
 
 # What the thread does when a signal comes; set by the modules above. It must not wait for long.
 handlers: Final[dict[int, Callable[[], None]]] = {}
@@ -204,6 +204,13 @@ def endfork() -> None:
     mask = _masks.pop(_thread.get_ident(), None)
     if mask is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def keepblocked(sigs: set[int]) -> None:
+    """In the child: have these blocked again, which a program of the parent had let in."""
+    mask = _masks.get(_thread.get_ident())
+    if mask is not None:
+        mask |= sigs
 
 
 def _forget() -> Callable[[], None]:
