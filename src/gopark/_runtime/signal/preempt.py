@@ -139,8 +139,10 @@ class _Trap:
 
 def trap(g: G, take: Callable[[], BaseException | None]) -> None:
     """Have what `take` gives raised in `g` when it next goes on from where it gave way."""
-    if g.coro is not None and type(g.step) is not _Trap:
-        g.step = _Trap(g, take)
+    trapped = _Trap(g, take)
+    # A _Throw may be taken just now by the M that runs `g`: stepped again it would raise again.
+    if g.coro is not None and type(trapped.step) not in (_Trap, _Throw):
+        g.step = trapped
 
 
 def yields(g: G) -> bool:
