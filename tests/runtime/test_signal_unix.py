@@ -195,3 +195,16 @@ def test_what_has_been_raised_is_not_raised_again_by_who_sets_a_trap_meanwhile(m
     assert next(g.step) is PARK
     assert raised == [first]
     g.coro.close()
+
+
+def test_what_ends_the_process_may_be_taken_as_the_handler_looks_where_it_is(monkeypatch):
+    """By the thread that wakes a wait in `block` with it."""
+    left = SystemExit(2)
+
+    def taken(frame, g):
+        assert signal_unix.leaving.pop() is left
+        return True
+
+    monkeypatch.setattr(signal_unix, "interruptible", taken)
+    signal_unix.leaving.append(left)
+    signal_unix._attend(None)

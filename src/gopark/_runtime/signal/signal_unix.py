@@ -254,7 +254,12 @@ def _attend(frame: FrameType | None) -> None:
     that it is done soon."""
     m = tls.m
     if leaving and interruptible(frame, None if m is None else m.curg):
-        raise leaving.popleft()
+        try:
+            last = leaving.popleft()
+        except IndexError:
+            pass  # taken just now, for a wait in `block`: see nomain.py
+        else:
+            raise last
     sched = current()
     if m is not None and m.g is None and m.sched is not None:
         sched = m.sched
