@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
+import pickle
 import signal
 import weakref
 from signal import SIGHUP, SIGUSR1, SIGUSR2
@@ -73,6 +75,17 @@ async def test_in_a_children_tree_the_goroutine_of_a_child_is_not_needed():
         before = num_goroutine()
         with with_cancel(ctx):
             assert num_goroutine() == before
+
+
+@pytest.mark.parametrize("way", [copy.copy, lambda exc: pickle.loads(pickle.dumps(exc))])
+async def test_its_cause_can_be_copied_and_sent_elsewhere(way):
+    ctx, stop = notify_context(background(), SIGUSR1)
+    kill(SIGUSR1)
+    await ctx.done().recv()
+    stop()
+    again = way(cause(ctx))
+    assert (type(again), str(again)) == (type(cause(ctx)), str(cause(ctx)))
+    assert again.signal == SIGUSR1
 
 
 async def test_how_signals_are_named():

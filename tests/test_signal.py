@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import signal
+import sys
 import threading
 from signal import SIGHUP, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, Signals
 
@@ -181,6 +182,28 @@ def test_with_the_last_listener_the_handler_comes_back_that_stood_before():
     kill(SIGUSR1)
     assert (seen, len(two)) == ([SIGUSR1], 0)
     signal.signal(SIGUSR1, before)
+
+
+@on_main
+def test_after_ignore_and_reset_a_signal_goes_to_the_handler_or_to_the_next_listener():
+    seen = []
+    signal.signal(SIGHUP, lambda *_: seen.append(1))
+    before = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(60)  # the signal goroutine reads after all this
+        for _ in range(20):
+            ch = Chan(2)
+            notify(ch, SIGHUP)
+            ignore(SIGHUP)
+            reset(SIGHUP)
+            kill(SIGHUP)
+            notify(ch, SIGHUP)
+            stop(ch)
+            assert (len(seen), len(ch)) == (1, 0)
+            seen.clear()
+    finally:
+        sys.setswitchinterval(before)
+        signal.signal(SIGHUP, signal.SIG_DFL)
 
 
 @on_main

@@ -103,6 +103,22 @@ def test_a_handler_for_the_signal_that_is_used_does_not_hide_main():
     assert (done.stdout, done.status) == ("finally\natexit\n", 2)
 
 
+@POSIX
+def test_who_asks_for_a_dump_when_no_thread_is_to_be_had_does_main_no_harm():
+    program = """
+import _thread, os, signal, time
+import gopark
+gopark.block(gopark.gosched())
+def none(*args):
+    print("none")
+    raise RuntimeError("can't start new thread")
+_thread.start_new_thread = none
+os.kill(os.getpid(), signal.SIGURG)
+time.sleep(0)
+"""
+    assert run_python(["-c", program]) == ("none\n", "", 0)
+
+
 def test_where_main_cannot_be_reached_the_process_exits():
     """The program has taken the signal for itself, where nobody has noticed."""
     mine = "import _signal; _signal.signal(signal.SIGURG, lambda *_: None)"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from gopark._runtime.base.unraisable import look, nolonger
 from gopark._runtime.signal import owed
 
 PROGRAM = """
@@ -66,6 +69,55 @@ def test_what_is_raised_in_a_finaliser_is_raised_in_main_again(child, signum, el
     assert (ended.stdout, ended.stderr) == ("caught 1\nTrue\n", "")
 
 
+def test_it_may_be_of_a_class_that_asks_much_of_its_subclasses(child):
+    """Another thread is sent a class that stands for the exception."""
+    ended = child("""
+import os, signal, threading
+import gopark
+
+named = []
+
+class Meta(type):
+    def __new__(meta, name, bases, namespace, *, code):
+        named.append(name)
+        return super().__new__(meta, name, bases, namespace)
+    def __init__(cls, name, bases, namespace, *, code): ...
+
+class Coded(Exception, metaclass=Meta, code=0):
+    def __init_subclass__(cls):
+        named.append(cls.__name__)
+
+class Alarm(Coded, code=4): ...
+
+def alarm(signum, frame):
+    raise Alarm
+
+signal.signal(signal.SIGUSR1, alarm)
+done = threading.Event()
+
+async def hold():
+    done.wait()
+
+async def main():
+    gopark.runtime.gomaxprocs(1)
+    while threading.current_thread() is threading.main_thread():
+        gopark.go(hold)
+        await gopark.gosched()
+    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+    i = 0
+    try:
+        while True:
+            i += 1
+            i -= 1
+    except Alarm as exc:
+        done.set()
+        print(type(exc) is Alarm, named)
+
+gopark.run(main)
+""")
+    assert (ended.stdout, ended.stderr) == ("True ['Coded', 'Alarm', 'Alarm']\n", "")
+
+
 def test_what_a_finaliser_raises_itself_is_told_as_ever(child):
     ended = child("""
 import gopark
@@ -125,3 +177,56 @@ def test_what_came_after_the_same_keeps_that_behind_both():
     last = owed.behind(second, first)
     assert list(chain(last)) == ["2", "1", "0"]
     assert owed.behind(before, last) is last
+
+
+def test_hooks_that_call_the_one_before_them_are_each_called_once(child):
+    """However often ours was put before them, and they before ours."""
+    ended = child("""
+import sys
+import gopark
+
+def chain(name):
+    before = sys.unraisablehook
+    def mine(args):
+        print(name, end=" ")
+        before(args)
+    sys.unraisablehook = mine
+
+class Local:
+    def __del__(self):
+        raise ValueError
+
+async def main(name=""):
+    if name:
+        chain(name)
+    Local()
+    print()
+
+sys.unraisablehook = lambda args: print("first", end=" ")
+for name in ("", "second", "", "", "third", "", ""):
+    gopark.run(main, name)
+Local()
+""")
+    second, third = "second first ", "third second first "
+    lines = ["first ", second, second, second, third, third, third, third]
+    assert (ended.stdout, ended.stderr) == ("\n".join(lines), "")
+
+
+def test_a_taker_that_goes_as_the_hook_is_at_it_takes_nobody_elses_turn(monkeypatch):
+    told, taken = [], []
+    monkeypatch.setattr("sys.unraisablehook", told.append)
+
+    def goes(args):
+        nolonger(goes)
+
+    def takes(args):
+        return lambda: taken.append(args)
+
+    look(goes)
+    look(takes)
+    try:
+        sys.unraisablehook("what is ignored")
+    finally:
+        nolonger(goes)
+        nolonger(takes)
+    assert (taken, told) == (["what is ignored"], [])

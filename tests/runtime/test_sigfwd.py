@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from gopark._runtime.signal import sigfwd
+from gopark._runtime.signal import sigfwd, signal_unix
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX signals")
 
@@ -274,6 +274,29 @@ print(ch.try_send(1), len(ch._recvq))
     assert (result.stdout, result.stderr) == ("interrupted\n" * 3 + "False 0\n", "")
 
 
+def test_a_handler_that_is_set_between_first_use_and_run_is_called_and_comes_back(child):
+    result = child(
+        PRELUDE
+        + """
+gopark.go(int)  # the first use: handlers that are set from here on stand in a Forward
+seen = []
+def mine(signum, frame):
+    seen.append(signum)
+signal.signal(signal.SIGURG, mine)
+async def main():
+    for n in 1, 2:
+        kill(signal.SIGURG)
+        while len(seen) < n:
+            await gopark.gosched()
+for _ in range(2):
+    gopark.run(main)
+    print(len(seen), signal.getsignal(signal.SIGURG) is mine)
+    seen.clear()
+"""
+    )
+    assert (result.stdout, result.stderr) == ("2 True\n2 True\n", "")
+
+
 def test_an_event_loop_on_the_main_thread_takes_no_signals_away(child):
     """It sets a wake-up descriptor, and clears it: what `notify` asked for comes all the same."""
     result = child(
@@ -368,6 +391,24 @@ def test_what_is_noted_twice_before_it_is_called_is_called_once():
     sigfwd.note(print, signal.SIGUSR1)
     try:
         assert [one[:2] for one in sigfwd.pending] == [(print, signal.SIGUSR1)]
+    finally:
+        sigfwd.pending.clear()
+
+
+def test_what_two_threads_note_at_once_is_called_once():
+    """Each has looked before the other has noted it."""
+    called = []
+
+    def handler(signum, frame):
+        called.append(signum)
+
+    sigfwd.pending.append((handler, signal.SIGUSR1, sys._getframe()))  # the main thread
+    sigfwd.pending.append((handler, signal.SIGUSR1, None))  # the signal goroutine
+    sigfwd.pending.append((handler, signal.SIGUSR2, None))
+    try:
+        signal_unix._callpending()
+        assert called == [signal.SIGUSR1, signal.SIGUSR2]
+        assert not sigfwd.pending
     finally:
         sigfwd.pending.clear()
 

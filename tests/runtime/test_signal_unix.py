@@ -8,7 +8,8 @@ import signal
 import pytest
 
 import gopark
-from gopark._runtime.signal import owed, signal_unix
+from gopark._runtime.base.runtime2 import PARK, G, park_point
+from gopark._runtime.signal import owed, preempt, signal_unix
 
 PRELUDE = """
 import os, signal, sys, threading, time
@@ -165,3 +166,45 @@ async def test_one_that_comes_while_the_helper_of_another_is_ending_is_not_lost(
         except KeyboardInterrupt:
             caught.append(n)
     assert caught == [0, 1]
+
+
+def test_what_has_been_raised_is_not_raised_again_by_who_sets_a_trap_meanwhile(monkeypatch):
+    """A second exception is owed, and main takes the first one just as its helper looks at it."""
+    raised = []
+
+    async def main():
+        while True:
+            try:
+                await park_point
+            except ValueError as exc:
+                raised.append(exc)
+
+    class Slow(preempt._Trap):
+        def __init__(self, g, take):
+            super().__init__(g, take)
+            assert next(g.step) is PARK
+
+    monkeypatch.setattr(preempt, "_Trap", Slow)
+    g = G(0)
+    g.coro = main()
+    g.step = g.coro.__await__()
+    assert next(g.step) is PARK
+    first = ValueError()
+    preempt.throwin(g, first)
+    preempt.trap(g, lambda: None)
+    assert next(g.step) is PARK
+    assert raised == [first]
+    g.coro.close()
+
+
+def test_what_ends_the_process_may_be_taken_as_the_handler_looks_where_it_is(monkeypatch):
+    """By the thread that wakes a wait in `block` with it."""
+    left = SystemExit(2)
+
+    def taken(frame, g):
+        assert signal_unix.leaving.pop() is left
+        return True
+
+    monkeypatch.setattr(signal_unix, "interruptible", taken)
+    signal_unix.leaving.append(left)
+    signal_unix._attend(None)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 
 import pytest
+
+from gopark._runtime.signal import sigqueue
 
 PRELUDE = """
 import os, signal, subprocess, sys, threading, time
@@ -161,6 +164,28 @@ except SystemExit as exc:
     assert result.stderr.startswith("panic: gopark.ClosedChannelError: send on closed channel")
 
 
+def test_a_signal_goroutine_that_panics_gives_its_pipe_back(child):
+    result = child(
+        PRELUDE
+        + """
+async def main():
+    ch = Chan(1)
+    notify(ch, SIGUSR1)
+    ch.close()
+    kill(SIGUSR1)
+    stop(ch)
+opened = set()
+for _ in range(3):
+    try:
+        gopark.run(main)
+    except SystemExit as exc:
+        opened.add(len(os.listdir("/dev/fd")))
+print(len(opened))
+"""
+    )
+    assert result.stdout == "1\n"
+
+
 def test_a_signal_after_stop_does_what_it_does_by_default(child):
     result = child(
         PRELUDE
@@ -234,6 +259,62 @@ except KeyboardInterrupt:
     )
     assert result.stdout == "SIGINT\ninterrupted 0\noutside\n"
     assert (result.stderr, result.returncode) == ("", 0)
+
+
+def test_who_asks_first_just_as_the_program_ends_leaves_nothing_behind(child):
+    result = child(
+        PRELUDE
+        + """
+from gopark._runtime.signal import sigqueue
+asked, ended = threading.Event(), threading.Event()
+class Slow(sigqueue.Sigqueue):
+    def __init__(self):
+        asked.set()
+        ended.wait(0.2)  # main's turn, which waits for this one
+        super().__init__()
+sigqueue.Sigqueue = Slow
+
+def asks():
+    try:
+        notify(Chan(1), SIGUSR1)
+    except BaseException as exc:
+        print(type(exc).__name__)
+
+thread = threading.Thread(target=asks, daemon=True)
+def main():
+    thread.start()
+    asked.wait()
+gopark.run(main)
+ended.set()
+thread.join(10)
+print(thread.is_alive(), sigqueue.running(), signal.getsignal(SIGUSR1).name)
+"""
+    )
+    assert result.stdout.splitlines()[-1:] == ["False None SIG_DFL"]
+
+
+def test_a_finaliser_that_asks_while_its_thread_asks_first_is_told(child):
+    result = child(
+        PRELUDE
+        + """
+from gopark._runtime.signal import sigqueue
+class Local:
+    def __del__(self):
+        try:
+            notify(Chan(1), SIGUSR2)
+        except gopark.NotOnGError:
+            print("told")
+make = sigqueue.takepipe
+def takepipe():
+    Local()
+    return make()
+sigqueue.takepipe = takepipe
+async def main():
+    notify(Chan(1), SIGUSR1)
+gopark.run(main)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("told\n", "")
 
 
 def test_a_listener_costs_no_time_at_the_end(child):
@@ -402,6 +483,36 @@ gopark.run(main)
     )
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_in_the_child_what_was_blocked_before_is_blocked_again(child, elsewhere):
+    result = child(
+        PRELUDE
+        + f"""
+import warnings
+warnings.simplefilter("ignore")  # a fork beside other threads
+signal.pthread_sigmask(signal.SIG_BLOCK, [SIGUSR1, SIGUSR2])
+def forks():
+    signal.pthread_sigmask(signal.SIG_SETMASK, [SIGUSR2])
+    pid = os.fork()
+    if not pid:
+        print({{s.name for s in signal.pthread_sigmask(signal.SIG_BLOCK, ())}}, flush=True)
+        os._exit(0)
+    os.waitpid(pid, 0)
+def main():
+    notify(Chan(1), SIGUSR1)
+    thread = threading.Thread(target=forks)
+    if {elsewhere}:
+        thread.start()
+        thread.join()
+    else:
+        forks()
+gopark.run(main)
+"""
+    )
+    blocked = {"SIGUSR2"} if elsewhere else {"SIGUSR1", "SIGUSR2"}
+    assert (ast.literal_eval(result.stdout), result.stderr) == (blocked, "")
+
+
 def test_signals_sent_while_children_are_forked_reach_no_one_else(child):
     """The child shares the parent's pipe for a moment, in which it must not be written to."""
     result = child(
@@ -454,3 +565,42 @@ gopark.run(main)
         GOMAXPROCS="4",
     )
     assert (result.stdout, result.stderr) == ("OK\n", "")
+
+
+@pytest.mark.parametrize(
+    "does",
+    [
+        "set_wakeup_fd(w)",
+        "notify(ch, SIGUSR1); set_wakeup_fd(w)",
+        "notify(ch, SIGUSR1); set_wakeup_fd(w); notify(ch, SIGUSR2); set_wakeup_fd(-1)",
+    ],
+)
+def test_a_descriptor_that_is_closed_by_the_end_spoils_no_result(child, does):
+    """It was set behind our back, by the function that stood before `run`."""
+    result = child(
+        "from signal import set_wakeup_fd"
+        + PRELUDE
+        + f"""
+async def main():
+    ch = Chan(1)
+    r, w = os.pipe()
+    os.set_blocking(w, False)
+    {does}
+    os.close(w)
+    return "result"
+print(gopark.run(main), signal.set_wakeup_fd(-1), signal.getsignal(SIGUSR1).name)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("result -1 SIG_DFL\n", "")
+
+
+def test_what_the_loop_counts_from_here_on_leaves_in_what_main_adds_meanwhile():
+    q = sigqueue.Sigqueue()
+    try:
+        add = q.active.add  # `catch` has looked it up, and goes on after the loop
+        q.requests.append((frozenset({signal.SIGUSR1}), frozenset()))
+        q.answer()
+        add(signal.SIGUSR2)
+        assert q.active == {signal.SIGUSR1, signal.SIGUSR2}
+    finally:
+        sigqueue.pipes.append((q.r, q.w))

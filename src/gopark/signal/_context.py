@@ -137,6 +137,9 @@ class SignalError(context.Canceled):
         super().__init__(f"{_name(signum)} signal received")
         self.signal = signum
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.signal,), self.__dict__  # not its text, which is all of `args`
+
 
 def _name(signum: int) -> str:
     """A signal as Go prints it."""

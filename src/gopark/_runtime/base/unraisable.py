@@ -22,10 +22,10 @@ __all__ = ("look", "nolonger")
 Taker = Callable[[Any], Callable[[], object] | None]
 
 _takers: Final[list[Taker]] = []
-# Who was there before, the latest first, and the threads that are in `_hook`: who came after it
-# once, and is before it by now, calls it in turn.
+# Who was there before, the latest first, and how deep threads are in `_hook`: who came after it
+# once, and is before it by now, calls it in turn, and means who was there before that.
 _previous: Final[list[Callable[[Any], object]]] = [sys.__unraisablehook__]
-_inside: Final[set[int]] = set()
+_inside: Final[dict[int, int]] = {}
 
 
 def look(taker: Taker) -> None:
@@ -33,7 +33,7 @@ def look(taker: Taker) -> None:
     if taker not in _takers:
         _takers.append(taker)
     if sys.unraisablehook is not _hook:
-        _previous[:] = sys.unraisablehook, _previous[0]
+        _previous.insert(0, sys.unraisablehook)
         sys.unraisablehook = _hook
 
 
@@ -43,21 +43,25 @@ def nolonger(taker: Taker) -> None:
         _takers.remove(taker)
     if not _takers and sys.unraisablehook is _hook:
         sys.unraisablehook = _previous[0]
+        if len(_previous) > 1:  # Python's own stays
+            del _previous[0]
 
 
 def _hook(args: Any, /) -> None:
     me = threading.get_ident()
-    if me in _inside:
-        _previous[-1](args)
-        return
-    _inside.add(me)
+    depth = _inside.get(me, 0)
+    _inside[me] = depth + 1
+    takers, previous = _takers.copy(), _previous.copy()  # others may change them meanwhile
     try:
-        for take in _takers:
+        for take in () if depth else takers:
             if (instead := take(args)) is not None:
                 break
         else:
-            _previous[0](args)
+            previous[min(depth, len(previous) - 1)](args)
             return
     finally:
-        _inside.discard(me)
+        if depth:
+            _inside[me] = depth
+        else:
+            del _inside[me]
     instead()

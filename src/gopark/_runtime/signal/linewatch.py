@@ -2,7 +2,7 @@
 
 An exception for user code on another thread (Ctrl-C while main computes there) must not strike
 inside the runtime, so somebody has to see which it is. Under a GIL the one who sends it can look
-first: see `signal_unix._poke`. Without one the thread has gone on meanwhile, and an asynchronous
+first: see `preempt.interrupt`. Without one the thread has gone on meanwhile, and an asynchronous
 exception strikes wherever it has come to. So the thread looks itself: `sys.monitoring` calls
 `look(frame)` on it, and an exception of `look` is raised right there.
 

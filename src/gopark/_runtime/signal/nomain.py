@@ -73,7 +73,7 @@ def leave(sched: Sched, exc: SystemExit) -> None:
         panic.exitnow(status)
     try:
         _thread.start_new_thread(_watch, (status,))
-    except RuntimeError:  # no more threads
+    except (RuntimeError, MemoryError):  # no more threads
         panic.exitnow(status)
 
 
@@ -115,7 +115,10 @@ def _heard(signum: int, frame: FrameType | None) -> None:
     """On the main thread, between any two lines: take no lock of ours."""
     sched = current()
     if not _exiting and (sched is None or sched.main is None):
-        _thread.start_new_thread(remote.heard, ())
+        try:
+            _thread.start_new_thread(remote.heard, ())
+        except (RuntimeError, MemoryError):
+            pass  # no more threads: who asks gets no answer, and main no exception
 
 
 def forget() -> None:

@@ -139,8 +139,10 @@ class _Trap:
 
 def trap(g: G, take: Callable[[], BaseException | None]) -> None:
     """Have what `take` gives raised in `g` when it next goes on from where it gave way."""
-    if g.coro is not None and type(g.step) is not _Trap:
-        g.step = _Trap(g, take)
+    trapped = _Trap(g, take)
+    # A _Throw may be taken just now by the M that runs `g`: stepped again it would raise again.
+    if g.coro is not None and type(trapped.step) not in (_Trap, _Throw):
+        g.step = trapped
 
 
 def yields(g: G) -> bool:
@@ -175,6 +177,14 @@ class _Throw:
 transparent.add(_Throw.__next__.__code__)  # main runs on below it until its next wait
 
 
+class _Unnoticed:
+    """A first base: neither the class behind it nor its metaclass is told of one more subclass."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls) -> None: ...
+
+
 Flight = dict[type[BaseException], BaseException]  # not empty until the exception is raised
 
 
@@ -194,7 +204,8 @@ def interrupt(m: M, g: G, exc: BaseException) -> Flight | None:
         return None
     flight: Flight = {}
     kind = type(exc)
-    carrier = type(kind.__name__, (kind,), {"__new__": staticmethod(flight.pop)})
+    made = {"__new__": staticmethod(flight.pop)}
+    carrier = type.__new__(type(kind), kind.__name__, (_Unnoticed, kind), made)
     flight[carrier] = exc
     return flight if _setthere(m, g, frame, at, carrier) else None
 

@@ -17,13 +17,13 @@ program's handlers go into a `Forward` and come out of it, and that the descript
 stays ours, with theirs served behind it (sigwatch.py, `wakeupfd`): an asyncio loop sets and clears
 one as it comes and goes. Who has bound those functions to names of his own before is not caught;
 then a handler that comes in amid the runtime can still start goroutines, send, close and unlock:
-what it finds locked is done after it (latework.py).
+what it finds locked is done after it (finq.py).
 
-Invariants, on the main thread, which alone changes them:
+Invariants:
   F1  installed  => no callable but `ours` and Forwards is in Python's table of handlers, but for
-      what was set behind our back
-  F2  a handler is in `pending` at most once for each signal, as Python itself calls it once for
-  many
+      what was set behind our back; the main thread alone changes that
+  F2  a handler that is in `pending` for a signal is called once, as Python itself calls it once for
+      many; the main thread alone takes it off
 
 Source: Go 1.27 runtime/signal_unix.go (sigfwdgo), preempt.go (isAsyncSafePoint). Tests:
 tests/runtime/test_sigfwd.py
@@ -46,6 +46,7 @@ __all__ = (
     "Forward",
     "Handler",
     "Relay",
+    "denote",
     "doors",
     "forwarded",
     "getsignal",
@@ -115,6 +116,17 @@ def note(handler: Handler, signum: int, frame: FrameType | None = None) -> None:
     one = handler, signum
     if not any(one == (other, n) for other, n, _ in pending.copy()):
         pending.append((*one, frame))
+
+
+def denote(one: tuple[Handler, int, FrameType | None]) -> bool:
+    """On the main thread: it is called now. False: it has been.
+
+    The main thread and the signal goroutine may have noted the same at the same time (`relay`).
+    """
+    same = [other for other in pending.copy() if other[:2] == one[:2]]
+    for other in same:
+        pending.remove(other)
+    return bool(same)
 
 
 def relays() -> dict[int, Relay]:

@@ -78,6 +78,8 @@ from gopark._runtime.signal.sigfwd import (
     Disposition,
     Forward,
     Handler,
+    denote,
+    forwarded,
     handlerof,
     nforwards,
     note,
@@ -144,6 +146,7 @@ def initsig() -> bool:
             setsignal(signal.SIGINT, _sigint)
         if SIGURG and handlerof(SIGURG) is not sigurg:
             before = Disposition(SIGURG)
+            before.python = forwarded(before.python) or before.python  # set since the first use
             _state.before.append(before)
             if callable(before.python):
                 chained.append(Forward(before.python))
@@ -193,7 +196,9 @@ def _callrest() -> None:
     """What came too late to be called before; and a helper may have taken what is owed to give it
     to main, have come too late as well, and be about to put it back."""
     while pending:
-        _call(pending.popleft())
+        one = pending[0]
+        denote(one)
+        _call(one)
     until = time.monotonic() + _MOST
     while not _state.helper and time.monotonic() < until:
         time.sleep(_PAUSE / 4)
@@ -254,7 +259,12 @@ def _attend(frame: FrameType | None) -> None:
     that it is done soon."""
     m = tls.m
     if leaving and interruptible(frame, None if m is None else m.curg):
-        raise leaving.popleft()
+        try:
+            last = leaving.popleft()
+        except IndexError:
+            pass  # taken just now, for a wait in `block`: see nomain.py
+        else:
+            raise last
     sched = current()
     if m is not None and m.g is None and m.sched is not None:
         sched = m.sched
@@ -285,11 +295,8 @@ def _callpending() -> None:
     for one in pending.copy():
         if one[:2] in raisers():
             continue
-        try:
-            pending.remove(one)
-        except ValueError:
-            continue
-        _call(one)
+        if denote(one):
+            _call(one)
 
 
 def _call(one: tuple[Handler, int, FrameType | None]) -> None:

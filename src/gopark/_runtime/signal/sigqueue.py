@@ -7,7 +7,7 @@ The way of a signal:
      a full channel goes without. It waits as Go's does, in dumps too (`syscall`), holds no P,
      also while it hands out, and is there from the first `notify` of a program to its end.
 
-The main thread alone may set handlers, so that is an errand for it (signal_unix.onmain); what
+The main thread alone may set handlers, so that is an errand for it (errand.onmain); what
 stood for a signal before is put back when its last listener goes, and at the end.
 
 Where a handler of the program's own stood before, each signal goes to the channel or to the
@@ -33,11 +33,12 @@ signal for the process to another thread only while the main one has its hands f
 A listener may be woken from outside, so a program that has one waiting on its channel is not
 dead (`waiting`, `handed`); Go's detector is silent for good after the first Notify.
 
-Locks: `Sigqueue.lock`, rank SIGQUEUE, guards all writes of its fields; held during an errand,
-and never taken by one. The loop reads `channels` and `stopping` without it: both are replaced
-as a whole, and `stopping` grows before `channels` shrinks. A listener is offered a value with
-no lock held.
-Relies on: a read of one attribute, append and popleft of a deque, being atomic.
+Locks: `Sigqueue.lock`, rank SIGQUEUE, guards all writes of its fields but the goroutine's; held
+during an errand, and never taken by one. The loop reads `channels` and `stopping` without it: both
+are replaced as a whole, and `stopping` grows before `channels` shrinks. A listener is offered a
+value with no lock held.
+Relies on: a read of one attribute, append and popleft of a deque, add, update and
+difference_update of a set, being atomic.
 Source: Go 1.27 runtime/sigqueue.go, os/signal. Tests: tests/runtime/test_sigqueue.py
 """
 
@@ -91,7 +92,7 @@ from gopark._runtime.signal.sigfwd import (
 )
 from gopark._runtime.signal.signal_unix import atend, atfork, nudge, runsonmain
 from gopark._runtime.signal.sigpipe import MARK, mark, pipes, takepipe
-from gopark._runtime.signal.sigwatch import endfork
+from gopark._runtime.signal.sigwatch import endfork, giveback, keepblocked
 from gopark._runtime.signal.sigwatch import handlers as watched
 
 __all__ = ("CATCHABLE", "IGNORABLE", "OURS", "VALID", "queue", "running")
@@ -141,7 +142,8 @@ class Sigqueue:
         self.ignoring: set[int] = set()
         self.before: dict[int, Disposition] = {}  # of what is caught or ignored; main thread only
         self.blocked: set[int] = set()  # by the main thread, until they were caught; its own
-        self.active: set[int] = set()  # those in the pipe count
+        self.main = 0  # that thread
+        self.active: set[int] = set()  # those in the pipe count; the goroutine's, and `catch`
         self.switching: set[int] = set()  # those that `catch` is at; main thread only
         self.r, self.w = takepipe()
         self.armed = False  # the pipe is the wake-up descriptor
@@ -183,6 +185,7 @@ class Sigqueue:
         if _MASKS:
             blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ()).intersection(sigs)
             self.blocked |= blocked
+            self.main = _thread.get_ident()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
 
     def release(self, sigs: Iterable[int]) -> None:
@@ -242,9 +245,9 @@ class Sigqueue:
 
     def disarm(self) -> None:
         if self.armed:
-            fd = set_wakeup_fd(self.otherfd)
+            fd = giveback(self.otherfd)
             if fd != self.w:
-                set_wakeup_fd(fd)  # it was somebody else's by now
+                giveback(fd)  # it was somebody else's by now
 
     # --- the goroutine ---------------------------------------------------------------------
 
@@ -280,7 +283,8 @@ class Sigqueue:
         if done is None:
             return True
         if isinstance(done, tuple):
-            self.active = (self.active | done[0]) - done[1]
+            self.active.update(done[0])  # as it stands, for `catch` adds to it meanwhile
+            self.active.difference_update(done[1])
         else:
             done.release()
         return False
@@ -371,6 +375,8 @@ class Sigqueue:
             with self.lock:
                 left = (pair for pair in self.stopping if not any(pair is p for p in gone))
                 self.stopping = tuple(left)
+                # All that came is handed out, and its handler may be next, straight: see `catch`.
+                self.active.difference_update(self.ignoring)
                 if relays() and not self.ended:
                     onmain(self.direct)
         outside.recheck()
@@ -447,10 +453,10 @@ def loop(q: Sigqueue) -> None:
                     if n in q.active:
                         q.hand(n)
                 elif q.answer():
-                    pipes.append((q.r, q.w))
                     return
             q.handed += 1
     finally:
+        pipes.append((q.r, q.w))  # nobody takes it before the program has ended
         q.serving = False
         g.waiting = g.lockedm = None
         casgstatus(g, GWAITING, GRUNNING)
@@ -497,9 +503,9 @@ def queue(who: str) -> Sigqueue:
     m = tls.m
     if m is not None and m.g is None and m.sched is not None and m.sched.ended:
         raise ProgramEnded
-    if not runsonmain():
-        raise RuntimeError(_elsewhere(who))
-    with _making:
+    with exclusive(_making):
+        if not runsonmain():
+            raise RuntimeError(_elsewhere(who))
         if _now is None:
             _now = Sigqueue()
         return _now
@@ -522,7 +528,8 @@ def _elsewhere(who: str) -> str:
 def _end() -> None:
     """The program has ended; on the main thread: everything is as it was before."""
     global _now
-    q, _now = _now, None
+    with _making:  # one that is being made is the program's still, and ends with it
+        q, _now = _now, None
     if q is None:
         return
     with q.lock:
@@ -547,6 +554,8 @@ def _forget() -> Callable[[], None]:
     fds = [*pipes, *([] if q is None else [(q.r, q.w)])]
     if q is not None:
         q.ended = True
+        if q.main == _thread.get_ident():
+            keepblocked(q.blocked)
         q.release([*q.before])
         q.disarm()
     pipes.clear()

@@ -35,7 +35,7 @@ from gopark._runtime.signal.errand import SIGURG
 from gopark._runtime.signal.sigfwd import doors, set_wakeup_fd
 from gopark._runtime.signal.signal_unix import atfork, awaken, onwatch
 
-__all__ = ("arm", "beginfork", "endfork", "handlers", "post")
+__all__ = ("arm", "beginfork", "endfork", "giveback", "handlers", "keepblocked", "post")
 
 # What the thread does when a signal comes; set by the modules above. It must not wait for long.
 handlers: Final[dict[int, Callable[[], None]]] = {}
@@ -97,15 +97,20 @@ def _begin(watch: _Watch) -> bool:
 
 def _putback(watch: _Watch, settle: bool = True) -> None:
     """Have the descriptor that stood before, unless somebody has set another one meanwhile."""
-    try:
-        fd = set_wakeup_fd(watch.otherfd)
-    except (OSError, ValueError):
-        fd = set_wakeup_fd(-1)  # it is closed by now
+    fd = giveback(watch.otherfd)
     if settle:
         _settle(watch)
     watch.otherfd = -1
     if fd != watch.w:
-        set_wakeup_fd(fd)
+        giveback(fd)
+
+
+def giveback(fd: int) -> int:
+    """Have a descriptor of others stand again; returns the one that stood until now."""
+    try:
+        return set_wakeup_fd(fd)
+    except (OSError, ValueError):
+        return set_wakeup_fd(-1)  # it is closed by now
 
 
 def wakeupfd(fd: int, options: dict[str, Any]) -> int:
@@ -199,6 +204,13 @@ def endfork() -> None:
     mask = _masks.pop(_thread.get_ident(), None)
     if mask is not None:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def keepblocked(sigs: set[int]) -> None:
+    """In the child: have these blocked again, which a program of the parent had let in."""
+    mask = _masks.get(_thread.get_ident())
+    if mask is not None:
+        mask |= sigs
 
 
 def _forget() -> Callable[[], None]:
