@@ -124,3 +124,15 @@ async def test_a_finished_generator_leaves_nothing_to_do():
     gc.collect()
     assert log == ["end"]
     assert gopark.runtime.num_goroutine() == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_whose_goroutine_never_ran_is_no_coroutine_that_nobody_awaited(run, recwarn):
+    async def main():
+        async for _ in make([]):
+            break
+        gc.collect()
+
+    run(main)
+    gc.collect()
+    assert not recwarn.list
