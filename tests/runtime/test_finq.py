@@ -253,6 +253,46 @@ async def test_an_rwmutex_is_given_back_amid_a_try(wait_until, writes):
     assert rw.try_lock()
 
 
+async def test_an_rwmutex_that_cannot_be_waited_for_is_not_kept():
+    rw, told = gopark.sync.RWMutex(), []
+
+    def late():
+        try:
+            block(rw.lock())
+        except AmidRuntime as exc:
+            told.append(exc)
+
+    crowd(rw, late)
+    await rw.rlock()
+    rw.runlock()
+    assert len(told) == 1
+    assert rw.try_lock()
+
+
+async def test_the_next_writer_comes_after_one_that_leaves_amid_a_try(wait_until):
+    """Its readers are let in late: before that another one would lose the lock to them."""
+    rw, early = gopark.sync.RWMutex(), []
+    assert rw.try_lock()
+
+    def late():
+        rw.unlock()
+        early.append(rw._w.try_lock())
+
+    crowd(rw, late)
+    assert not rw.try_rlock()
+    await settled(wait_until)
+    assert early == [False]
+    assert rw.try_lock()
+
+
+async def test_a_context_is_cancelled_amid_a_look_at_it(wait_until):
+    ctx, cancel = gopark.context.with_cancel(gopark.context.background())
+    crowd(ctx.done(), cancel)
+    assert not ctx.done().try_recv()[2]
+    await settled(wait_until)
+    assert ctx.done().try_recv() == (None, False, True)
+
+
 async def test_a_semaphore_is_released_amid_an_acquire(wait_until):
     sem, answers = gopark.sync.semaphore.Weighted(2), []
     await sem.acquire(1)
