@@ -402,6 +402,39 @@ def test_goroutines_start_amid_the_scheduler(run, wait_until):
     assert ran == [1]
 
 
+def test_without_a_thread_for_it_late_work_is_sysmons(run, wait_until, monkeypatch):
+    """Which sleeps while the program is idle. It counts as it is done: the program is not dead."""
+    counted, done = [], Chan()
+
+    def refuse(*args):
+        raise RuntimeError("can't start new thread")
+
+    def work():
+        counted.append(finq.pending())
+        done.close()
+
+    def thread():
+        assert wait_until(lambda: startm.sysmonwait.on)
+        with monkeypatch.context() as patch:
+            patch.setattr(finq._thread, "start_new_thread", refuse)
+            finq.later(work)
+        ended.append(wait_until(lambda: bool(counted), 20))
+        if not counted:
+            done.close()
+
+    ended = []
+    runs = threading.Thread(target=thread)
+
+    async def main():
+        gopark.go(gopark.time.sleep, 3600)  # else an idle M looks round, and sysmon with it
+        runs.start()
+        await done.recv()
+
+    run(main, outside_help=True)
+    runs.join()
+    assert (ended, counted) == ([True], [True])
+
+
 async def test_what_late_work_raises_is_told_as_a_finalizers_is(wait_until, monkeypatch):
     told = []
     monkeypatch.setattr("sys.unraisablehook", lambda args: told.append(args.exc_value))
