@@ -257,7 +257,11 @@ async def _nocases(had_some: bool, default: bool) -> Result:
     g.waiting = _FOREVER
     g.waitreason = "select" if had_some else "select (no cases)"
     m.waitunlockf = _nothing
-    await park_point
+    try:
+        await park_point
+    except BaseException as exc:
+        notparked(_FOREVER, exc)
+        raise
     raise AssertionError("a select with no cases was woken")
 
 
