@@ -564,12 +564,13 @@ def finishstep(m: M, g: G, command: object) -> None:
     """The end of a coroutine's step outside the loop: as the loop does it."""
     m.curg = None
     if command is PARK:
+    sched = m.sched
+    assert sched is not None
         g.status = GWAITING
+        g.waitsince = sched.now
         unlockf, m.waitunlockf = m.waitunlockf, None
         unlockf(None)  # type: ignore[misc]
     elif command is GOSCHED:
-        sched = m.sched
-        assert sched is not None
         g.status = GRUNNABLE
         sched.runq.append(g)
     else:
