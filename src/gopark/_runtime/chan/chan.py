@@ -551,9 +551,11 @@ class Chan(Waiter, Generic[T]):
         if g is None:
             self._lock.append(None)
             return
-        g.elem = None
-        g.success = True
-        notparked(self, exc)
+        try:
+            notparked(self, exc)
+        finally:
+            g.elem = None
+            g.success = True
 
 
 def _discard(queue: WaitQ, g: G) -> bool:

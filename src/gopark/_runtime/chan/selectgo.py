@@ -232,9 +232,11 @@ def _wait(polled: list[Polled], waiting: _Selecting) -> Generator[Command, None,
     try:
         _ = None is (None is (yield PARK))
     except BaseException as exc:
-        notparked(waiting, exc)
-        waiting.leave()  # one case may have won all the same
-        g.elem = None
+        try:
+            notparked(waiting, exc)
+        finally:
+            waiting.leave()  # one case may have won all the same
+            g.elem = None
         raise
     won = g.elem
     g.elem = g.waiting = None
