@@ -11,6 +11,7 @@ import pytest
 
 import gopark
 from gopark import Chan, ClosedChannelError, NotOnGError
+from gopark._runtime.base.runtime2 import GRUNNING, tls
 from gopark.testing import wait_all_parked
 
 pytestmark = pytest.mark.usefixtures("procs")
@@ -563,3 +564,35 @@ async def test_a_python_thread_and_a_goroutine_talk_over_a_channel():
     there.close()
     assert await back.recv_ok() == (None, False)
     gopark.cgo.call(t.join)
+
+
+@pytest.mark.outside_help
+async def test_a_wait_under_another_loop_may_be_met_as_it_is_undone():
+    """The lock is free before the receiver is off the queue: a sender may be quicker."""
+    ch, sent, outcome = Chan(), [], Chan(1)
+
+    def sender():
+        sent.append(ch.try_send("met"))
+
+    def plain():
+        m = tls.m
+        coro = ch.recv()
+        coro.send(None)  # as a loop that is not ours
+        unlockf = m.waitunlockf
+
+        def met(_):
+            unlockf(None)
+            thread = threading.Thread(target=sender)
+            thread.start()
+            thread.join()
+
+        m.waitunlockf = met
+        with pytest.raises(NotOnGError):
+            coro.throw(RuntimeError("bad yield"))
+        outcome.try_send(m.curg.status)
+
+    gopark.go(plain)
+    assert await outcome.recv() is GRUNNING
+    assert sent == [True]
+    gopark.go(ch.send, "next")
+    assert await ch.recv() == "next"

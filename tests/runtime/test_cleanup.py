@@ -86,6 +86,64 @@ def test_cleanups_may_wait_for_each_other(run, capsys, kind):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("starter", [gopark.go, sync.WaitGroup().go, sync.errgroup.Group().go])
+def test_a_goroutine_of_a_group_waits_as_any(run, capsys, starter):
+    ch, closed = Chan(), []
+
+    async def send():
+        await gopark.gosched()
+        await ch.send("bye")
+
+    async def receive():
+        closed.append(await ch.recv())
+
+    async def both():
+        starter(coro(receive))
+        gopark.go(coro(send))
+        await wait_all_parked()
+
+    run(both)
+    assert closed == ["bye"]
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("fatal", [False, True])
+def test_an_outer_block_comes_after_an_inner_one_that_waits(run, capsys, fatal):
+    """And the inner wait is somebody's: its channel is not locked for good."""
+    ch, closed = Chan(), []
+
+    async def inner():
+        try:
+            await Chan().recv()
+        finally:
+            closed.append("inner")
+            closed.append(await ch.recv())
+
+    async def outer():
+        try:
+            await inner()
+        finally:
+            closed.append("outer")
+            await gopark.time.sleep(0.001)
+
+    async def main():
+        gopark.go(outer)
+        gopark.go(coro(lambda: ch.send("bye")))
+        await wait_all_parked()
+        if fatal:
+            sync.Mutex().unlock()
+
+    if fatal:
+        with pytest.raises(gopark.FatalError):
+            run(main)
+        assert closed == ["inner", "outer"]
+    else:
+        run(main)
+        assert closed == ["inner", "bye", "outer"]
+        assert capsys.readouterr().err == ""
+    assert ch._lock
+
+
 def test_a_thread_may_end_the_wait(run, capsys):
     ch, closed, told = Chan(), [], threading.Event()
 

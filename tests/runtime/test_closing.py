@@ -43,6 +43,10 @@ async def locked():
     gopark.runtime.lock_os_thread()
     await stubborn(gopark.time.sleep, 0.001)()
 
+async def grouped():
+    gopark.sync.errgroup.Group().go(locked)
+    await gopark.Chan().recv()
+
 def plain():
     ch = gopark.Chan()
     while True:
@@ -127,6 +131,18 @@ finally:
     print("returned")
 """
     assert named(child, program, 2, status).stdout == "returned\n"
+
+
+def test_one_of_a_group_is_named_and_left(child):
+    program = """
+async def main():
+    gopark.go(grouped)
+    await gopark.time.sleep(0.02)
+
+gopark.run(main)
+print("returned")
+"""
+    assert named(child, program, 3).stdout == "returned\n"
 
 
 def test_an_async_generator_that_does_not_want_to_end_is_left(child):

@@ -253,6 +253,46 @@ async def test_an_rwmutex_is_given_back_amid_a_try(wait_until, writes):
     assert rw.try_lock()
 
 
+async def test_an_rwmutex_that_cannot_be_waited_for_is_not_kept():
+    rw, told = gopark.sync.RWMutex(), []
+
+    def late():
+        try:
+            block(rw.lock())
+        except AmidRuntime as exc:
+            told.append(exc)
+
+    crowd(rw, late)
+    await rw.rlock()
+    rw.runlock()
+    assert len(told) == 1
+    assert rw.try_lock()
+
+
+async def test_the_next_writer_comes_after_one_that_leaves_amid_a_try(wait_until):
+    """Its readers are let in late: before that another one would lose the lock to them."""
+    rw, early = gopark.sync.RWMutex(), []
+    assert rw.try_lock()
+
+    def late():
+        rw.unlock()
+        early.append(rw._w.try_lock())
+
+    crowd(rw, late)
+    assert not rw.try_rlock()
+    await settled(wait_until)
+    assert early == [False]
+    assert rw.try_lock()
+
+
+async def test_a_context_is_cancelled_amid_a_look_at_it(wait_until):
+    ctx, cancel = gopark.context.with_cancel(gopark.context.background())
+    crowd(ctx.done(), cancel)
+    assert not ctx.done().try_recv()[2]
+    await settled(wait_until)
+    assert ctx.done().try_recv() == (None, False, True)
+
+
 async def test_a_semaphore_is_released_amid_an_acquire(wait_until):
     sem, answers = gopark.sync.semaphore.Weighted(2), []
     await sem.acquire(1)
@@ -360,6 +400,39 @@ def test_goroutines_start_amid_the_scheduler(run, wait_until):
     finally:
         gopark.runtime.gomaxprocs(before)
     assert ran == [1]
+
+
+def test_without_a_thread_for_it_late_work_is_sysmons(run, wait_until, monkeypatch):
+    """Which sleeps while the program is idle. It counts as it is done: the program is not dead."""
+    counted, done = [], Chan()
+
+    def refuse(*args):
+        raise RuntimeError("can't start new thread")
+
+    def work():
+        counted.append(finq.pending())
+        done.close()
+
+    def thread():
+        assert wait_until(lambda: startm.sysmonwait.on)
+        with monkeypatch.context() as patch:
+            patch.setattr(finq._thread, "start_new_thread", refuse)
+            finq.later(work)
+        ended.append(wait_until(lambda: bool(counted), 20))
+        if not counted:
+            done.close()
+
+    ended = []
+    runs = threading.Thread(target=thread)
+
+    async def main():
+        gopark.go(gopark.time.sleep, 3600)  # else an idle M looks round, and sysmon with it
+        runs.start()
+        await done.recv()
+
+    run(main, outside_help=True)
+    runs.join()
+    assert (ended, counted) == ([True], [True])
 
 
 async def test_what_late_work_raises_is_told_as_a_finalizers_is(wait_until, monkeypatch):

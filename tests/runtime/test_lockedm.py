@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import threading
+import types
 
 import pytest
 
@@ -570,3 +572,21 @@ async def test_a_locked_goroutine_that_computes_holds_up_nobody():
     stop.append(True)
     assert await out.recv() is True
     await wait_all_parked()
+
+
+async def test_the_first_wait_after_an_await_of_another_loops_has_a_beginning():
+    ch = Chan()
+
+    @types.coroutine
+    def bare():
+        yield
+
+    async def waits():
+        with contextlib.suppress(TypeError):
+            await bare()
+        await ch.recv()
+
+    gopark.go(waits)
+    await gopark.testing.wait_all_parked()
+    assert "waits(...)" in gopark.runtime.stack(all=True)
+    ch.close()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import sys
+import threading
+import weakref
 
 import pytest
 
 import gopark
 from gopark import Chan
+from gopark._runtime.sched import mfinal, startm
 from gopark.testing import wait_all_parked
 
 
@@ -124,3 +128,59 @@ async def test_a_finished_generator_leaves_nothing_to_do():
     gc.collect()
     assert log == ["end"]
     assert gopark.runtime.num_goroutine() == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_whose_goroutine_never_ran_is_no_coroutine_that_nobody_awaited(run, recwarn):
+    async def main():
+        async for _ in make([]):
+            break
+        gc.collect()
+
+    run(main)
+    gc.collect()
+    assert not recwarn.list
+
+
+def test_a_closer_that_starts_while_an_m_goes_idle_is_run(run, wait_until):
+    """That M has looked at the queue already, and nobody else is awake."""
+    log = []
+
+    async def main():
+        gopark.go(gopark.time.sleep, 3600)  # else an idle M looks round now and then
+        runs = threading.Thread(target=thread)
+        runs.start()
+        await done.recv()
+
+    def thread():
+        agen = make(log)
+        with contextlib.suppress(StopIteration):
+            anext(agen).send(None)
+        sched = startm.getsched()
+        assert wait_until(lambda: sched.npidle == len(sched.allp) and sched.pollm is not None)
+        with sched.lock:
+            mfinal._finalize(agen)
+        log.append(wait_until(lambda: bool(log), 20))
+        done.close()
+
+    done = Chan()
+    run(main, outside_help=True)
+    assert log == ["agen", True]
+
+
+def test_threads_that_compute_on_may_start_generators_as_those_left_are_closed(monkeypatch):
+    left, more = [make([]) for _ in range(3)], []
+    known = weakref.WeakSet(left)
+    monkeypatch.setattr(mfinal, "_left", known)
+
+    class Adds:
+        """In the place of a reference: while all are gone through, one more comes."""
+
+        def __call__(self):
+            more.append(make([]))
+            known.add(more[-1])
+            return left[0]
+
+    known.data.add(Adds())
+    mfinal.closeleft(lambda step, cease: step())
+    assert more

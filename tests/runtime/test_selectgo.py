@@ -12,6 +12,7 @@ import pytest
 
 import gopark
 from gopark import Chan, ClosedChannelError, NotOnGError, recv, select, send
+from gopark._runtime.base.runtime2 import getg
 from gopark.testing import wait_all_parked
 
 pytestmark = pytest.mark.usefixtures("procs")
@@ -504,3 +505,19 @@ async def test_a_select_under_asyncio_in_a_goroutine_is_an_error_and_harms_nothi
     assert await result.recv() is NotOnGError
     assert a.try_send("nobody") is False
     assert b.try_recv() == (None, False, False)
+
+
+async def test_a_select_for_ever_under_asyncio_in_a_goroutine_is_an_error_and_leaves_no_wait():
+    result = Chan(1)
+
+    async def under_asyncio():
+        await select()
+
+    def plain():
+        try:
+            asyncio.run(under_asyncio())
+        except (NotOnGError, RuntimeError) as exc:
+            result.try_send((type(exc), getg().waiting))
+
+    gopark.go(plain)
+    assert await result.recv() == (NotOnGError, None)

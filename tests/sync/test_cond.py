@@ -9,6 +9,9 @@ import pytest
 
 import gopark
 from gopark import FatalError
+from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.base.runtime2 import allgs
+from gopark._runtime.signal.preempt import wakewith
 from gopark.sync import Cond, Mutex, RWMutex, WaitGroup
 from gopark.testing import wait_all_parked
 
@@ -17,6 +20,12 @@ LOCKERS = {
     "rwmutex": RWMutex,
     "reader": lambda: RWMutex().reader(),
 }
+
+
+class Boom(Exception):
+    pass
+
+
 lockers = pytest.mark.parametrize("make", LOCKERS.values(), ids=LOCKERS)
 
 
@@ -240,3 +249,50 @@ async def test_waiting_where_another_loop_runs_leaves_nothing_behind():
     await failed.recv()
     assert "0 waiting" in repr(cond)
     assert cond.locker.try_lock()
+
+
+@lockers
+@pytest.mark.parametrize("error", [KeyboardInterrupt, Boom])
+async def test_what_is_raised_in_the_wait_for_the_lock_is_raised_with_the_lock_taken(make, error):
+    """By Ctrl-C or a signal handler. The block would give back what another one holds."""
+    cond, told = Cond(make()), []
+
+    async def waits():
+        async with cond.locker:
+            try:
+                await cond.wait()
+            except error:
+                told.append(holds)
+
+    before = set(allgs)
+    gopark.go(waits)
+    await wait_all_parked()
+    (g,) = allgs - before
+    await cond.locker.lock() if make is not LOCKERS["reader"] else await cond.locker.rw.lock()
+    holds = True
+    cond.signal()
+    await wait_all_parked()
+    assert wakewith(g, error())
+    await wait_all_parked()
+    assert told == []
+    holds = False
+    cond.locker.unlock() if make is not LOCKERS["reader"] else cond.locker.rw.unlock()
+    await wait_all_parked()
+    assert told == [False]
+    assert cond.locker.try_lock()
+
+
+async def test_one_that_cannot_wait_has_its_lock_again(monkeypatch):
+    """It has unlocked, and only then is told so."""
+    cond = Cond(Mutex())
+
+    def refuse(mu):
+        monkeypatch.undo()
+        raise AmidRuntime
+
+    monkeypatch.setattr("gopark.sync._cond.lock", refuse)
+    with pytest.raises(AmidRuntime):
+        async with cond.locker:
+            await cond.wait()
+    assert cond.locker.try_lock()
+    assert "0 waiting" in repr(cond)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import threading
 
 import pytest
 
@@ -92,3 +93,37 @@ def test_load_or_store_gives_all_the_same(run, procs):
 def test_it_refuses_to_be_copied():
     with pytest.raises(TypeError, match=r"sync\.Map must not be copied"):
         copy.deepcopy(Map())
+
+
+@pytest.mark.parametrize(
+    "drops",
+    [
+        lambda m, value: m.store("k", 0),
+        lambda m, value: m.clear(),
+        lambda m, value: m.compare_and_swap("k", value, 0),
+        lambda m, value: m.compare_and_delete("k", value),
+    ],
+)
+def test_the_finalizer_of_what_is_replaced_may_use_another_map(drops):
+    maps = Map(), Map()
+    both = threading.Barrier(2, timeout=20)
+
+    class Value:
+        def __init__(self, other):
+            self.other = other
+
+        def __eq__(self, other):
+            return other == "equal"
+
+        def __del__(self):
+            both.wait()
+            self.other.store("from", "a finalizer")
+
+    maps[0].store("k", Value(maps[1]))
+    maps[1].store("k", Value(maps[0]))
+    threads = [threading.Thread(target=drops, args=(m, "equal"), daemon=True) for m in maps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert [m.load("from")[1] for m in maps] == [True, True]

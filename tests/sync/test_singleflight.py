@@ -440,3 +440,17 @@ async def test_one_call_at_a_time_for_each_key(procs):
             wg.go(caller, rng.choice("abcde"), rng.randrange(10), rng.random() < 0.5)
     assert running == set()
     assert len(made) < 300, seed
+
+
+async def test_a_call_that_cannot_be_started_leaves_nothing_behind(monkeypatch):
+    """As in a goroutine that outlives its program: the next one is not to wait for it."""
+    group = singleflight.Group()
+
+    def refuse(*args):
+        raise gopark.ProgramEnded
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gopark.sync._singleflight.go", refuse)
+        with pytest.raises(gopark.ProgramEnded):
+            group.do_chan("key", len, "")
+    assert await group.do("key", len, "abc") == (3, False)

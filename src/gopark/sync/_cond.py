@@ -33,7 +33,7 @@ from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.sema import ongoroutine
-from gopark.sync._common import nocopy
+from gopark.sync._common import PROGRAMENDS, nocopy
 from gopark.sync._mutex import Locker
 
 __all__ = ("Cond",)
@@ -172,8 +172,10 @@ class Cond(Generic[L]):
         waiting = self._list
         with Holding(waiting.lock):
             waiting.tickets.append(ticket)
+        unlocked = False
         try:
             _unlock(self.locker)
+            unlocked = True
             lock(waiting.lock)
             if ticket.taken:
                 waiting.lock.append(None)
@@ -185,8 +187,8 @@ class Cond(Generic[L]):
             try:
                 self._left(ticket, exc)
             finally:
-                if not ticket.parked:
-                    pass  # it was the unlocking that failed
+                if not unlocked:
+                    pass  # it was that which failed
                 elif isinstance(exc, GeneratorExit):
                     self._relock_nowait()
                 else:
@@ -214,12 +216,18 @@ class Cond(Generic[L]):
                 self.signal()
 
     def _relock(self) -> Generator[Any, None, None]:
-        """Lock the locker; Ctrl-C is no reason not to, and is raised after."""
+        """Lock the locker. What is raised in that wait from outside, by Ctrl-C or a signal handler,
+        is no reason not to, and is raised after."""
         interrupt = None
         while True:
+            told: list[BaseException] = []
             try:
-                yield from self.locker.lock().__await__()
-            except KeyboardInterrupt as exc:
+                yield from _waiting(self.locker.lock().__await__(), told)
+            except PROGRAMENDS:
+                raise
+            except BaseException as exc:
+                if not told or exc is not told[-1]:
+                    raise
                 interrupt = exc
                 continue
             if interrupt is not None:
@@ -279,6 +287,25 @@ class Cond(Generic[L]):
         for ticket in taken:
             if ticket.parked:
                 ready(ticket.g)
+
+
+def _waiting(
+    steps: Generator[Any, None, Any], told: list[BaseException]
+) -> Generator[Any, None, None]:
+    """`yield from steps`, and what is raised in it from outside onto `told`."""
+    step: Callable[..., Any] = steps.send
+    value: Any = None
+    while True:
+        try:
+            command = step(value)
+        except StopIteration:
+            return
+        step, value = steps.send, None
+        try:
+            yield command
+        except BaseException as exc:
+            told.append(exc)
+            step, value = steps.throw, exc
 
 
 def _unlock(locker: Locker) -> None:

@@ -3,8 +3,8 @@
 Reading takes no lock: a look-up in a `dict` is atomic as far as the dictionary goes, whatever
 the keys' own `__eq__` may do. What changes it takes `_lock`, so that the operations that look
 first and write then are one step. That lock is reentrant, for a key's or a value's `__eq__`
-and the finaliser of a value that is replaced run under it, and may use the map themselves; it
-blocks the thread, for no goroutine ever waits while it has it.
+runs under it, and may use the map itself; it blocks the thread, for no goroutine ever waits while
+it has it. What is replaced is dropped after that, for its finaliser may use another map.
 
 Source: Go 1.27 sync/map.go, internal/sync/hashtriemap.go. Tests: tests/sync/test_map.py
 """
@@ -71,8 +71,7 @@ class Map(Generic[K, V]):
 
         Go: sync.Map.Store.
         """
-        with self._lock:
-            self._data[key] = value
+        self.swap(key, value)
 
     def load_or_store(self, key: K, value: V) -> tuple[V, bool]:
         """The value that is there, and True; if there is none, `value` is stored, and False.
@@ -143,10 +142,10 @@ class Map(Generic[K, V]):
         Go: sync.Map.CompareAndSwap.
         """
         with self._lock:
-            if not self._holds(key, old):
-                return False
-            self._data[key] = new
-            return True
+            if swapped := self._holds(key, old):
+                _before = self._data.get(key)
+                self._data[key] = new
+        return swapped
 
     def compare_and_delete(self, key: K, old: V) -> bool:
         """Delete a key if it has a value that equals `old`: whether it was deleted.
@@ -160,10 +159,9 @@ class Map(Generic[K, V]):
         Go: sync.Map.CompareAndDelete.
         """
         with self._lock:
-            if not self._holds(key, old):
-                return False
-            self._data.pop(key, None)
-            return True
+            if deleted := self._holds(key, old):
+                _before = self._data.pop(key, None)
+        return deleted
 
     def _holds(self, key: K, old: V) -> bool:
         value = self._data.get(key, _ABSENT)
@@ -201,4 +199,6 @@ class Map(Generic[K, V]):
         Go: sync.Map.Clear.
         """
         with self._lock:
+            before = self._data.copy()
             self._data.clear()
+        before.clear()

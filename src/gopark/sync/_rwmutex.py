@@ -215,7 +215,11 @@ class RWMutex:
         try:
             self._lock.pop()
         except IndexError:
-            lockslow(self._lock)
+            try:
+                lockslow(self._lock)
+            except BaseException:
+                self._w.unlock()
+                raise
         try:
             if self._readers:
                 me = ongoroutine(f"lock of {self!r}", _BLOCK.format("lock"))
@@ -239,10 +243,9 @@ class RWMutex:
     def _writerleft(self, _: str | None) -> None:
         """A writer does not come back from its wait, whether it got the lock meanwhile or not."""
         self._letin()
-        self._w.unlock()
 
     def _letin(self) -> None:
-        """The writer is gone: all readers that wait come in."""
+        """The writer is gone: all readers that wait come in, and then the next writer may."""
         woken = []
         try:
             self._lock.pop()
@@ -258,6 +261,7 @@ class RWMutex:
         self._lock.append(None)
         for g in woken:
             ready(g)
+        self._w.unlock()  # not before: what is done late would be done to the next writer
 
     def try_lock(self) -> bool:
         """Take the lock for writing if nobody reads or writes. For plain and async code.
@@ -304,7 +308,6 @@ class RWMutex:
         if not self._writer or self._readers:
             syncfatal(_UNLOCKED)
         self._letin()
-        self._w.unlock()
 
     # --- async with, with ----------------------------------------------------------------
 

@@ -196,7 +196,12 @@ class Group:
         ch = _ResultChan(1)
         call, first = self._join("do_chan", key, ch)
         if first:
-            go(self._apart if isasync(fn) else self._apart_plain, key, call, fn, args, kwargs)
+            try:
+                go(self._apart if isasync(fn) else self._apart_plain, key, call, fn, args, kwargs)
+            except BaseException as exc:  # its program has ended: nobody would make the call
+                call.broken = exc
+                self._end(key, call)
+                raise
         return ch
 
     def forget(self, key: Hashable) -> None:

@@ -429,12 +429,20 @@ class Chan(Waiter, Generic[T]):
         Go: `close(ch)`.
         """
         try:
+            self.closenow()
+        except AmidRuntime:
+            later(self.close)
+
+    def closenow(self) -> None:
+        """`close`, also for who made a channel that others cannot close.
+
+        Raises:
+            AmidRuntime: it has to be done later: see finq.py.
+        """
+        try:
             self._lock.pop()
         except IndexError:
-            try:
-                lockslow(self._lock)
-            except AmidRuntime:
-                return later(self.close)
+            lockslow(self._lock)
         try:
             if self._closed:
                 raise ClosedChannelError(_CLOSE_CLOSED)
@@ -543,9 +551,11 @@ class Chan(Waiter, Generic[T]):
         if g is None:
             self._lock.append(None)
             return
-        g.elem = None
-        g.success = True
-        notparked(self, exc)
+        try:
+            notparked(self, exc)
+        finally:
+            g.elem = None
+            g.success = True
 
 
 def _discard(queue: WaitQ, g: G) -> bool:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import ClassVar, NoReturn, TypeVar
 
-from gopark._runtime.base.errors import ClosedChannelError
+from gopark._runtime.base.errors import AmidRuntime, ClosedChannelError
 from gopark._runtime.base.lockrank import Holding
 from gopark._runtime.chan.chan import Chan, wake
 from gopark._runtime.chan.sudog import Entry
+from gopark._runtime.sched.finq import later
 
 __all__ = ("RecvOnly", "put", "shut")
 
@@ -60,6 +61,8 @@ def put(ch: RecvOnly[T], value: T) -> bool:
 def shut(ch: RecvOnly[T]) -> None:
     """Close it, whoever else is about to."""
     try:
-        Chan.close(ch)
+        ch.closenow()
     except ClosedChannelError:
         pass
+    except AmidRuntime:
+        later(shut, ch)

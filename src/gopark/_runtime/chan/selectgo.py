@@ -232,9 +232,11 @@ def _wait(polled: list[Polled], waiting: _Selecting) -> Generator[Command, None,
     try:
         _ = None is (None is (yield PARK))
     except BaseException as exc:
-        notparked(waiting, exc)
-        waiting.leave()  # one case may have won all the same
-        g.elem = None
+        try:
+            notparked(waiting, exc)
+        finally:
+            waiting.leave()  # one case may have won all the same
+            g.elem = None
         raise
     won = g.elem
     g.elem = g.waiting = None
@@ -257,7 +259,11 @@ async def _nocases(had_some: bool, default: bool) -> Result:
     g.waiting = _FOREVER
     g.waitreason = "select" if had_some else "select (no cases)"
     m.waitunlockf = _nothing
-    await park_point
+    try:
+        await park_point
+    except BaseException as exc:
+        notparked(_FOREVER, exc)
+        raise
     raise AssertionError("a select with no cases was woken")
 
 

@@ -23,7 +23,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from inspect import CORO_SUSPENDED, getcoroutinestate
 from typing import Any, Final
 
 from gopark._runtime.base.hooks import hooks
@@ -79,8 +78,8 @@ class Cleanup:
             return False
         told = g in self.coros
         if told and (self.over or time.monotonic() > self.until):
-            return self._breakoff(g)
-        command = self._advance(g, coro.send, None) if told else self._tell(g, m, coro)
+            return self._breakoff(g, m, coro)
+        command = self._advance(g, m, coro) if told else self._tell(g, m, coro)
         if command is None:
             self.coros.pop(g, None)
         elif command is GOSCHED:
@@ -88,9 +87,10 @@ class Cleanup:
         return command is not None
 
     def _tell(self, g: G, m: M, coro: Any) -> object:
-        """As `_advance`, with GeneratorExit: by `close`, which is quick for those that do not wait.
+        """GeneratorExit for the coroutine and those it awaits: PARK, GOSCHED, or None for its end.
 
-        For those that do it has only an error, but they wait none the less.
+        The innermost first, and the next when that has ended: told from outside, an outer one would
+        go on, and wait, while the wait that an inner one has begun is nobody's.
         """
         g.waiting = None  # it was taken off: that is no wait any more
         before = m.curg, m.waitunlockf
@@ -98,20 +98,17 @@ class Cleanup:
         g.m = m
         g.status = GRUNNING
         waits = False
-        links = closing.chain(coro)
-        try:
-            g.ctx.run(coro.close)  # type: ignore[union-attr]
-        except RuntimeError as exc:
-            waits = "ignored GeneratorExit" in str(exc)
-        except BaseException:
-            pass
+        for link in reversed(closing.chain(coro)):
+            try:
+                g.ctx.run(link.close)  # type: ignore[union-attr]
+            except BaseException:
+                pass  # its own, or that it goes on
+            if waits := closing.waits(m, link):
+                break
         unlockf = m.waitunlockf
         m.curg, m.waitunlockf = before
-        # An outer one may have ended of that, and have left an inner one behind.
-        left = [one for one in links if getcoroutinestate(one) == CORO_SUSPENDED] if waits else []
-        if not left:
+        if not waits:
             return None
-        g.coro = left[0]
         self.coros[g] = None  # before somebody can ready it
         return self._parked(g, unlockf)
 
@@ -124,16 +121,14 @@ class Cleanup:
         unlockf(None)
         return PARK
 
-    def _advance(self, g: G, step: Callable[[Any], object], value: object) -> object:
-        """One step of a coroutine on this thread: PARK, GOSCHED, or None for its end."""
-        m, ctx = tls.m, g.ctx
-        assert m is not None and ctx is not None
+    def _advance(self, g: G, m: M, coro: Any) -> object:
+        """One step of a coroutine on this thread: as `_tell`."""
         before = m.curg, m.waitunlockf
         m.curg, m.waitunlockf = g, None
         g.m = m
         g.status = GRUNNING
         try:
-            ctx.run(step, value)
+            g.ctx.run(coro.send, None)  # type: ignore[union-attr]
             command: object = PARK
         except BaseException:  # its end, however it came
             command = None
@@ -141,14 +136,11 @@ class Cleanup:
         m.curg, m.waitunlockf = before
         return None if command is None else self._parked(g, unlockf)
 
-    def _breakoff(self, g: G) -> bool:
+    def _breakoff(self, g: G, m: M, coro: Any) -> bool:
         """The time is up: tell it at each wait. True: it will not end, and is left as it is."""
-        coro = g.coro
-        assert coro is not None
         self.giveup.append((g, gtraceback(g)))
         for _ in range(_TRIES):
-            g.waiting = None
-            command = self._advance(g, coro.throw, GeneratorExit())
+            command = self._tell(g, m, coro)
             if command is None:
                 self.coros.pop(g, None)
                 return False

@@ -30,7 +30,7 @@ from gopark._runtime.base.runtime2 import GDEAD, GRUNNING, G, M, Sched, allgs, c
 from gopark._runtime.report.traceback import awaitframes, calling, threadframes
 from gopark._runtime.sched import lockedm, panic
 
-__all__ = ("bury", "chain", "closing", "forget", "leave", "named", "refusing")
+__all__ = ("bury", "chain", "closing", "forget", "leave", "named", "refusing", "waits")
 
 _PATIENCE: Final = 100  # times
 _SUSPENDED: Final = inspect.CORO_SUSPENDED
@@ -74,15 +74,16 @@ def closing(sched: Sched, g: G, close: Callable[[M], object]) -> None:
 
 
 def _close(sched: Sched, g: G, coro: Coroutine[Any, Any, Any], ctx: Any, m: M) -> None:
-    for link in chain(coro):
+    for link in reversed(chain(coro)):  # the innermost first: see Cleanup._tell
         for _ in range(_PATIENCE):
             try:
                 ctx.run(link.close)
             except BaseException:
                 pass  # its own, or that it goes on
+            goeson = waits(m, link)
             if m.waitunlockf is not None:
                 lockedm.letgo(sched, m, g)
-            if inspect.getcoroutinestate(link) != _SUSPENDED:
+            if not goeson:
                 break
         else:
             _keep(coro)
@@ -103,12 +104,23 @@ def _keep(*coros: object) -> None:
 
 
 def chain(coro: Any) -> list[Any]:
-    """The coroutine, and those that it awaits: an outer one may end and leave an inner behind."""
+    """The coroutine, and those that it awaits, the outermost first."""
     chain = []
-    while inspect.iscoroutine(coro):
-        chain.append(coro)
-        coro = coro.cr_await
-    return chain
+    link = getattr(coro, "ours", coro)  # newproc.Wrapped
+    while inspect.iscoroutine(link):
+        chain.append(link)
+        link = link.cr_await
+    inner = getattr(coro, "coro", None)
+    if inner is not None and inner not in chain:
+        chain.append(inner)  # ours does not await it yet, or any more
+    return chain or [coro]
+
+
+def waits(m: M, link: Any) -> bool:
+    """One that was told to end goes on. What is no coroutine of Python's does not say so itself."""
+    if inspect.iscoroutine(link):
+        return inspect.getcoroutinestate(link) == _SUSPENDED
+    return m.waitunlockf is not None
 
 
 # --- who does not want to end ----------------------------------------------------------------
@@ -142,7 +154,7 @@ def refused(sched: Sched, m: M, g: G) -> bool:
         return False
     _refusals.pop(m, None)
     coro = g.coro
-    if coro is not None and inspect.getcoroutinestate(coro) == _SUSPENDED:  # see parklocked
+    if coro is not None and waits(m, chain(coro)[0]):  # see parklocked
         name(g, awaitframes(coro), "ProgramEnded")
         _keep(coro)
         return True

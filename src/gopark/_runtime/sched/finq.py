@@ -45,7 +45,7 @@ from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import Lock
 from gopark._runtime.base.runtime2 import tls
 from gopark._runtime.report.traceback import boundary, callback_entry, calling, hidden, transparent
-from gopark._runtime.sched.startm import ourthreads, watchers
+from gopark._runtime.sched.startm import ourthreads, sysmonwait, watchers
 
 __all__ = ("amid", "exclusive", "forget", "later", "pending")
 
@@ -146,6 +146,7 @@ def _start() -> None:
         _thread.start_new_thread(_catchup, ())
     except RuntimeError:  # no more threads: sysmon looks here as well
         _helper.append(None)
+        sysmonwait.note.wakeup()
 
 
 def _catchup() -> None:
@@ -193,9 +194,17 @@ class _Unraisable:
 
 def catchup() -> None:
     """For sysmon: there may have been no thread to be had."""
-    if _late and _helper:
+    if not _late:
+        return
+    try:
+        _helper.pop()  # so that it counts while it is done
+    except IndexError:
+        return
+    try:
         _drain()
-        hooks.recheck()
+    finally:
+        _helper.append(None)
+    hooks.recheck()
 
 
 def pending() -> bool:

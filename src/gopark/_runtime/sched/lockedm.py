@@ -220,9 +220,10 @@ def notparked(waiter: object, exc: BaseException) -> None:
     g = None if m is None else m.curg
     if m is None or g is None or g.waiting is not waiter:
         return
+    status = g.status
     if m.waitunlockf is not None:
-        m.waitunlockf(None)
-    g.waiting.unwait(g)  # type: ignore[union-attr]
+        letgo(mprogram(m), m, g)  # once the lock is free somebody may wake it
+    g.status = status  # in C, it may be
     raise NotOnGError(
         "a gopark operation had to wait where no goroutine runs it (under another event loop?); "
         "start it with gopark.go or gopark.run, or use gopark.block in a thread of its own"
@@ -563,13 +564,14 @@ def dowait(m: M, g: G, command: object) -> None:
 def finishstep(m: M, g: G, command: object) -> None:
     """The end of a coroutine's step outside the loop: as the loop does it."""
     m.curg = None
+    sched = m.sched
+    assert sched is not None
     if command is PARK:
+        g.waitsince = sched.now
         g.status = GWAITING
         unlockf, m.waitunlockf = m.waitunlockf, None
         unlockf(None)  # type: ignore[misc]
     elif command is GOSCHED:
-        sched = m.sched
-        assert sched is not None
         g.status = GRUNNABLE
         sched.runq.append(g)
     else:

@@ -55,13 +55,15 @@ def _finalize(agen: AsyncGenerator[Any, Any]) -> None:
         _cease(closer)
         return
     # Not through `go`: the collector may run inside the scheduler, with one of its locks
-    # taken by this very thread. The queue takes a G at any moment; who holds Sched.lock
-    # looks at the queue before it sleeps.
+    # taken by this very thread. The queue takes a G at any moment; who holds Sched.lock may
+    # have looked at the queue already, and be about to sleep.
     g = newg(next(goids), agen.aclose(), agen.aclose, (), {}, None)
     sched.runq.append(g)
     if sched.lock.acquire(False):
         sched.lock.release()
         wakep(sched)
+    else:
+        hooks.later(wakep, sched)
 
 
 def weakrefs() -> list[weakref.ref[AsyncGenerator[Any, Any]]]:
@@ -74,7 +76,9 @@ def closeleft(each: Callable[[Callable[[], None], Callable[[], None]], None]) ->
 
     `each` calls the step and, once it has undone a wait that begins there, what ends that wait.
     """
-    for agen in list(_left):
+    for ref in weakrefs():  # threads that compute on may add some
+        if (agen := ref()) is None:
+            continue
         closer = agen.aclose()
         each(partial(_stepleft, closer), partial(_ceaseleft, closer))
     _left.clear()

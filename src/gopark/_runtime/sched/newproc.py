@@ -230,10 +230,11 @@ class Wrapped:
     whatever steps it, throws or closes goes through ours.
     """
 
-    __slots__ = ("coro", "step")
+    __slots__ = ("coro", "ours", "step")
 
     def __init__(self, coro: Coroutine[Any, Any, Any], ours: Coroutine[Any, Any, Any]) -> None:
         self.coro = coro
+        self.ours = ours
         self.step: Any = ours.__await__()
 
     @property

@@ -109,10 +109,10 @@ class Sema(Waiter):
 
     def left(self, g: G, exc: BaseException, passon: Callable[[str | None], object]) -> None:
         """The wait of `g` has ended by an exception: what it had been given has to be passed on."""
-        given, g.elem = g.elem, None
         try:
             notparked(self, exc)
         finally:
+            given, g.elem = g.elem, None
             passon(given)
 
     def wakers(self) -> list[Any] | None:
