@@ -401,6 +401,34 @@ def test_on_a_thread_that_gopark_did_not_make():
     assert results == [42, "here"]
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "plain"])
+def test_a_thread_waits_for_functions_whose_program_ends_before_they_begin(plain):
+    started, over, tasks = threading.Event(), threading.Event(), []
+
+    async def coroutine():
+        await gopark.gosched()
+
+    def plainly():
+        pass
+
+    def block():
+        with errgroup.Group() as g:
+            tasks.extend(g.go(plainly if plain else coroutine) for _ in range(3))
+            started.set()
+            over.wait()
+
+    def main():
+        thread.start()
+        started.wait()
+
+    thread = threading.Thread(target=block, daemon=True)
+    gopark.run(main)
+    over.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert all(str(task).endswith(("left>", "returned>")) for task in tasks)
+
+
 # --- Ctrl-C -------------------------------------------------------------------------------------
 
 

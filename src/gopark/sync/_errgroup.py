@@ -477,7 +477,7 @@ def _start(task: Task[Any], call: Call) -> None:
     if coro is None:
         start(None, Plain(task, call.fn), call.args, call.kwargs, call.creator)
     else:
-        start(Wrapped(coro, drive(task, coro)), call.fn, (), {}, call.creator)
+        start(Wrapped(coro, drive(task, coro), task._unbegun), call.fn, (), {}, call.creator)
 
 
 def _nothingowned(_: str | None) -> None:

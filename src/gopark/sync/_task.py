@@ -17,11 +17,11 @@ from contextvars import Context as Variables
 from types import CoroutineType, TracebackType
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from gopark._runtime.base.errors import Goexit
+from gopark._runtime.base.errors import Goexit, ProgramEnded
 from gopark._runtime.base.lockrank import Holding, Mutex
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.report.traceback import transparent
-from gopark._runtime.sched.newproc import Creator
+from gopark._runtime.sched.newproc import Creator, Watched
 from gopark.sync._again import mine, raise_again, traceback_of
 from gopark.sync._common import PROGRAMENDS, nocopy
 
@@ -178,6 +178,10 @@ class Task(Generic[T]):
         else:
             self._group._finished()
 
+    def _unbegun(self) -> None:
+        """Its program has ended before it began."""
+        self._left(ProgramEnded())
+
 
 async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any]) -> None:
     """The goroutine of a function that is an `async def`."""
@@ -192,7 +196,7 @@ async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any]) -> None:
         task._returned(value)
 
 
-class Plain:
+class Plain(Watched):
     """The function of a goroutine that is none; sysmon and dumps know it by the user's code."""
 
     __slots__ = ("__code__", "__globals__", "fn", "task")
@@ -202,6 +206,9 @@ class Plain:
         self.fn = fn
         self.__code__ = getattr(fn, "__code__", fn)
         self.__globals__ = getattr(fn, "__globals__", {})
+
+    def unbegun(self) -> None:
+        self.task._unbegun()
 
     def __call__(self, *args: Any, **kwargs: Any) -> object:
         task = self.task

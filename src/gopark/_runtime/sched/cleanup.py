@@ -40,6 +40,7 @@ from gopark._runtime.base.runtime2 import (
 )
 from gopark._runtime.report.traceback import calling, gtraceback
 from gopark._runtime.sched import closing
+from gopark._runtime.sched.newproc import unbegun
 from gopark._runtime.sched.panic import printerr
 from gopark._runtime.sched.timer import Timers
 
@@ -75,7 +76,7 @@ class Cleanup:
     def step(self, g: G) -> bool:
         """Tell a coroutine that all is over, or step it on; True: it waits, or is left."""
         coro, m = g.coro, tls.m
-        if coro is None or g.ctx is None or m is None:
+        if coro is None or g.ctx is None or m is None or unbegun(g) is not None:
             return False
         told = g in self.coros
         if told and (self.over or time.monotonic() > self.until):

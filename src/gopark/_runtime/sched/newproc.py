@@ -31,6 +31,7 @@ from gopark._runtime.sched.runq import globrunqput, runqput, spread
 __all__ = (
     "START",
     "Creator",
+    "Watched",
     "Wrapped",
     "checkcall",
     "go",
@@ -40,6 +41,7 @@ __all__ = (
     "start",
     "startable",
     "startable_check",
+    "unbegun",
 )
 
 P = ParamSpec("P")
@@ -227,14 +229,22 @@ class Wrapped:
     """A user's coroutine inside one of ours that sees to what comes after it.
 
     A G has this as its `coro`: sysmon and dumps know the goroutine by the user's code, and
-    whatever steps it, throws or closes goes through ours.
+    whatever steps it, throws or closes goes through ours. `unbegun` is called if the program
+    ends before ours has begun, and so cannot see to anything.
     """
 
-    __slots__ = ("coro", "step")
+    __slots__ = ("coro", "ours", "step", "unbegun")
 
-    def __init__(self, coro: Coroutine[Any, Any, Any], ours: Coroutine[Any, Any, Any]) -> None:
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, Any],
+        ours: Coroutine[Any, Any, Any],
+        unbegun: Callable[[], object] | None = None,
+    ) -> None:
         self.coro = coro
+        self.ours = ours
         self.step: Any = ours.__await__()
+        self.unbegun = unbegun
 
     @property
     def cr_code(self) -> CodeType | None:
@@ -256,6 +266,27 @@ class Wrapped:
     def close(self) -> None:
         self.step.close()
         self.coro.close()  # ours had not begun
+
+
+class Watched:
+    """The same for a plain function that somebody counts on."""
+
+    __slots__ = ()
+
+    def unbegun(self) -> None:
+        """The program has ended before it was called."""
+
+
+def unbegun(g: G) -> Callable[[], object] | None:
+    """Whom to tell that this goroutine will never begin; None if it has, or nobody counts on it."""
+    step: Any = g.step
+    coro: Any = g.coro
+    if coro is None:
+        fn = step.fn if type(step) is _Start else None
+        return fn.unbegun if isinstance(fn, Watched) else None
+    if type(coro) is Wrapped and inspect.getcoroutinestate(coro.ours) == inspect.CORO_CREATED:
+        return coro.unbegun
+    return None
 
 
 def startable(
