@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from harness import run_python
+
 PRELUDE = """
 import os, signal, subprocess, sys, threading, time
 from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2
@@ -454,3 +456,30 @@ gopark.run(main)
         GOMAXPROCS="4",
     )
     assert (result.stdout, result.stderr) == ("OK\n", "")
+
+
+CLOSED = """
+import os, signal
+import gopark
+
+for fd in range(3):
+    os.close(fd)
+
+async def main():
+    ch = gopark.Chan(9)
+    gopark.signal.notify(ch, signal.SIGUSR1)
+    free = []
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            free.append(fd)
+    os._exit(0 if free == [0, 1, 2] else 1)
+
+gopark.run(main)
+"""
+
+
+def test_no_pipe_gets_the_number_of_a_standard_stream_that_is_closed():
+    """What is printed there, by C or a child process, would be taken for signals."""
+    assert run_python(["-c", CLOSED]).status == 0
