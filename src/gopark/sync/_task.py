@@ -1,6 +1,7 @@
 """Task: one function of an errgroup, from being asked for to its result.
 
     QUEUED ──> RUNNING ──> RETURNED, RAISED or LEFT (by Goexit, or the end of the program)
+       └─────────────────> LEFT (by Ctrl-C, or the end of the program)
 
 The state is stored last, so who sees that a task is done sees the result with it. A function
 that ends the whole program (sys.exit, Ctrl-C) is never done: nobody is to go on as if it were.
@@ -25,7 +26,10 @@ from gopark._runtime.sched.newproc import Creator, Watched
 from gopark.sync._again import mine, raise_again, traceback_of
 from gopark.sync._common import PROGRAMENDS, nocopy
 
-__all__ = ("LEFT", "QUEUED", "RAISED", "RETURNED", "RUNNING", "Call", "Plain", "Task", "drive")
+__all__ = (
+    *("LEFT", "QUEUED", "RAISED", "RETURNED", "RUNNING", "UNWOUND"),
+    *("Call", "Plain", "Task", "drive"),
+)
 
 T = TypeVar("T")
 
@@ -127,7 +131,8 @@ class Task(Generic[T]):
             raise_again(mine(self._err, self._traceback), self._traceback)
         if self._state is LEFT:
             raise RuntimeError(
-                f"errgroup: {self!r} has no result: goexit, or the end of its program, came first"
+                f"errgroup: {self!r} has no result: goexit, or the end of its program, or Ctrl-C "
+                "came first"
             )
         raise RuntimeError(
             f"errgroup: {self!r} has no result yet; it is there once the group is done: "
