@@ -376,14 +376,18 @@ def notcallable(who: str, fn: object) -> str:
 
 def _form(who: str, name: str) -> str:
     """What to write, and what not."""
-    if who in _ALONE:
-        return f"{who}({name}), not {who}({name}(x))"
-    first = _FIRST.get(who, "")
-    return f"{who}({first}{name}, x), not {who}({first}{name}(x))"
+    first, args = _FIRST.get(who, ""), "" if who in _ALONE else ", x"
+    return f"{who}({first}{name}{args}), not {who}({first}{name}(x))"
 
 
-_ALONE: Final = ("callback", "export", "once_func", "once_value", "once_values", "cleanup")
-_FIRST: Final = {"after_func": "..., ", "do": "key, ", "do_chan": "key, ", "pprof.do": "..., "}
+_ALONE: Final = (
+    *("callback", "cleanup", "export", "once_func", "once_value", "once_values"),
+    *("pprof.do", "set_panic_handler", "with_region"),
+)
+_FIRST: Final = {
+    **{"after_func": "..., ", "do": "key, ", "do_chan": "key, "},
+    **{"pprof.do": "ctx, labels, ", "with_region": "ctx, name, "},
+}
 
 
 def _codeof(fn: object) -> CodeType | None:
