@@ -288,3 +288,42 @@ def test_the_next_program_is_not_touched(run):
             return gopark.runtime.num_goroutine()
 
         assert run(main) == 1
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["let go", "held"])
+def test_an_async_generator_that_is_left_may_wait_in_its_cleanup(run, held):
+    """Collected with the goroutine that loops over it, or kept by somebody."""
+    closed, kept = [], []
+
+    async def numbers():
+        try:
+            yield 1
+            yield 2
+        finally:
+            await gopark.time.sleep(0.001)
+            closed.append(True)
+
+    async def left():
+        generator = numbers()
+        if held:
+            kept.append(generator)
+        async for _ in generator:
+            await Chan().recv()
+
+    leaving(run, left)
+    assert closed == [True]
+
+
+def test_an_async_generator_that_waits_too_long_is_named(run, capsys):
+    async def numbers():
+        try:
+            yield 1
+        finally:
+            await gopark.time.sleep(60)
+
+    async def left():
+        async for _ in numbers():
+            await Chan().recv()
+
+    assert leaving(run, left) < 20
+    assert "numbers" in capsys.readouterr().err

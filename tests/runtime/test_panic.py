@@ -16,6 +16,7 @@ from gopark import Chan
 from gopark._runtime.base.errors import Goexit
 from gopark._runtime.report.printpanics import panictext
 from gopark.testing import wait_all_parked
+from harness import Ended, run_python
 
 
 def raised(fn):
@@ -537,3 +538,33 @@ def test_a_handler_gets_what_a_callback_from_c_raises(run, handled):
 def test_a_handler_that_cannot_be_one_is_refused(handler):
     with pytest.raises(TypeError, match="set_panic_handler"):
         gopark.set_panic_handler(handler)
+
+
+UNREAD = """
+import os, sys, time
+import gopark
+
+def worker():
+    raise ValueError("lost")
+
+async def main():
+    gopark.go(worker)
+    await gopark.time.sleep(60)
+
+r, w = os.pipe()
+os.dup2(w, 2)
+os.close(w)
+os.close(r)
+if sys.argv[1] == "closed":
+    os.close(2)
+try:
+    gopark.run(main)
+finally:
+    print("finally")
+"""
+
+
+@pytest.mark.parametrize("how", ["closed", "nobody reads"])
+def test_a_panic_whose_report_nobody_can_get_is_a_panic_all_the_same(how):
+    """Not an error of gopark's own, which ends the process with nothing put away."""
+    assert run_python(["-c", UNREAD, how]) == Ended("finally\n", "", 2)

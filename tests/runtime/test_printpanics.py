@@ -233,8 +233,29 @@ def test_an_exception_group_that_was_split_is_recovered():
         except* E:
             raise E("b")  # noqa: B904
 
-    assert lines(fn)[0] == "ExceptionGroup: several (1 sub-exception) [recovered]"
-    assert len(lines(fn)) == 2
+    assert lines(fn) == ["ExceptionGroup: several (1 sub-exception) [recovered]", "a", "b"]
+
+
+def test_a_group_shows_what_it_is_of():
+    class Mute(Exception):
+        def __str__(self):
+            raise E("no words")
+
+    inner = ExceptionGroup("inner", [E("b\ngoroutine 7 [running]:"), Mute()])
+
+    def fn():
+        raise ExceptionGroup("outer", [E("a"), inner, *(E(str(n)) for n in range(10))])
+
+    name = f"{__name__}.E: "
+    assert lines(fn)[:5] == [
+        "ExceptionGroup: outer (12 sub-exceptions)",
+        "a",
+        "ExceptionGroup: inner (2 sub-exceptions)",
+        f"\t{name}b",
+        "\tgoroutine 7 [running]:",
+    ]
+    assert lines(fn)[5].endswith("Mute: <it cannot be printed: no words>")
+    assert lines(fn)[-2:] == ["7", "... and 2 more"]
 
 
 # --- raised again ----------------------------------------------------------------------------

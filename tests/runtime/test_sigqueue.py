@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from gopark._runtime.signal import sigqueue
+from harness import run_python
 
 PRELUDE = """
 import os, signal, subprocess, sys, threading, time
@@ -604,3 +605,30 @@ def test_what_the_loop_counts_from_here_on_leaves_in_what_main_adds_meanwhile():
         assert q.active == {signal.SIGUSR1, signal.SIGUSR2}
     finally:
         sigqueue.pipes.append((q.r, q.w))
+
+
+CLOSED = """
+import os, signal
+import gopark
+
+for fd in range(3):
+    os.close(fd)
+
+async def main():
+    ch = gopark.Chan(9)
+    gopark.signal.notify(ch, signal.SIGUSR1)
+    free = []
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            free.append(fd)
+    os._exit(0 if free == [0, 1, 2] else 1)
+
+gopark.run(main)
+"""
+
+
+def test_no_pipe_gets_the_number_of_a_standard_stream_that_is_closed():
+    """What is printed there, by C or a child process, would be taken for signals."""
+    assert run_python(["-c", CLOSED]).status == 0

@@ -401,6 +401,34 @@ def test_on_a_thread_that_gopark_did_not_make():
     assert results == [42, "here"]
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "plain"])
+def test_a_thread_waits_for_functions_whose_program_ends_before_they_begin(plain):
+    started, over, tasks = threading.Event(), threading.Event(), []
+
+    async def coroutine():
+        await gopark.gosched()
+
+    def plainly():
+        pass
+
+    def block():
+        with errgroup.Group() as g:
+            tasks.extend(g.go(plainly if plain else coroutine) for _ in range(3))
+            started.set()
+            over.wait()
+
+    def main():
+        thread.start()
+        started.wait()
+
+    thread = threading.Thread(target=block, daemon=True)
+    gopark.run(main)
+    over.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert all(str(task).endswith(("left>", "returned>")) for task in tasks)
+
+
 # --- Ctrl-C -------------------------------------------------------------------------------------
 
 
@@ -455,3 +483,41 @@ def test_a_second_ctrl_c_breaks_off_the_wait(run):
     with pytest.raises(KeyboardInterrupt):
         run(main, outside_help=True)
     assert log == ["the block has ended"]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "plain"])
+def test_after_ctrl_c_nothing_that_is_queued_begins(run, plain, inside):
+    """In the block's body, and at its end."""
+    log, tasks = [], []
+
+    async def work(n, ctx):
+        log.append(n)
+        await ctx.done().recv()
+
+    async def interrupt():
+        await gopark.testing.wait_all_parked()
+        _thread.interrupt_main()
+
+    def fill(g):
+        gopark.go(interrupt)
+        tasks.extend(g.go(work, n, g.ctx) for n in range(9))
+        gopark.go(tasks[8].started)
+
+    async def main():
+        async with errgroup.Group(limit=2) as g:
+            fill(g)
+            if inside:
+                await tasks[5].started()
+
+    def plainly():
+        with errgroup.Group(limit=2) as g:
+            fill(g)
+            if inside:
+                gopark.block(tasks[5].started())
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plainly if plain else main, outside_help=True)
+    assert sorted(log) == [0, 1]
+    with pytest.raises(RuntimeError, match="Ctrl-C"):
+        tasks[8].result()

@@ -398,6 +398,31 @@ def test_on_a_thread_that_gopark_did_not_make():
     assert got == [(1, False)]
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "plain"])
+def test_a_call_that_never_began_when_its_program_ended_is_broken_off(recwarn, plain):
+    """It would stand for its key for ever, and who asks in the next program would wait for it."""
+    g, chans = singleflight.Group(), []
+
+    async def coroutine():
+        return "late"
+
+    def plainly():
+        return "late"
+
+    async def main():
+        chans.append(g.do_chan("key", plainly if plain else coroutine))
+
+    async def following():
+        result = await chans[0].recv()
+        return str(result.err), await g.do("key", lambda: "new")
+
+    gopark.run(main)
+    text, result = gopark.run(following)
+    assert "broken off by ProgramEnded" in text
+    assert result == ("new", False)
+    assert [str(w.message) for w in recwarn] == []
+
+
 # --- in a hurry -------------------------------------------------------------------------------
 
 

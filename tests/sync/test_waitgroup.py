@@ -251,6 +251,27 @@ def test_the_end_of_a_program_leaves_nothing_waiting(recwarn, plain, begun):
     assert [str(w.message) for w in recwarn] == []
 
 
+@pytest.mark.parametrize("plain", [False, True], ids=["async", "plain"])
+def test_what_never_began_when_its_program_ended_is_done(recwarn, plain):
+    """Who waits in the next program, or on a thread of its own, would wait for ever."""
+    wg, ran = WaitGroup(), []
+
+    async def coroutine():
+        ran.append(1)
+
+    def plainly():
+        ran.append(1)
+
+    async def main():
+        for _ in range(3):
+            wg.go(plainly if plain else coroutine)
+
+    gopark.run(main)
+    gopark.run(wg.wait)
+    assert ran == []
+    assert [str(w.message) for w in recwarn] == []
+
+
 def test_waiting_on_a_thread_of_ones_own():
     wg, done = WaitGroup(), []
     wg.go(done.append, 1)

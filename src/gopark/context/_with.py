@@ -137,7 +137,10 @@ def parentof(who: str, parent: object) -> None:
 def _seconds(who: str, what: str, value: object) -> float:
     if isinstance(value, bool) or not hasattr(type(value), "__float__"):
         raise TypeError(f"{who}: the {what} must be a number of seconds, got {value!r}")
-    seconds = float(value)  # type: ignore[arg-type]
+    try:
+        seconds = float(value)  # type: ignore[arg-type]
+    except OverflowError:
+        raise ValueError(f"{who}: the {what} is more than a float can hold") from None
     if not isfinite(seconds):
         raise ValueError(f"{who}: the {what} must be finite, got {value!r}")
     return seconds

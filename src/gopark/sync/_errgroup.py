@@ -40,7 +40,7 @@ from gopark.context import Canceled, Context, cause, current, use, with_cancel_c
 from gopark.context._with import checked as checkedctx
 from gopark.sync._again import copied, mine, raise_again
 from gopark.sync._common import PROGRAMENDS, checked, nocopy
-from gopark.sync._task import LEFT, RUNNING, Call, Plain, Task, drive
+from gopark.sync._task import LEFT, RUNNING, UNWOUND, Call, Plain, Task, drive
 
 __all__ = ("Group", "with_context")
 
@@ -282,12 +282,19 @@ class Group:
         """A function has ended with its program: none that is queued will be started in that."""
         with Holding(self._lock):
             self._active -= 1
-            for task in self._queue:
-                task._state = LEFT
-            self._queue.clear()
+            self._clear()
             waiters = self._done()
         for g in waiters:
             ready(g)
+
+    def _clear(self) -> list[Task[Any]]:
+        """What is queued will not be run. Lock held."""
+        tasks = [*self._queue]
+        self._queue.clear()
+        for task in tasks:
+            task._call = None
+            task._state = LEFT
+        return tasks
 
     def _done(self) -> list[G]:
         """Whom to wake, if nothing is left to be waited for. Lock held."""
@@ -407,8 +414,8 @@ class Group:
             await self._close()
         except PROGRAMENDS:
             raise
-        except BaseException:  # Ctrl-C: it cancels the group, and once more it breaks off the wait
-            self._cancel(None)
+        except BaseException as why:  # Ctrl-C; once more, it breaks off the wait
+            self._interrupted(why)
             await self._close()
             raise
         self._cancel(None)
@@ -428,7 +435,20 @@ class Group:
         if isinstance(exc, Exception):
             self._failed(exc, traceback)
         elif exc is not None:
-            self._cancel(None)
+            self._interrupted(exc)
+
+    def _interrupted(self, why: BaseException) -> None:
+        """By Ctrl-C, or sys.exit: who runs is told, and what is queued is not begun any more."""
+        if not isinstance(why, UNWOUND):
+            with Holding(self._lock):
+                tasks = self._clear()
+                waiters = self._done()
+            for task in tasks:
+                if task._began is not None:
+                    task._began.close()
+            for g in waiters:
+                ready(g)
+        self._cancel(None)
 
     async def _close(self) -> None:
         """Wait until nothing is left, and let nothing in any more."""
@@ -477,7 +497,7 @@ def _start(task: Task[Any], call: Call) -> None:
     if coro is None:
         start(None, Plain(task, call.fn), call.args, call.kwargs, call.creator)
     else:
-        start(Wrapped(coro, drive(task, coro)), call.fn, (), {}, call.creator)
+        start(Wrapped(coro, drive(task, coro), task._unbegun), call.fn, (), {}, call.creator)
 
 
 def _nothingowned(_: str | None) -> None:

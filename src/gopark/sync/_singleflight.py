@@ -19,17 +19,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Hashable
+from functools import partial
 from inspect import isawaitable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
-from gopark._runtime.base.errors import Goexit
+from gopark._runtime.base.errors import Goexit, ProgramEnded
 from gopark._runtime.base.lockrank import Holding, Rank, mkmutex
+from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.recvonly import RecvOnly, put, shut
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import block
-from gopark._runtime.sched.newproc import go, isasync
+from gopark._runtime.sched.newproc import Watched, Wrapped, isasync, start
 from gopark._runtime.sched.panic import goexit
 from gopark.sync._again import copied, mine, raise_again, traceback_of
 from gopark.sync._common import checked, nocopy
@@ -197,7 +199,7 @@ class Group:
         call, first = self._join("do_chan", key, ch)
         if first:
             try:
-                go(self._apart if isasync(fn) else self._apart_plain, key, call, fn, args, kwargs)
+                self._start(sys._getframe(), key, call, fn, args, kwargs)
             except BaseException as exc:  # its program has ended: nobody would make the call
                 call.broken = exc
                 self._end(key, call)
@@ -257,6 +259,26 @@ class Group:
             shared = self._end(key, call)
         return shared
 
+    def _start(self, frame: FrameType, key: Hashable, call: _Call, *what: Any) -> None:
+        """Make the call in a goroutine of its own. If that never begins, nobody waits for it."""
+        unbegun = partial(self._unbegun, key, call)
+        try:
+            if isasync(what[0]):
+                coro = self._apart(key, call, *what)
+                unawaited(coro)
+                start(Wrapped(coro, coro, unbegun), self._apart, (), {}, frame)
+            else:
+                apart = _Apart(self._apart_plain, unbegun)
+                start(None, apart, (key, call, *what), {}, frame)
+        except BaseException as exc:
+            call.broken = exc
+            self._end(key, call)
+            raise
+
+    def _unbegun(self, key: Hashable, call: _Call) -> None:
+        call.broken = ProgramEnded()
+        self._end(key, call)
+
     async def _apart(self, *call: Any) -> None:
         await self._run(*call)
 
@@ -277,6 +299,25 @@ class Group:
         return shared
 
 
+class _Apart(Watched):
+    """A call in a plain goroutine."""
+
+    __slots__ = ("fn", "tell")
+
+    __code__ = Group._apart_plain.__code__  # for sysmon, and for dumps
+    __globals__ = globals()
+
+    def __init__(self, fn: Callable[..., None], tell: Callable[[], None]) -> None:
+        self.fn = fn
+        self.tell = tell
+
+    def unbegun(self) -> None:
+        self.tell()
+
+    def __call__(self, *args: Any) -> None:
+        self.fn(*args)
+
+
 def _result(key: Hashable, call: _Call, shared: bool) -> Result[Any]:
     if call.broken is not None:
         return Result(None, _brokenoff(key, call.broken), shared)
@@ -293,7 +334,8 @@ def _brokenoff(key: Hashable, exc: BaseException) -> RuntimeError:
 
 
 transparent.update(  # Ctrl-C may reach `fn` below them, and it may wait
-    one.__code__ for one in (Group.do, Group._run, Group._apart, Group._apart_plain)
+    one.__code__
+    for one in (Group.do, Group._run, Group._apart, Group._apart_plain, _Apart.__call__)
 )
 
 

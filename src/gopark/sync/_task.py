@@ -1,6 +1,7 @@
 """Task: one function of an errgroup, from being asked for to its result.
 
     QUEUED ──> RUNNING ──> RETURNED, RAISED or LEFT (by Goexit, or the end of the program)
+       └─────────────────> LEFT (by Ctrl-C, or the end of the program)
 
 The state is stored last, so who sees that a task is done sees the result with it. A function
 that ends the whole program (sys.exit, Ctrl-C) is never done: nobody is to go on as if it were.
@@ -17,15 +18,18 @@ from contextvars import Context as Variables
 from types import CoroutineType, TracebackType
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from gopark._runtime.base.errors import Goexit
+from gopark._runtime.base.errors import Goexit, ProgramEnded
 from gopark._runtime.base.lockrank import Holding, Mutex
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.report.traceback import transparent
-from gopark._runtime.sched.newproc import Creator
+from gopark._runtime.sched.newproc import Creator, Watched
 from gopark.sync._again import mine, raise_again, traceback_of
 from gopark.sync._common import PROGRAMENDS, nocopy
 
-__all__ = ("LEFT", "QUEUED", "RAISED", "RETURNED", "RUNNING", "Call", "Plain", "Task", "drive")
+__all__ = (
+    *("LEFT", "QUEUED", "RAISED", "RETURNED", "RUNNING", "UNWOUND"),
+    *("Call", "Plain", "Task", "drive"),
+)
 
 T = TypeVar("T")
 
@@ -127,7 +131,8 @@ class Task(Generic[T]):
             raise_again(mine(self._err, self._traceback), self._traceback)
         if self._state is LEFT:
             raise RuntimeError(
-                f"errgroup: {self!r} has no result: goexit, or the end of its program, came first"
+                f"errgroup: {self!r} has no result: goexit, or the end of its program, or Ctrl-C "
+                "came first"
             )
         raise RuntimeError(
             f"errgroup: {self!r} has no result yet; it is there once the group is done: "
@@ -178,6 +183,10 @@ class Task(Generic[T]):
         else:
             self._group._finished()
 
+    def _unbegun(self) -> None:
+        """Its program has ended before it began."""
+        self._left(ProgramEnded())
+
 
 async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any]) -> None:
     """The goroutine of a function that is an `async def`."""
@@ -192,7 +201,7 @@ async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any]) -> None:
         task._returned(value)
 
 
-class Plain:
+class Plain(Watched):
     """The function of a goroutine that is none; sysmon and dumps know it by the user's code."""
 
     __slots__ = ("__code__", "__globals__", "fn", "task")
@@ -202,6 +211,9 @@ class Plain:
         self.fn = fn
         self.__code__ = getattr(fn, "__code__", fn)
         self.__globals__ = getattr(fn, "__globals__", {})
+
+    def unbegun(self) -> None:
+        self.task._unbegun()
 
     def __call__(self, *args: Any, **kwargs: Any) -> object:
         task = self.task

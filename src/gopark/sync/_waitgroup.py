@@ -24,7 +24,7 @@ from gopark._runtime.base.suspend import suspends
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import block
-from gopark._runtime.sched.newproc import Wrapped, start, startable
+from gopark._runtime.sched.newproc import Watched, Wrapped, start, startable
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.sema import WOKEN, Sema, ongoroutine
 from gopark.sync._common import nocopy, nothing
@@ -185,7 +185,8 @@ class WaitGroup:
         self.add(1)
         try:
             if coro is not None:
-                start(Wrapped(coro, _counted(coro, self.done)), fn, (), {}, _getframe(1))
+                counted = _counted(coro, self.done)
+                start(Wrapped(coro, counted, self.done), fn, (), {}, _getframe(1))
             else:
                 start(None, _Counted(fn, self.done), args, kwargs, _getframe(1))
         except BaseException:
@@ -226,7 +227,7 @@ async def _counted(coro: Coroutine[Any, Any, object], done: Callable[[], None]) 
     done()
 
 
-class _Counted:
+class _Counted(Watched):
     """A plain function whose end counts; known to sysmon, and in dumps, by its own code."""
 
     __slots__ = ("__code__", "__globals__", "done", "fn")
@@ -236,6 +237,9 @@ class _Counted:
         self.done = done
         self.__code__ = getattr(fn, "__code__", fn)
         self.__globals__ = getattr(fn, "__globals__", {})
+
+    def unbegun(self) -> None:
+        self.done()
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         try:

@@ -10,9 +10,9 @@ Tests: tests/trace/test_flight.py
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import deque
-from math import isfinite
 from typing import Final
 
 from gopark._runtime.base.errors import nocopy
@@ -25,6 +25,7 @@ from gopark.trace._write import write
 
 __all__ = ("FlightRecorder", "atdeath")
 
+_MOST: Final = sys.float_info.max
 _ITEM: Final = 14  # bytes that an item takes, on average
 _SLACK: Final = 1.0  # seconds: what is older than that, beyond min_age, is not written
 _lock: Final = lasting(threading.Lock())
@@ -107,7 +108,7 @@ class FlightRecorder:
         for name, value in (("min_age", min_age), ("max_bytes", max_bytes)):
             if isinstance(value, bool) or not isinstance(value, int | float):
                 raise TypeError(f"FlightRecorder: {name} must be a number, got {value!r}")
-            if not isfinite(value) or value <= 0:
+            if not 0 < value <= _MOST:
                 raise ValueError(f"FlightRecorder: {name} must be positive, got {value!r}")
         if on_panic is not None and not isinstance(on_panic, str | os.PathLike):
             raise TypeError(f"FlightRecorder() needs a path as on_panic, got {on_panic!r}")

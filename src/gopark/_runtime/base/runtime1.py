@@ -127,7 +127,12 @@ def set_crash_output(file: HasFileno | int | None) -> None:
     if file is not None:
         if not isinstance(file, int) and not hasattr(file, "fileno"):
             raise TypeError(f"set_crash_output needs a file or a descriptor, got {file!r}")
-        fd = os.dup(file if isinstance(file, int) else file.fileno())  # not inheritable: PEP 446
+        try:
+            fd = os.dup(
+                file if isinstance(file, int) else file.fileno()
+            )  # not inheritable: PEP 446
+        except OSError as exc:
+            raise OSError(exc.errno, f"set_crash_output of {file!r}: {exc.strerror}") from None
     with _crashlock:
         before, _crashfd = _crashfd, fd
     if before >= 0:

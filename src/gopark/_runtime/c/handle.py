@@ -38,6 +38,14 @@ class Handle(int):
 
     __slots__ = ()
 
+    def __new__(cls, number: int) -> Handle:
+        if not isinstance(number, int):
+            null = ", which is NULL in C" if number is None else ""
+            raise TypeError(
+                f"Handle() needs the number that new_handle gave out, got {number!r}{null}"
+            )
+        return super().__new__(cls, number)
+
     def value(self) -> Any:
         """The value that the handle was made for.
 

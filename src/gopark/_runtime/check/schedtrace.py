@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import _thread
 import os
+from contextlib import suppress
 from typing import Final
 
 from gopark._runtime.base.hooks import hooks
@@ -62,7 +63,9 @@ class _Tracer(Sysmon):
         if now >= self.due and not sched.ended:
             self.began = self.began or now
             self.due = now + self.period
-            os.write(2, schedtrace(sched, int((now - self.began) * 1000), self.detailed).encode())
+            text = schedtrace(sched, int((now - self.began) * 1000), self.detailed)
+            with suppress(OSError):  # nobody reads it any more
+                os.write(2, text.encode())
 
 
 def install(milliseconds: str, detailed: bool) -> None:

@@ -386,7 +386,7 @@ def _programof(sched: Sched, g: G) -> Sched:
     m = g.m
     if m is not None and m.sched is not None and m.sched is not sched:
         return m.sched
-    if g.goid < sched.lastgoid:
+    if g.goid < sched.lastgoid or (m is not None and mfinal.closes(g)):
         return sched
     g.m = None  # made after the end, of a dead one that a P of the program had kept
     return startm.getsched()

@@ -238,6 +238,7 @@ class _Buckets:
 
 
 _QUEUED: Final = 1000
+_LONGEST: Final = 1 << 63  # nanoseconds
 
 
 class _Waits:
@@ -277,7 +278,7 @@ def set_block_profile_rate(rate: int) -> None:
     """
     _checkint("set_block_profile_rate", rate)
     with _ratelock:
-        _waits.rate = max(rate, 0) / 1e9
+        _waits.rate = min(max(rate, 0), _LONGEST) / 1e9
         if _waits.rate and not _waits.began:
             _waits.began = monotonic()
         elif not _waits.rate:

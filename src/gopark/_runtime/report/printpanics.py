@@ -44,6 +44,9 @@ _STATEMENT: Final = frozenset(
     or name.startswith(("SEND", "JUMP", "PUSH_EXC", "WITH_EXCEPT", "BEFORE_", "IMPORT"))
 )
 
+_MANY: Final = 10  # exceptions of a group that are shown
+_DEEP: Final = 3
+
 carriers: Final[set[CodeType]] = set()  # filled in by those modules
 
 
@@ -104,7 +107,8 @@ def _lines(panics: list[_Raise], end: list[_Raise]) -> list[tuple[str, str]]:
         if i + 1 < len(every) and _recovered(every, i):
             again = every[i + 1].exc is panic.exc
             line += " [recovered, repanicked]" if again else " [recovered]"
-        lines.append((line, "".join(f"\n\t{note}" for note in _notes(panic.exc))))
+        more = [*_notes(panic.exc), *_members(panic.exc)]
+        lines.append((line, "".join(f"\n\t{text}" for text in more)))
     return lines
 
 
@@ -252,6 +256,22 @@ def _notes(exc: BaseException) -> list[str]:
             found.append(indented(str(note)))
     except BaseException as oops:
         found.append(f"<a note cannot be printed: {_badvalue(oops)}>")
+    return found
+
+
+def _members(exc: BaseException, deep: int = 0) -> list[str]:
+    """What a group is of, a line each; those of a group in it with one more tab."""
+    if not isinstance(exc, BaseExceptionGroup) or deep > _DEEP:
+        return []
+    found = []
+    for one in exc.exceptions[:_MANY]:
+        try:
+            text = _value(one)
+        except _Unprintable as bad:
+            text = f"{_typename(one)}: <it cannot be printed: {bad}>"
+        found += [text.replace("\n", "\n\t"), *(f"\t{text}" for text in _members(one, deep + 1))]
+    if len(exc.exceptions) > _MANY:
+        found.append(f"... and {len(exc.exceptions) - _MANY:,} more")
     return found
 
 

@@ -38,7 +38,8 @@ from gopark._runtime.base.runtime2 import (
     tls,
 )
 from gopark._runtime.report.traceback import calling, gtraceback
-from gopark._runtime.sched import closing
+from gopark._runtime.sched import closing, mfinal
+from gopark._runtime.sched.newproc import unbegun
 from gopark._runtime.sched.panic import printerr
 from gopark._runtime.sched.timer import Timers
 
@@ -74,8 +75,10 @@ class Cleanup:
     def step(self, g: G) -> bool:
         """Tell a coroutine that all is over, or step it on; True: it waits, or is left."""
         coro, m = g.coro, tls.m
-        if coro is None or g.ctx is None or m is None:
+        if coro is None or g.ctx is None or m is None or unbegun(g) is not None:
             return False
+        if not self.over and mfinal.closes(g):
+            self.coros[g] = None  # nothing to tell it: what it does is cleanup
         told = g in self.coros
         if told and (self.over or time.monotonic() > self.until):
             return self._breakoff(g, m, coro)
@@ -181,14 +184,9 @@ class Cleanup:
         True: threads were broken off, and are unwinding.
         """
         sched = self.sched
-        while (self.coros or self._threads(m)) and time.monotonic() < self.until:
-            self.poll()
-            if sched.runq:
-                abandon(sched, None)
-                continue
-            if not self.timers and not self.again and not self._help(m):
-                break
-            time.sleep(self.nap())
+        self._serve(m, abandon)
+        self._close(m, every=True)  # now that their users are done
+        self._serve(m, abandon)
         self.over = True
         threads = [*self.waiting]
         for g in threads:
@@ -202,6 +200,26 @@ class Cleanup:
         sched.runq.extend(self.again)
         abandon(sched, None)
         return bool(threads)
+
+    def _serve(self, m: M, abandon: Callable[[Sched, G | None], None]) -> None:
+        sched = self.sched
+        self._close(m)
+        while (self.coros or self._threads(m)) and time.monotonic() < self.until:
+            self._close(m)
+            self.poll()
+            if sched.runq:
+                abandon(sched, None)
+                continue
+            if not self.timers and not self.again and not self._help(m):
+                break
+            time.sleep(self.nap())
+
+    def _close(self, m: M, every: bool = False) -> None:
+        """Begin to close async generators that were left."""
+        for g in mfinal.closers(every):
+            g.m = m
+            if not self.step(g):
+                closing.bury(self.sched, g)
 
     def _threads(self, m: M) -> bool:
         """Some that have been told are not done yet, be it that they wait or that they run."""

@@ -22,6 +22,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -29,6 +30,7 @@ from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.runtime2 import GDEAD, GRUNNING, G, M, Sched, allgs, callers, tls
 from gopark._runtime.report.traceback import awaitframes, calling, threadframes
 from gopark._runtime.sched import lockedm, panic
+from gopark._runtime.sched.newproc import unbegun
 
 __all__ = ("bury", "chain", "closing", "forget", "leave", "named", "refusing", "waits")
 
@@ -45,7 +47,12 @@ def bury(sched: Sched, g: G) -> None:
     """End a goroutine that was taken off its queue; only its owner may, on any thread."""
     coro, ctx = g.coro, g.ctx
     allgs.discard(g)
-    if coro is not None and ctx is not None:
+    if (tell := unbegun(g)) is not None:
+        if coro is not None:
+            coro.close()
+        with suppress(Exception):  # a counter of the user's that is wrong already
+            tell()
+    elif coro is not None and ctx is not None:
         # It may look at `g.elem`: has it been given something?
         closing(sched, g, partial(_close, sched, g, coro, ctx))
     g.status = GDEAD

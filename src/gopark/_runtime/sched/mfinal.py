@@ -3,8 +3,8 @@
 Python asks the event loop of the thread to finish an async generator that is collected
 before its end. Each M sets the two hooks when it starts; `run` sets them on its thread and
 puts back what was there. A generator collected while the program runs is closed by a
-goroutine started for it; one that is left when main returns is closed then, with one step:
-its `finally` blocks run, but what would wait there cannot.
+goroutine started for it; one that is left when main returns is closed then, as goroutines are:
+what its `finally` blocks wait for has a moment (cleanup.py).
 
 Source: none in Go (runtime/mfinal.go runs finalizers the same way).
 Tests: tests/runtime/test_mfinal.py
@@ -16,17 +16,27 @@ import sys
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from gopark._runtime.base.hooks import hooks
-from gopark._runtime.base.runtime2 import goids
+from gopark._runtime.base.runtime2 import G, goids
 from gopark._runtime.report.traceback import calling, transparent
 from gopark._runtime.sched.newproc import newg
-from gopark._runtime.sched.startm import getsched, wakep
+from gopark._runtime.sched.startm import mysched, wakep
 
-__all__ = ("closeleft", "minit", "resethooks", "sethooks", "weakrefs")
+__all__ = ("closeleft", "closers", "closes", "minit", "resethooks", "sethooks", "weakrefs")
+
+
+async def _nothing() -> AsyncGenerator[None, None]:
+    yield
+
+
+_sample = _nothing().aclose()
+_sample.close()
+_ACLOSE: Final = type(_sample)
 
 _left: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+_late: list[AsyncGenerator[Any, Any]] = []  # collected in the end of a program
 
 
 def minit() -> None:
@@ -48,8 +58,11 @@ def resethooks(before: Any) -> None:
 
 def _finalize(agen: AsyncGenerator[Any, Any]) -> None:
     """The collector is about to free `agen`; runs on any thread, between any two lines."""
-    sched = getsched()
-    if sched.main is None:
+    sched = mysched()
+    if sched.ended and sched.cleanup is not None:
+        _late.append(agen)  # there is a time for it: see cleanup.py
+        return
+    if sched.ended or sched.main is None:
         closer = agen.aclose()
         _step(closer)
         _cease(closer)
@@ -71,17 +84,33 @@ def weakrefs() -> list[weakref.ref[AsyncGenerator[Any, Any]]]:
     return list(_left.data.copy())  # type: ignore[attr-defined]
 
 
+def closers(every: bool) -> list[G]:
+    """A goroutine for each that nobody uses any more, or for all that are left. It may wait.
+
+    The caller steps it.
+    """
+    found = [_late.pop() for _ in _late.copy()]
+    found += _left if every else ()
+    return [newg(next(goids), agen.aclose(), agen.aclose, (), {}, None) for agen in found]
+
+
+def closes(g: G) -> bool:
+    """It is such a goroutine, or one of `_finalize`."""
+    return type(g.coro) is _ACLOSE
+
+
 def closeleft(each: Callable[[Callable[[], None], Callable[[], None]], None]) -> None:
-    """The program has ended: finish what is left, as far as one step goes.
+    """The program has ended, and the time for cleanup is up: one more step for what is left.
 
     `each` calls the step and, once it has undone a wait that begins there, what ends that wait.
     """
-    for ref in weakrefs():  # threads that compute on may add some
-        if (agen := ref()) is None:
-            continue
+    # Threads that compute on may add some meanwhile.
+    left = [agen for ref in weakrefs() if (agen := ref()) is not None]
+    for agen in [*left, *_late]:
         closer = agen.aclose()
         each(partial(_stepleft, closer), partial(_ceaseleft, closer))
     _left.clear()
+    _late.clear()
 
 
 def _step(closer: Coroutine[Any, Any, None]) -> None:

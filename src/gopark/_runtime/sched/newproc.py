@@ -31,6 +31,7 @@ from gopark._runtime.sched.runq import globrunqput, runqput, spread
 __all__ = (
     "START",
     "Creator",
+    "Watched",
     "Wrapped",
     "checkcall",
     "go",
@@ -40,6 +41,7 @@ __all__ = (
     "start",
     "startable",
     "startable_check",
+    "unbegun",
 )
 
 P = ParamSpec("P")
@@ -227,15 +229,22 @@ class Wrapped:
     """A user's coroutine inside one of ours that sees to what comes after it.
 
     A G has this as its `coro`: sysmon and dumps know the goroutine by the user's code, and
-    whatever steps it, throws or closes goes through ours.
+    whatever steps it, throws or closes goes through ours. `unbegun` is called if the program
+    ends before ours has begun, and so cannot see to anything.
     """
 
-    __slots__ = ("coro", "ours", "step")
+    __slots__ = ("coro", "ours", "step", "unbegun")
 
-    def __init__(self, coro: Coroutine[Any, Any, Any], ours: Coroutine[Any, Any, Any]) -> None:
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, Any],
+        ours: Coroutine[Any, Any, Any],
+        unbegun: Callable[[], object] | None = None,
+    ) -> None:
         self.coro = coro
         self.ours = ours
         self.step: Any = ours.__await__()
+        self.unbegun = unbegun
 
     @property
     def cr_code(self) -> CodeType | None:
@@ -257,6 +266,27 @@ class Wrapped:
     def close(self) -> None:
         self.step.close()
         self.coro.close()  # ours had not begun
+
+
+class Watched:
+    """The same for a plain function that somebody counts on."""
+
+    __slots__ = ()
+
+    def unbegun(self) -> None:
+        """The program has ended before it was called."""
+
+
+def unbegun(g: G) -> Callable[[], object] | None:
+    """Whom to tell that this goroutine will never begin; None if it has, or nobody counts on it."""
+    step: Any = g.step
+    coro: Any = g.coro
+    if coro is None:
+        fn = step.fn if type(step) is _Start else None
+        return fn.unbegun if isinstance(fn, Watched) else None
+    if type(coro) is Wrapped and inspect.getcoroutinestate(coro.ours) == inspect.CORO_CREATED:
+        return coro.unbegun
+    return None
 
 
 def startable(
@@ -346,14 +376,18 @@ def notcallable(who: str, fn: object) -> str:
 
 def _form(who: str, name: str) -> str:
     """What to write, and what not."""
-    if who in _ALONE:
-        return f"{who}({name}), not {who}({name}(x))"
-    first = _FIRST.get(who, "")
-    return f"{who}({first}{name}, x), not {who}({first}{name}(x))"
+    first, args = _FIRST.get(who, ""), "" if who in _ALONE else ", x"
+    return f"{who}({first}{name}{args}), not {who}({first}{name}(x))"
 
 
-_ALONE: Final = ("callback", "export", "once_func", "once_value", "once_values", "cleanup")
-_FIRST: Final = {"after_func": "..., ", "do": "key, ", "do_chan": "key, ", "pprof.do": "..., "}
+_ALONE: Final = (
+    *("callback", "cleanup", "export", "once_func", "once_value", "once_values"),
+    *("pprof.do", "set_panic_handler", "with_region"),
+)
+_FIRST: Final = {
+    **{"after_func": "..., ", "do": "key, ", "do_chan": "key, "},
+    **{"pprof.do": "ctx, labels, ", "with_region": "ctx, name, "},
+}
 
 
 def _codeof(fn: object) -> CodeType | None:

@@ -27,6 +27,7 @@ import sys
 import threading
 import traceback as pytraceback
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, NoReturn
 
 from gopark._runtime.base.errors import FatalError, Goexit, ProgramEnded, Throw
@@ -506,7 +507,7 @@ def printreport(report: str, write: Callable[[str], None] | None = None) -> None
 
 
 def printerr(text: str) -> None:
-    """Onto stderr, whatever is left of it."""
+    """Onto stderr, whatever is left of it; if nobody reads that, all else goes on as ever."""
     if not text.endswith("\n"):
         text += "\n"
     try:
@@ -515,7 +516,8 @@ def printerr(text: str) -> None:
         sys.stderr.write(text)
         sys.stderr.flush()
     except Exception:
-        os.write(2, text.encode(errors="replace"))
+        with suppress(OSError):
+            os.write(2, text.encode(errors="replace"))
 
 
 def exitnow(status: int = 2) -> NoReturn:

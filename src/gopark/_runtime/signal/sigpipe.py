@@ -10,9 +10,10 @@ import time
 from collections import deque
 from typing import Final
 
-__all__ = ("MARK", "mark", "pipes", "takepipe")
+__all__ = ("MARK", "mark", "newpipe", "pipes", "takepipe")
 
 MARK: Final = b"\0"  # in the pipe: a request waits
+_STDERR: Final = 2
 _PIPE: Final = 1 << 20  # bytes that the pipe holds if the system allows; 64 KiB else
 
 # Pipes are used again and never closed. A signal handler that C has begun on another thread
@@ -21,12 +22,26 @@ _PIPE: Final = 1 << 20  # bytes that the pipe holds if the system allows; 64 KiB
 pipes: Final[deque[tuple[int, int]]] = deque()
 
 
+def newpipe() -> tuple[int, int]:
+    """A pipe by no number of a closed standard stream: who prints there would send signals."""
+    low: list[int] = []
+    try:
+        while True:
+            r, w = os.pipe()
+            if r > _STDERR:
+                return r, w
+            low += (r, w)
+    finally:
+        for fd in low:
+            os.close(fd)
+
+
 def takepipe() -> tuple[int, int]:
     """An empty pipe that blocks the reader and no writer."""
     try:
         r, w = pipes.pop()
     except IndexError:
-        r, w = os.pipe()
+        r, w = newpipe()
         os.set_blocking(w, False)
         _enlarge(w)
     os.set_blocking(r, False)

@@ -34,6 +34,7 @@ from gopark._runtime.sched.startm import ourthreads, watchers
 from gopark._runtime.signal.errand import SIGURG
 from gopark._runtime.signal.sigfwd import doors, set_wakeup_fd
 from gopark._runtime.signal.signal_unix import atfork, awaken, onwatch
+from gopark._runtime.signal.sigpipe import newpipe
 
 __all__ = ("arm", "beginfork", "endfork", "giveback", "handlers", "keepblocked", "post")
 
@@ -83,7 +84,7 @@ def _nothing() -> None:
 
 def _begin(watch: _Watch) -> bool:
     """Make the pipe, and the thread that reads it."""
-    r, w = os.pipe()
+    r, w = newpipe()
     os.set_blocking(w, False)
     try:
         _thread.start_new_thread(_loop, (r,))
