@@ -182,6 +182,7 @@ def test_what_takes_too_long_is_broken_off_and_told(run, capsys, kind, wait, sta
     err = capsys.readouterr().err
     assert err.startswith("gopark: main is done, and the cleanup of a goroutine was broken off")
     assert f" [{state}]:\n" in err
+    assert "stack unavailable" not in err
     assert f"{__name__}." in err
     assert f"\t{__file__}:" in err
 

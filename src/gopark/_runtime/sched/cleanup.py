@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.runtime2 import (
+    FREETHREADED,
     GOSCHED,
     GRUNNABLE,
     GRUNNING,
@@ -195,7 +196,10 @@ class Cleanup:
                 lockedm.park.wakeup()
         for g in [*self.coros]:
             waiting = g.waiting
+            # Without the GIL a stack is read as long as its goroutine is on a wait queue.
+            text = gtraceback(g) if FREETHREADED else ""
             if g.status is GWAITING and waiting is not None and waiting.unwait(g):
+                self.giveup += [(g, text)] if text else []
                 sched.runq.append(g)
         sched.runq.extend(self.again)
         abandon(sched, None)
