@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -214,6 +215,7 @@ Local()
 
 def test_a_taker_that_goes_as_the_hook_is_at_it_takes_nobody_elses_turn(monkeypatch):
     told, taken = [], []
+    ignored = SimpleNamespace(err_msg=None, exc_value=None, object=None)
     monkeypatch.setattr("sys.unraisablehook", told.append)
 
     def goes(args):
@@ -225,8 +227,8 @@ def test_a_taker_that_goes_as_the_hook_is_at_it_takes_nobody_elses_turn(monkeypa
     look(goes)
     look(takes)
     try:
-        sys.unraisablehook("what is ignored")
+        sys.unraisablehook(ignored)
     finally:
         nolonger(goes)
         nolonger(takes)
-    assert (taken, told) == (["what is ignored"], [])
+    assert (taken, told) == ([ignored], [])

@@ -475,7 +475,7 @@ async def test_a_call_that_cannot_be_started_leaves_nothing_behind(monkeypatch):
         raise gopark.ProgramEnded
 
     with monkeypatch.context() as patch:
-        patch.setattr("gopark.sync._singleflight.go", refuse)
+        patch.setattr("gopark.sync._singleflight.start", refuse)
         with pytest.raises(gopark.ProgramEnded):
             group.do_chan("key", len, "")
     assert await group.do("key", len, "abc") == (3, False)

@@ -198,12 +198,7 @@ class Group:
         ch = _ResultChan(1)
         call, first = self._join("do_chan", key, ch)
         if first:
-            try:
-                self._start(sys._getframe(), key, call, fn, args, kwargs)
-            except BaseException as exc:  # its program has ended: nobody would make the call
-                call.broken = exc
-                self._end(key, call)
-                raise
+            self._start(sys._getframe(), key, call, fn, args, kwargs)
         return ch
 
     def forget(self, key: Hashable) -> None:
