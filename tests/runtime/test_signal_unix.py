@@ -79,6 +79,38 @@ gopark.run(main)
     assert (result.stdout, result.stderr) == ("interrupted\n", "")
 
 
+@pytest.mark.parametrize("where", ["await gopark.gosched()", "pass"])
+def test_one_in_a_loop_is_caught_by_the_try_around_it(child, where):
+    """CPython 3.13 has the jump back of a loop outside of that."""
+    result = child(
+        PRELUDE
+        + f"""
+begun = []
+def kick():
+    for n in range(20):
+        while len(begun) <= n:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+async def main():
+    caught = 0
+    for n in range(20):
+        {where}
+        try:
+            begun.append(n)
+            while time.monotonic() < sys.maxsize:
+                pass
+        except KeyboardInterrupt:
+            caught += 1
+    print(caught)
+
+threading.Thread(target=kick).start()
+gopark.run(main)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("20\n", "")
+
+
 def test_an_uncaught_one_passes_out_of_run_and_others_are_unwound(child):
     result = child(
         PRELUDE

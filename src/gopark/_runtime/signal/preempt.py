@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 from itertools import compress, starmap
 from operator import attrgetter, eq, itemgetter
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final
 
 from gopark._runtime.base.runtime2 import (
@@ -77,10 +77,13 @@ def interruptible(frame: FrameType | None, g: G | None, at: int | None = None) -
                 code is cgocall.call.__code__ and (g is None or g.status is GSYSCALL)
             ):
                 return False
-        elif innermost and _entering(frame, frame.f_lasti if at is None else at):
-            return False
+        elif innermost:
+            at = frame.f_lasti if at is None else at
+            if _entering(frame, at) or _jumping(frame.f_code, at):
+                return False
         innermost = False
         frame = frame.f_back
+    _jumps[0] = 0
     return True
 
 
@@ -92,6 +95,37 @@ def _entering(frame: FrameType, at: int) -> bool:
 
 
 _LOAD_SPECIAL: Final = opcode.opmap.get("LOAD_SPECIAL", -1)
+
+
+def _jumping(code: CodeType, at: int) -> bool:
+    """At the jump back of a loop, which CPython 3.13 puts outside the `try` around that loop.
+
+    What is raised there passes by `except` and `finally`. Other instructions are preferred; a loop
+    may have none where Python looks for signals, so this is so a number of times only.
+    """
+    if code.co_code[at] != _JUMP_BACKWARD or at not in _ends(code.co_exceptiontable):
+        return False
+    _jumps[0] += 1
+    return _jumps[0] <= _MANYJUMPS
+
+
+def _ends(table: bytes) -> set[int]:
+    """Where `try` blocks end: the table's entries are start, length, target, depth, six bits in
+    each byte and a seventh that says whether there are more (CPython, exception_handling.md)."""
+    numbers: list[int] = []
+    more = False
+    for byte in table:
+        if more:
+            numbers[-1] = numbers[-1] << 6 | byte & 63
+        else:
+            numbers.append(byte & 63)
+        more = bool(byte & 64)
+    return {2 * (start + length) for start, length in zip(numbers[::4], numbers[1::4], strict=True)}
+
+
+_JUMP_BACKWARD: Final = opcode.opmap["JUMP_BACKWARD"]
+_MANYJUMPS: Final = 50
+_jumps: Final = [0]  # in a row
 
 
 def wakewith(g: G, exc: BaseException) -> bool:
