@@ -410,7 +410,7 @@ _OPERATIONS: Final = {
     "recv": "receive on synctest channel",
     "recv_ok": "receive on synctest channel",
     "try_recv": "receive on synctest channel",
-    "close": "close of synctest channel",
+    "_closenow": "close of synctest channel",
     "stop": "stop of synctest timer",
     "reset": "reset of synctest timer",
 }

@@ -429,11 +429,11 @@ class Chan(Waiter, Generic[T]):
         Go: `close(ch)`.
         """
         try:
-            self.closenow()
+            self._closenow()
         except AmidRuntime:
             later(self.close)
 
-    def closenow(self) -> None:
+    def _closenow(self) -> None:
         """`close`, also for who made a channel that others cannot close.
 
         Raises:

@@ -61,7 +61,7 @@ def put(ch: RecvOnly[T], value: T) -> bool:
 def shut(ch: RecvOnly[T]) -> None:
     """Close it, whoever else is about to."""
     try:
-        ch.closenow()
+        ch._closenow()
     except ClosedChannelError:
         pass
     except AmidRuntime:
