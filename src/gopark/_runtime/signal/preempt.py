@@ -79,7 +79,7 @@ def interruptible(frame: FrameType | None, g: G | None, at: int | None = None) -
                 return False
         elif innermost:
             at = frame.f_lasti if at is None else at
-            if _entering(frame, at) or _jumping(frame.f_code, at):
+            if _entering(frame, at) or _handling(frame.f_code, at) or _jumping(frame.f_code, at):
                 return False
         innermost = False
         frame = frame.f_back
@@ -95,6 +95,28 @@ def _entering(frame: FrameType, at: int) -> bool:
 
 
 _LOAD_SPECIAL: Final = opcode.opmap.get("LOAD_SPECIAL", -1)
+
+
+def _handling(code: CodeType, at: int) -> bool:
+    """Amid the passing of another exception, which no frame shows there and which would be lost,
+    or before the `__exit__` of a `with`. Python looks for no signal there; a watch of lines may."""
+    return code.co_code[at] in _HANDLING
+
+
+_HANDLING: Final = frozenset(
+    opcode.opmap[name]
+    for name in (
+        "CALL_INTRINSIC_1",
+        "CHECK_EXC_MATCH",
+        "CLEANUP_THROW",
+        "END_ASYNC_FOR",
+        "POP_EXCEPT",
+        "PUSH_EXC_INFO",
+        "RERAISE",
+        "WITH_EXCEPT_START",
+    )
+    if name in opcode.opmap
+)
 
 
 def _jumping(code: CodeType, at: int) -> bool:
