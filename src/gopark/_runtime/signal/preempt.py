@@ -99,7 +99,7 @@ _LOAD_SPECIAL: Final = opcode.opmap.get("LOAD_SPECIAL", -1)
 
 def _handling(code: CodeType, at: int) -> bool:
     """Amid the passing of another exception, which no frame shows there and which would be lost,
-    or before the `__exit__` of a `with`. Python looks for no signal there; a watch of lines may."""
+    or is about to be given to `__exit__`. Python sees no signal there; a watch of lines may."""
     return code.co_code[at] in _HANDLING
 
 
