@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from gopark._runtime.base.runtime2 import G, M, P, Sched
 
-__all__ = ("Hooks", "TimeBase", "hooks")
+__all__ = ("Hooks", "NetDoor", "TimeBase", "hooks", "netdoor")
 
 
 class TimeBase(Protocol):
@@ -64,3 +64,17 @@ class Hooks:
 
 
 hooks: Final = Hooks()
+
+
+class NetDoor:
+    """The network poller, as the scheduler sees it: set by net/netpoll.py."""
+
+    # Not empty while a descriptor is open there: only then does anybody look.
+    opened: Final[dict[int, Any]] = {}
+    poll: Callable[[float], list[G]]  # whom to make ready; waits for so long, a negative: for ever
+    ready: Callable[[list[G]], None]  # makes them so, after the caller has got a P, if it does
+    waits: Callable[[], bool]  # some goroutine waits for the network, or is in somebody's hand
+    wakeup: Callable[[], None]  # who sleeps in `poll` comes back
+
+
+netdoor: Final = NetDoor()

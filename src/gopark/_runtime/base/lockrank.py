@@ -51,6 +51,7 @@ class Rank(enum.IntEnum):
     SIGQUEUE = 5  # who listens for which signal
     CHAN = 10  # Chan._lock; several at once only by ascending id
     SEMA = 15  # Sema._lock: who waits for a mutex, a wait group, a condition
+    NETPOLL = 18  # PollDesc.lock: who waits for one descriptor
     TIMERS = 20  # Timers.lock
     SCHED = 30  # Sched.lock
     EXTRAM = 40  # the list of extra Ms

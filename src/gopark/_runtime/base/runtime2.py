@@ -147,13 +147,19 @@ class Note:
 
     A wake before the sleep is kept, several are one. So a sleeper checks what it was woken
     for and sleeps again if that is not there: a left-over wake is harmless.
+
+    The sleeper may be in the network poller instead. Either sees the other:
+      the sleeper                               who wakes it
+      1. stores in `breaks` how to get it out   1. releases the lock
+      2. tries the lock once more (`taken`)     2. reads `breaks`, and calls it
     """
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_lock", "breaks")
 
     def __init__(self) -> None:
         self._lock = _thread.allocate_lock()
         self._lock.acquire()
+        self.breaks: Callable[[], object] | None = None
 
     def sleep(self, timeout: float = -1) -> bool:
         """Wait for a wake-up; False if `timeout` seconds passed without one."""
@@ -165,6 +171,12 @@ class Note:
             self._lock.release()
         except RuntimeError:
             pass  # already awake
+        if (breaks := self.breaks) is not None:
+            breaks()
+
+    def taken(self) -> bool:
+        """It has been woken: the wake-up is used by this."""
+        return self._lock.acquire(False)
 
 
 class Waiter:

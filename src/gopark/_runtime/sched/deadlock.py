@@ -1,9 +1,9 @@
 """When is a program dead? Only when nothing can wake anyone.
 
 That is: every P is idle and every queue empty, no M runs a goroutine or is in C, no timer is
-set, no callback from C runs, no goroutine waits for a signal; and no help can come from
-outside: no live `cgo.callback` or `export` object, no signal handler that the program has set with
-Python's own `signal`, and no thread but gopark's own. A
+set, no callback from C runs, no goroutine waits for the network or a signal; and no help can come
+from outside: no live `cgo.callback` or `export` object, no signal handler that the program has set
+with Python's own `signal`, and no thread but gopark's own. A
 program that has started a C library and waits for its first callback is not dead, and to end
 it would be the worst a runtime can do.
 `strict_deadlock()` says "no outside help will come" and leaves the last three questions out.
@@ -41,7 +41,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gopark._runtime.base.errors import DeadlockError
-from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.hooks import hooks, netdoor
 from gopark._runtime.base.runtime2 import (
     FREETHREADED,
     GRUNNABLE,
@@ -117,6 +117,7 @@ def checkdead(sched: Sched) -> str | None:
         or sched.main is None
         or sched.ended
         or sched.timers
+        or (netdoor.opened and netdoor.waits())
         or (not _strict and (outside.nlive() or outside.mayhandle()))
     ):
         return None

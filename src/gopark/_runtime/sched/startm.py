@@ -11,8 +11,9 @@ What a thread has of its own, like a directory after `unshare`, a signal mask or
 have too that it starts. So a thread that a goroutine is locked to starts none, nor does one that
 gopark did not make: they ask sysmon, which runs no goroutine (Go: the template thread).
 
-The one idle M that sleeps until the next timer is the poller (`Sched.pollm`); a timer that
-is earlier than its sleep has `wakepoller` wake it, or start one.
+The one idle M that sleeps until the next timer is the poller (`Sched.pollm`), and where a
+descriptor is open it sleeps in the network poller; a timer that is earlier than its sleep has
+`wakepoller` wake it, or start one.
 
 Locks: Sched.lock (rank SCHED). Notes are woken, and threads started, after it is released.
 Source: Go 1.27 runtime/proc.go. Tests: tests/runtime/test_proc.py
@@ -29,7 +30,7 @@ from contextvars import Context
 from time import monotonic
 from typing import Any, Final
 
-from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.hooks import hooks, netdoor
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.monkey import refusepatched
 from gopark._runtime.base.runtime2 import GSYSCALL, G, M, Note, P, Sched, tls
@@ -38,6 +39,7 @@ from gopark._runtime.sched.timer import NEVER, Timers
 __all__ = (
     "CAMEUP",
     "SCHEDTICK",
+    "SIGNALCHECK",
     "Threads",
     "acquirep",
     "current",
@@ -73,7 +75,7 @@ __all__ = (
     "watchers",
 )
 
-_SIGNALCHECK: Final = 0.05  # seconds
+SIGNALCHECK: Final = 0.05  # seconds
 CAMEUP: Final = "its G has come up"  # M.handling
 _AGAIN: Final = 0.1  # seconds
 SCHEDTICK: Final = 61
@@ -498,10 +500,10 @@ def notesleep(m: M, timeout: float = -1) -> bool:
     On the main thread a signal may come between the interpreter's last look for one and the
     start of the wait, which then does not end. So that thread looks once more, soon.
     """
-    if (m.m0 or m.ident == threading.main_thread().ident) and not 0 <= timeout <= _SIGNALCHECK:
-        if m.park.sleep(_SIGNALCHECK):
+    if (m.m0 or m.ident == threading.main_thread().ident) and not 0 <= timeout <= SIGNALCHECK:
+        if m.park.sleep(SIGNALCHECK):
             return True
-        timeout -= _SIGNALCHECK if timeout > 0 else 0
+        timeout -= SIGNALCHECK if timeout > 0 else 0
     return m.park.sleep(timeout)
 
 
@@ -567,7 +569,12 @@ def _pinnednext(p: P) -> G | None:
 
 
 def wantpoller(sched: Sched) -> bool:
-    """There is a timer and no idle M sleeps until it. Caller holds Sched.lock."""
+    """There is a timer and no idle M sleeps until it, or nobody is in the network poller.
+
+    Caller holds Sched.lock.
+    """
+    if sched.pollm is None and netdoor.opened:
+        return True
     when = sched.timers.when
     return when is not NEVER and (sched.pollm is None or sched.polluntil > when)
 

@@ -38,7 +38,7 @@ import time
 from time import monotonic
 from typing import Final
 
-from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.hooks import hooks, netdoor
 from gopark._runtime.base.runtime2 import FREETHREADED, GRUNNING, G, M, Note, P, Sched, codeof
 from gopark._runtime.sched.startm import (
     current,
@@ -166,6 +166,8 @@ class Sysmon:
             self.delay = _LONG
             return
         self.idlelooks = 0
+        if netdoor.opened and sched.pollm is None and now - sched.now > FORCE_PREEMPT:
+            netdoor.ready(netdoor.poll(0))  # no M has come to do it for so long
         verdicts = [self.retake(sched, p, now) for p in sched.allp[:]]
         if self.strays:
             self.looktostrays(sched)

@@ -1,0 +1,410 @@
+"""The network poller: who waits on which descriptor, and until when.
+
+Invariants, true whenever `PollDesc.lock` is free, for each direction (`r` and `w`):
+  N1  `rg` is a parked G, or None; who takes it out, under the lock, owns the wake-up
+  N2  `rready`, an edge that nobody has used yet, implies that `rg` is None
+  N3  `rbad` exactly if the descriptor is closing or the direction's deadline has passed: what
+      waits has been woken, and what comes raises
+One G waits for a direction at a time; who else wants to, waits for its turn (_poll/fd.py).
+
+Edges. The poller is told of a descriptor once, when it is opened, and tells of each change once.
+What nobody waits for is kept in `rready`. `rend`, once set, stays: the other side has gone, or
+there is an error, and with data there comes no second edge for that, so that an empty buffer has to
+be looked for by reading.
+
+Who looks: an M between two slices of its loop (`poll(0)`, while nobody sleeps there), the one idle
+M that sleeps (`Sched.pollm`), and sysmon, where no M has come to it for ten milliseconds. Several
+may at once; the kernel tells one of them. What they find they make ready by the same door as all
+who wake others (`ready`), after they have got a P if there is one to be had. Until then those Gs
+are in hand (`_inhand`), and the program is not dead.
+
+Deadlines. A timer per direction, which is left alone if it fires too early: then it looks at the
+deadline, and sets itself anew. So to move a deadline on, at each request, touches no heap.
+
+Fork. The child has a poller of its own, made when it is first needed. What it has inherited is
+opened there when it is first waited for (`rbad`, until then); who waited was the parent's.
+
+Locks: `PollDesc.lock`, rank NETPOLL, never taken under Sched.lock. No G is made ready under it.
+Source: Go 1.27 runtime/netpoll.go. Tests: tests/runtime/test_netpoll.py
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.base.hooks import hooks, netdoor
+from gopark._runtime.base.lockrank import Holding, Rank, debugvar, lasting, lockslow, mkmutex
+from gopark._runtime.base.runtime2 import G, Waiter
+from gopark._runtime.sched.finq import later
+from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.timer import Timer
+
+__all__ = ("REASON", "PollDesc", "netpollinit", "wantedbackend")
+
+REASON: Final = "IO wait"
+
+_opened: Final = netdoor.opened  # by descriptor, weak references: who forgets one closes it
+_inhand: Final[deque[None]] = deque()  # an item for each thread that has Gs in hand
+_initlock: Final = lasting(mkmutex(Rank.NETPOLL))
+_backend: Any = None
+_lastwait: list[Any] = []  # a weak reference to the last descriptor on which a G was seen to wait
+
+
+class PollDesc(Waiter):
+    """One descriptor in the poller. Go: pollDesc."""
+
+    __slots__ = (
+        "__weakref__",
+        "_rt",  # the timers of the deadlines
+        "_wt",
+        "backend",  # where it is open; None before, and in a child that has not waited yet
+        "closing",
+        "fd",
+        "lock",
+        "rbad",
+        "rd",  # the deadlines, on the clock of the timer; None without one
+        "ref",
+        "rend",
+        "rg",
+        "rready",
+        "unlock",
+        "wbad",
+        "wd",
+        "wg",
+        "wready",
+    )
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.lock = lock = mkmutex(Rank.NETPOLL)
+        self.unlock = lock.append
+        self.rg: G | None = None
+        self.wg: G | None = None
+        self.rready = self.wready = self.rend = False
+        self.rbad = self.wbad = self.closing = False
+        self.rd: float | None = None
+        self.wd: float | None = None
+        self._rt: Timer | None = None
+        self._wt: Timer | None = None
+        self.backend: Any = None
+        self.ref = weakref.ref(self)
+        self.register()
+
+    def register(self) -> None:
+        """Into the poller. Go: poll_runtime_pollOpen.
+
+        Raises:
+            OSError: it cannot be waited for, or there is no room for it.
+        """
+        backend = netpollinit()
+        _opened[self.fd] = self.ref  # before, for the first edge may come at once
+        try:
+            backend.open(self.fd)
+        except BaseException:
+            self._forget()
+            raise
+        self.backend = backend
+
+    def _forget(self) -> bool:
+        """False: the descriptor was closed by others, and the number is another's now."""
+        if _opened.get(self.fd) is not self.ref:
+            return False
+        del _opened[self.fd]
+        return True
+
+    # --- what waits on it ------------------------------------------------------------------
+
+    def check(self, write: bool) -> None:
+        """Raise if a wait in this direction would; called where `rbad`, or `wbad`, is set.
+
+        Raises:
+            ValueError: the descriptor is closing.
+            TimeoutError: the deadline has passed.
+        """
+        if self.closing:
+            raise ValueError("closed")
+        if self.backend is None:
+            self._adopt()
+        if self.wbad if write else self.rbad:
+            raise TimeoutError("i/o timeout")
+
+    def _adopt(self) -> None:
+        """In the child of a fork: into the poller of this process."""
+        netpollinit()
+        with Holding(self.lock):
+            if self.closing or self.backend is not None:
+                return
+            self.register()
+            self.rbad = self.wbad = False
+        for when, read in ((self.rd, True), (self.wd, False)):
+            if when is not None:  # the timers were the parent's
+                self.setdeadline(when, read, not read)
+
+    def take(self, write: bool) -> G | None:
+        """Whoever waits; the caller holds the lock, and owns the wake-up. Go: netpollunblock."""
+        if write:
+            g, self.wg = self.wg, None
+        else:
+            g, self.rg = self.rg, None
+        if g is not None:
+            g.waiting = None
+        return g
+
+    def unwait(self, g: G) -> bool:
+        with Holding(self.lock):
+            if self.rg is g:
+                self.rg = None
+            elif self.wg is g:
+                self.wg = None
+            else:
+                return False
+            g.waiting = None
+            return True
+
+    def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
+        with Holding(self.lock):
+            return look(g) if g.waiting is self else []
+
+    # --- deadlines -------------------------------------------------------------------------
+
+    def setdeadline(self, when: float | None, read: bool, write: bool) -> None:
+        """None: without one. If it has passed, who waits is woken. Go: pollSetDeadline.
+
+        Args:
+            when: On the clock of the caller's timers: of a bubble, its own.
+        """
+        timers = hooks.timebase().timers
+        passed = when is not None and when <= timers.clock()
+        gs: list[G | None] = []
+        wake = False
+        with Holding(self.lock):
+            if self.closing:
+                return
+            fresh = self.backend is None  # in a child that has not waited yet: `check` goes on
+            if read:
+                self.rd, self.rbad = when, passed or fresh
+                if passed:
+                    gs.append(self.take(False))
+                elif when is not None:
+                    wake = self._arm(False, when, timers)
+            if write:
+                self.wd, self.wbad = when, passed or fresh
+                if passed:
+                    gs.append(self.take(True))
+                elif when is not None:
+                    wake = self._arm(True, when, timers) or wake
+        if wake:
+            timers.wake()
+        for g in gs:
+            if g is not None:
+                ready(g)
+
+    def _arm(self, write: bool, when: float, timers: Any) -> bool:
+        """Have a timer that fires by then; True: the caller wakes who sleeps until the next."""
+        t = self._wt if write else self._rt
+        if t is not None and t.timers is timers:
+            if t.seq and t.when <= when:
+                return False  # it fires early, and looks again
+            first: bool = timers.modify(t, when, (self.ref, write))[1]
+            return first
+        if t is not None:
+            t.stop()  # of another program, or of a bubble
+        t = Timer(timers, when, _fire, (self.ref, write))
+        if write:
+            self._wt = t
+        else:
+            self._rt = t
+        first = timers.add(t)
+        return first
+
+    def expire(self, write: bool) -> None:
+        """Its timer has fired. Go: netpolldeadlineimpl."""
+        g = None
+        timers, wake = None, False
+        with Holding(self.lock):
+            when, t = (self.wd, self._wt) if write else (self.rd, self._rt)
+            if when is None or t is None or self.closing:
+                return
+            timers = t.timers
+            if when > timers.clock():
+                wake = self._arm(write, when, timers)
+            else:
+                if write:
+                    self.wbad = True
+                else:
+                    self.rbad = True
+                g = self.take(write)
+        if wake:
+            timers.wake()
+        if g is not None:
+            ready(g)
+
+    # --- the end ---------------------------------------------------------------------------
+
+    def evict(self) -> list[G]:
+        """It is closing: who waits is to be woken by the caller, who holds the lock."""
+        self.closing = self.rbad = self.wbad = True
+        return [g for g in (self.take(False), self.take(True)) if g is not None]
+
+    def unregister(self) -> None:
+        """Out of the poller, before the descriptor is closed. Go: poll_runtime_pollClose."""
+        for t in (self._rt, self._wt):
+            if t is not None:
+                t.stop()
+        self._rt = self._wt = None
+        if self._forget() and self.backend is not None and self.backend is _backend:
+            self.backend.close(self.fd)
+
+    def forked(self) -> None:
+        """In the child: who waited was the parent's. Who waits here next opens it (`check`)."""
+        self.rg = self.wg = None
+        self.rready = self.wready = False
+        self.backend = None
+        self.rbad = self.wbad = True
+
+
+def _fire(who: tuple[Callable[[], PollDesc | None], bool]) -> None:
+    """A deadline's timer; it keeps no descriptor that everybody else has forgotten."""
+    ref, write = who
+    pd = ref()
+    if pd is None:
+        return
+    try:
+        pd.expire(write)
+    except AmidRuntime:
+        later(pd.expire, write)
+
+
+# --- the poller --------------------------------------------------------------------------------
+
+
+def wantedbackend() -> str:
+    """`epoll` where there is one, unless GOPARKDEBUG says `netpoll=poll`."""
+    return "epoll" if hasattr(select, "epoll") and debugvar("netpoll") != "poll" else "poll"
+
+
+def netpollinit() -> Any:
+    """The poller of this process, which is made when it is first needed."""
+    global _backend
+    if _backend is None:
+        with Holding(_initlock):
+            if _backend is None:
+                if wantedbackend() == "epoll":
+                    from gopark._runtime.net.netpoll_epoll import Epoll
+
+                    _backend = Epoll()
+                else:
+                    from gopark._runtime.net.netpoll_poll import Poll
+
+                    _backend = Poll()
+    return _backend
+
+
+def netpoll(timeout: float) -> list[G]:
+    """Whom to make ready, who is in the caller's hand until `netready`. Go: netpoll."""
+    backend = _backend
+    gs: list[G] = []
+    if backend is None:
+        return gs
+    events = backend.poll(timeout)
+    if not events:
+        return gs
+    _inhand.append(None)
+    r, w, end, get = backend.R, backend.W, backend.END, _opened.get
+    for fd, ev in events:
+        ref = get(fd)
+        pd = None if ref is None else ref()
+        if pd is None:
+            if timeout:
+                backend.drain(fd)
+            continue
+        lock = pd.lock
+        try:
+            lock.pop()
+        except IndexError:
+            lockslow(lock)
+        if ev & end:
+            pd.rend = True
+        if ev & r:
+            g = pd.rg
+            if g is None:
+                pd.rready = True
+            else:
+                pd.rg = g.waiting = None
+                gs.append(g)
+        if ev & w:
+            g = pd.wg
+            if g is None:
+                pd.wready = True
+            else:
+                pd.wg = g.waiting = None
+                gs.append(g)
+        lock.append(None)
+    if not gs:
+        _inhand.pop()
+    return gs
+
+
+def netready(gs: list[G]) -> None:
+    """Make ready what `netpoll` has found. Go: injectglist."""
+    if gs:
+        for g in gs:
+            ready(g)
+        _inhand.pop()
+
+
+def netwaits() -> bool:
+    """A goroutine waits for the network, or is in somebody's hand. Go: netpollAnyWaiters.
+
+    Called with Sched.lock held, so no lock is taken. Who takes a G has said so before (`_inhand`):
+    in this order one is seen in one place or the other.
+    """
+    for ref in _lastwait:
+        pd = ref()
+        if pd is not None and (pd.rg is not None or pd.wg is not None):
+            return True
+    for ref in _opened.copy().values():
+        pd = ref()
+        if pd is not None and (pd.rg is not None or pd.wg is not None):
+            _lastwait[:] = (ref,)
+            return True
+    return bool(_inhand)
+
+
+def netwakeup() -> None:
+    backend = _backend
+    if backend is not None:
+        backend.wakeup()
+
+
+def _afterfork() -> None:
+    global _backend
+    backend, _backend = _backend, None
+    _inhand.clear()
+    _lastwait.clear()
+    pds = [pd for ref in _opened.values() if (pd := ref()) is not None]
+    _opened.clear()
+    for pd in pds:
+        lock: Any = pd.lock
+        lock.clear()
+        deque.append(lock, None)
+        pd.forked()
+    if backend is not None:
+        with contextlib.suppress(OSError):
+            backend.dispose()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_afterfork)
+
+netdoor.poll = netpoll
+netdoor.ready = netready
+netdoor.waits = netwaits
+netdoor.wakeup = netwakeup

@@ -1,0 +1,40 @@
+"""Connections: TCP and Unix sockets, and what is read from them. Go: package net.
+
+A connection is a goroutine's to read and write as if it blocked; what waits costs no thread. The
+network poller is in `_runtime/net`, descriptors with their turns and deadlines in `_poll`.
+"""
+
+from gopark._poll.errors import ClosedError as ClosedError
+from gopark._util import set_public_module
+from gopark.net._addr import Addr as Addr
+from gopark.net._addr import join_host_port as join_host_port
+from gopark.net._addr import split_host_port as split_host_port
+from gopark.net._bufio import Readable as Readable
+from gopark.net._bufio import Reader as Reader
+from gopark.net._conn import Conn as Conn
+from gopark.net._dial import dial as dial
+from gopark.net._errors import TooLongError as TooLongError
+from gopark.net._errors import UnexpectedEOFError as UnexpectedEOFError
+from gopark.net._listen import from_socket as from_socket
+from gopark.net._listen import listen as listen
+from gopark.net._stream import Listener as Listener
+from gopark.net._stream import SocketConn as SocketConn
+
+__all__ = (
+    "Addr",
+    "ClosedError",
+    "Conn",
+    "Listener",
+    "Readable",
+    "Reader",
+    "SocketConn",
+    "TooLongError",
+    "UnexpectedEOFError",
+    "dial",
+    "from_socket",
+    "join_host_port",
+    "listen",
+    "split_host_port",
+)
+
+set_public_module(__name__, globals())

@@ -1,0 +1,121 @@
+"""Addresses: `host:port` as text, in Go's form, and what the socket module has for them.
+
+Source: Go 1.27 net/ipsock.go (SplitHostPort, JoinHostPort). Tests: tests/net/test_addr.py
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final
+
+__all__ = ("Addr", "addrof", "join_host_port", "network", "split_host_port")
+
+# Network -> (family, or 0 for what the address is; type).
+NETWORKS: Final[dict[str, tuple[int, int]]] = {
+    "tcp": (0, socket.SOCK_STREAM),
+    "tcp4": (socket.AF_INET, socket.SOCK_STREAM),
+    "tcp6": (socket.AF_INET6, socket.SOCK_STREAM),
+    "udp": (0, socket.SOCK_DGRAM),
+    "udp4": (socket.AF_INET, socket.SOCK_DGRAM),
+    "udp6": (socket.AF_INET6, socket.SOCK_DGRAM),
+    "unix": (getattr(socket, "AF_UNIX", -1), socket.SOCK_STREAM),
+    "unixgram": (getattr(socket, "AF_UNIX", -1), socket.SOCK_DGRAM),
+}
+
+
+class Addr(str):
+    """The address of one end of a connection: a string that `dial` and `listen` take.
+
+    Attributes:
+        network: What it is an address of: `tcp`, `udp`, `unix`, `unixgram`, `pipe`.
+        host: The IP address, with its zone if it has one; empty for a Unix socket.
+        port: The port; 0 for a Unix socket.
+    Example:
+        >>> with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
+        ...     print(ln.addr.network, ln.addr.host, ln.addr == f"127.0.0.1:{ln.addr.port}")
+        tcp 127.0.0.1 True
+
+    Go: net.Addr.
+    """
+
+    __slots__ = ("host", "network", "port")
+
+    network: str
+    host: str
+    port: int
+
+    def __new__(cls, text: str, network: str = "", host: str = "", port: int = 0) -> Addr:
+        self = super().__new__(cls, text)
+        self.network, self.host, self.port = network, host, port
+        return self
+
+    def __getnewargs__(self) -> tuple[str, str, str, int]:  # type: ignore[override]
+        return str(self), self.network, self.host, self.port
+
+
+def addrof(net: str, name: Any) -> Addr:
+    """What the socket module says an address is, as text."""
+    if isinstance(name, tuple):
+        host, port = name[0], name[1]
+        return Addr(join_host_port(host, port), net, host, port)
+    if isinstance(name, bytes):  # Linux: the abstract name space, where the first byte is zero
+        name = "@" + name[1:].decode(errors="surrogateescape") if name else ""
+    return Addr(name or "", net)
+
+
+def network(who: str, net: object) -> tuple[int, int]:
+    """Family and type.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: there is no such network, or not on this system.
+    """
+    if not isinstance(net, str):
+        raise TypeError(f"{who}() needs the name of a network first, like 'tcp', got {net!r}")
+    found = NETWORKS.get(net)
+    if found is None:
+        raise ValueError(f"{who}: unknown network {net!r}: one of {', '.join(NETWORKS)}")
+    if found[0] < 0:
+        raise ValueError(f"{who}: this system has no Unix sockets")
+    return found
+
+
+def join_host_port(host: str, port: int | str) -> str:
+    """`host:port`, with brackets around an IPv6 address.
+
+    Example:
+        >>> gopark.net.join_host_port("::1", 80)
+        '[::1]:80'
+
+    Go: net.JoinHostPort.
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def split_host_port(address: str) -> tuple[str, str]:
+    """The host, without brackets, and the port of `host:port`.
+
+    Raises:
+        TypeError: `address` is no string.
+        ValueError: it has no port, too many colons, or a bracket too few.
+    Example:
+        >>> gopark.net.split_host_port("[::1]:http")
+        ('::1', 'http')
+
+    Go: net.SplitHostPort.
+    """
+    if not isinstance(address, str):
+        raise TypeError(f"an address is a string like '127.0.0.1:8080', got {address!r}")
+    host, colon, port = address.rpartition(":")
+    if not colon or (address.startswith("[") and address.endswith("]")):
+        raise ValueError(f"address {address!r}: missing port: write host:port, like 'localhost:80'")
+    if host.startswith("["):
+        inner, bracket, rest = host[1:].partition("]")
+        if not bracket or rest or "[" in inner:
+            raise ValueError(f"address {address!r}: write [host]:port around an IPv6 address")
+        host = inner
+    elif ":" in host:
+        raise ValueError(f"address {address!r}: too many colons: write [host]:port around IPv6")
+    if "[" in host or "]" in host or "[" in port or "]" in port:
+        raise ValueError(f"address {address!r}: unexpected bracket")
+    return host, port

@@ -1,0 +1,285 @@
+"""Conn: a stream with two ends, whatever is under it, and what all of them have in common.
+
+What was read too much by `read_full` or `read_until` lies in `_reader`, made when one of them is
+first called; `read` hands that out first.
+
+Source: Go 1.27 net/net.go (Conn). Tests: tests/net/test_conn.py
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import Any, Self
+
+from gopark._runtime.time.timechan import seconds
+from gopark.net._addr import Addr
+from gopark.net._bufio import LIMIT, Reader
+
+__all__ = ("Buffer", "Conn", "deadline")
+
+Buffer = bytes | bytearray | memoryview
+
+
+def deadline(who: str, when: float | None) -> float | None:
+    """A moment on the clock of `gopark.time.monotonic()`, or none.
+
+    Raises:
+        TypeError: it is neither a number nor None.
+        ValueError: it is NaN.
+    """
+    if when is None or when == float("inf"):
+        return None
+    if when == float("-inf"):
+        return -1.0
+    return seconds(who, when)
+
+
+class Conn(ABC):
+    """A stream of bytes in both directions: what `dial`, `accept`, `pipe` and `tls` give.
+
+    Any number of goroutines may use it. Two that read have their turns, as have two that write, so
+    what one `write` sends lies in one piece. In plain functions use `gopark.block(conn.read())`.
+    It is closed at the end of `with conn:`.
+
+    Example:
+        >>> async def main():
+        ...     a, b = gopark.net.pipe()
+        ...     gopark.go(a.write, b"hello")
+        ...     with a, b:
+        ...         print(await b.read())
+        >>> gopark.run(main)
+        b'hello'
+
+    Go: net.Conn.
+    """
+
+    __slots__ = ("__weakref__", "_reader")
+
+    _reader: Reader | None
+
+    # --- what is under it says ---------------------------------------------------------------
+
+    @abstractmethod
+    def _read(self, n: int) -> Coroutine[Any, Any, bytes]:
+        """Up to `n` bytes from the other end."""
+
+    @abstractmethod
+    def write(self, data: Buffer) -> Coroutine[Any, Any, int]:
+        """Send all of it.
+
+        Args:
+            data: Bytes, or any buffer of them.
+        Returns:
+            How many bytes that is.
+        Raises:
+            ClosedError: the connection was closed on this side.
+            TimeoutError: the write deadline has passed; some of it may have been sent.
+            OSError: the other side has gone.
+            TypeError: `data` is no buffer of bytes.
+        Example:
+            >>> async def main():
+            ...     a, b = gopark.net.pipe()
+            ...     gopark.go(a.write, b"hello")
+            ...     print(await b.read())
+            >>> gopark.run(main)
+            b'hello'
+
+        Go: Conn.Write.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close it. Who waits on it, here, gets a ClosedError. A second close does nothing.
+
+        Example:
+            >>> a, b = gopark.net.pipe()
+            >>> a.close()
+
+        Go: Conn.Close.
+        """
+
+    @property
+    @abstractmethod
+    def local_addr(self) -> Addr:
+        """This end. Go: Conn.LocalAddr."""
+
+    @property
+    @abstractmethod
+    def remote_addr(self) -> Addr:
+        """The other end. Go: Conn.RemoteAddr."""
+
+    @abstractmethod
+    def _setdeadline(self, when: float | None, read: bool, write: bool) -> None: ...
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def read(self, n: int = 65536) -> Coroutine[Any, Any, bytes]:
+        """Up to `n` bytes, as soon as there are some; b"" at the end of the stream.
+
+        Args:
+            n: At most so many bytes.
+        Raises:
+            ClosedError: the connection was closed on this side.
+            TimeoutError: the read deadline has passed. The connection can be used again.
+            OSError: the connection is broken.
+            TypeError: `n` is no integer.
+            ValueError: `n` is not positive.
+        Example:
+            >>> async def main():
+            ...     a, b = gopark.net.pipe()
+            ...     gopark.go(a.write, b"hello")
+            ...     print(await b.read(4), await b.read(4))
+            >>> gopark.run(main)
+            b'hell' b'o'
+
+        Go: Conn.Read.
+        """
+        if n.__class__ is not int or n < 1:
+            _checkn(n)
+        reader = self._reader
+        if reader is not None and reader.buffered:
+            return reader.read(n)
+        return self._read(n)
+
+    @property
+    def _buffered(self) -> Reader:
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = Reader(_Unbuffered(self._read))
+        return reader
+
+    def read_full(self, n: int) -> Coroutine[Any, Any, bytes]:
+        """Exactly `n` bytes; b"" if the stream ends before the first.
+
+        Args:
+            n: How many.
+        Raises:
+            UnexpectedEOFError: it ends after that; the error has what there was.
+            OSError: as for `read`. What came before can be read yet.
+        Example:
+            >>> async def main():
+            ...     a, b = gopark.net.pipe()
+            ...     gopark.go(a.write, b"abcd")
+            ...     print(await b.read_full(3))
+            >>> gopark.run(main)
+            b'abc'
+
+        Go: io.ReadFull.
+        """
+        return self._buffered.read_full(n)
+
+    def read_until(self, sep: bytes = b"\n", limit: int = LIMIT) -> Coroutine[Any, Any, bytes]:
+        """Up to the separator, which is part of it; b"" if the stream ends before the first byte.
+
+        Args:
+            sep: What ends it.
+            limit: At most so many bytes, the separator among them.
+        Raises:
+            UnexpectedEOFError: the stream ends without it; the error has what there was.
+            TooLongError: there is none within the limit. Nothing is lost: it can still be read.
+            OSError: as for `read`. What came before can be read yet.
+        Example:
+            >>> async def main():
+            ...     a, b = gopark.net.pipe()
+            ...     gopark.go(a.write, b"one\\ntwo\\n")
+            ...     print(await b.read_until(), await b.read_until())
+            >>> gopark.run(main)
+            b'one\\n' b'two\\n'
+
+        Go: Reader.ReadBytes.
+        """
+        return self._buffered.read_until(sep, limit)
+
+    # --- deadlines ---------------------------------------------------------------------------
+
+    def set_deadline(self, when: float | None) -> None:
+        """By when reads and writes have to be done; those that wait then get a TimeoutError.
+
+        It holds until another is set, and the connection can be used again after that.
+
+        Args:
+            when: Seconds on the clock of `gopark.time.monotonic()`; in the past: at once. None, or
+                infinity: no deadline.
+        Raises:
+            TypeError: `when` is neither a number nor None.
+            ValueError: it is NaN.
+        Example:
+            >>> async def main():
+            ...     a, b = gopark.net.pipe()
+            ...     a.set_deadline(gopark.time.monotonic() + 0.01)
+            ...     try:
+            ...         await a.read()
+            ...     except TimeoutError as exc:
+            ...         print(exc)
+            >>> gopark.run(main)
+            read pipe: i/o timeout
+
+        Go: Conn.SetDeadline.
+        """
+        self._setdeadline(deadline("set_deadline", when), True, True)
+
+    def set_read_deadline(self, when: float | None) -> None:
+        """As `set_deadline`, for reads alone.
+
+        Args:
+            when: Seconds on the clock of `gopark.time.monotonic()`; None: no deadline.
+        Raises:
+            TypeError: `when` is neither a number nor None.
+            ValueError: it is NaN.
+        Example:
+            >>> a, b = gopark.net.pipe()
+            >>> a.set_read_deadline(None)
+
+        Go: Conn.SetReadDeadline.
+        """
+        self._setdeadline(deadline("set_read_deadline", when), True, False)
+
+    def set_write_deadline(self, when: float | None) -> None:
+        """As `set_deadline`, for writes alone.
+
+        Args:
+            when: Seconds on the clock of `gopark.time.monotonic()`; None: no deadline.
+        Raises:
+            TypeError: `when` is neither a number nor None.
+            ValueError: it is NaN.
+        Example:
+            >>> a, b = gopark.net.pipe()
+            >>> a.set_write_deadline(None)
+
+        Go: Conn.SetWriteDeadline.
+        """
+        self._setdeadline(deadline("set_write_deadline", when), False, True)
+
+    # --- with --------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
+
+
+class _Unbuffered:
+    """What a connection's own Reader reads from: it is not to find itself there."""
+
+    __slots__ = ("_from",)
+
+    def __init__(self, read: Callable[[int], Coroutine[Any, Any, bytes]]) -> None:
+        self._from = read
+
+    def read(self, n: int = 65536, /) -> Coroutine[Any, Any, bytes]:
+        return self._from(n)
+
+
+def _checkn(n: object) -> None:
+    if not isinstance(n, int) or isinstance(n, bool):
+        raise TypeError(f"read() needs a number of bytes, got {n!r}")
+    if n < 1:
+        raise ValueError(f"read: n must be at least 1, got {n!r}")

@@ -1,0 +1,138 @@
+"""Sockets in the poller: how they are made, and what is set on each.
+
+What is set on a listener its connections inherit (Linux does so, and is not asked again): no delay
+for small packets, and a question now and then whether the other side is there, as Go has both.
+Which they are for is what the kernel says a socket is; `socket.proto` is 0 for most.
+
+Source: Go 1.27 net/sock_posix.go, net/tcpsockopt_linux.go. Tests: tests/net/test_tcp.py
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from typing import Any, Final
+
+from gopark._poll.fd import FD
+from gopark.net._addr import Addr, addrof
+
+__all__ = ("SockFD", "backlog", "keepalive", "kindof", "opened", "options")
+
+_KEEPALIVE: Final = 15  # seconds, and as long between two questions: Go's
+_KEEPCOUNT: Final = 9
+INHERITS: Final = sys.platform == "linux"
+
+
+class SockFD(FD):
+    """A socket in the poller. Go: net.netFD."""
+
+    __slots__ = ("_local", "_remote", "net", "pid")
+
+    raw: socket.socket
+
+    def __init__(self, sock: socket.socket, net: str, remote: Any = None) -> None:
+        self.net = net
+        self._local: Addr | None = None
+        self.pid = os.getpid()
+        self._remote = remote  # as the socket module has it; an Addr once it was asked for
+        super().__init__(sock, sock.recv, sock.send, "")
+
+    @property
+    def local(self) -> Addr:
+        if self._local is None:
+            try:
+                self._local = addrof(self.net, self.raw.getsockname())
+            except OSError:
+                return Addr("", self.net)
+        return self._local
+
+    @property
+    def remote(self) -> Addr:
+        if not isinstance(self._remote, Addr):
+            try:
+                name = self.raw.getpeername() if self._remote is None else self._remote
+            except OSError:
+                return Addr("", self.net)
+            self._remote = addrof(self.net, name)
+        return self._remote
+
+    @property
+    def name(self) -> str:
+        """For errors. Found out when one is made, and not for each connection."""
+        return f"{self.net} {self.local}->{self.remote}"
+
+    @name.setter
+    def name(self, _: str) -> None: ...
+
+    def _destroy(self) -> None:
+        self.local  # noqa: B018, who closed it may want to know yet
+        super()._destroy()
+
+
+def opened(sock: socket.socket, net: str, remote: Any = None) -> SockFD:
+    """Into the poller; if that cannot be, the socket is closed."""
+    try:
+        sock.setblocking(False)
+        return SockFD(sock, net, remote)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def kindof(sock: socket.socket) -> tuple[str, bool]:
+    """Its network, and whether it listens: what the kernel says.
+
+    Raises:
+        ValueError: it is of a kind that is not supported.
+    """
+    family = sock.family
+    stream = sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM
+    try:
+        listens = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    except OSError:
+        listens = False
+    if family == getattr(socket, "AF_UNIX", None):
+        return ("unix" if stream else "unixgram"), listens
+    if family in (socket.AF_INET, socket.AF_INET6):
+        return ("tcp" if stream else "udp"), listens
+    raise ValueError(f"from_socket: a socket of family {family!r} is neither TCP, UDP nor Unix")
+
+
+def options(sock: socket.socket, net: str) -> None:
+    """What Go sets on each TCP connection."""
+    if net != "tcp":
+        return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    keepalive(sock, _KEEPALIVE)
+
+
+def keepalive(sock: socket.socket, period: int) -> None:
+    """Ask the other side after `period` seconds of silence, and then so often; 0: do not."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(period > 0))
+    if period <= 0:
+        return
+    idle = getattr(socket, "TCP_KEEPIDLE", getattr(socket, "TCP_KEEPALIVE", None))
+    if idle is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, idle, period)
+    if hasattr(socket, "TCP_KEEPINTVL"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, period)
+    if hasattr(socket, "TCP_KEEPCNT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _KEEPCOUNT)
+
+
+def backlog() -> int:
+    """How many may wait to be accepted: as many as the system admits. Go: listenerBacklog."""
+    try:
+        with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
+            return min(int(file.read()), 65535)
+    except (OSError, ValueError):
+        return socket.SOMAXCONN
+
+
+def unlink(path: str) -> None:
+    """Remove a Unix socket's file, if it is there."""
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

@@ -1,0 +1,325 @@
+"""Stream sockets: connections and listeners, of TCP and of Unix.
+
+Source: Go 1.27 net/tcpsock.go, net/unixsock.go, net/fd_unix.go. Tests: tests/net/test_tcp.py
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import socket
+from collections.abc import Coroutine
+from contextlib import suppress
+from socket import socket as Socket
+from typing import Any, Final, Self
+
+from gopark._poll.errors import ClosedError
+from gopark._runtime.base.errors import nocopy
+from gopark._runtime.time.timechan import seconds
+from gopark._runtime.time.timesleep import sleep
+from gopark.net._addr import Addr
+from gopark.net._conn import Buffer, Conn, deadline
+from gopark.net._sock import INHERITS, SockFD, keepalive, opened, options, unlink
+
+__all__ = ("Listener", "SocketConn")
+
+_BACKOFF: Final = 0.005  # seconds, then twice as long each time, up to the next: Go's net/http
+_BACKOFFMOST: Final = 1.0
+# Of accept: what passes, if one waits a little. The connection is in the backlog yet.
+_PASSES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class SocketConn(Conn):
+    """A connection over a socket: TCP, or Unix.
+
+    Attributes:
+        socket: The socket under it, for its options. Do not read, write or close it.
+    Example:
+        >>> async def main():
+        ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
+        ...         conn = await gopark.net.dial("tcp", ln.addr)
+        ...         conn.set_no_delay(False)
+        ...         conn.close()
+        >>> gopark.run(main)
+
+    Go: net.TCPConn, net.UnixConn.
+    """
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: SockFD) -> None:
+        self._fd = fd
+        self._reader = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._fd.name}{' closed' if self._fd.closing else ''}>"
+
+    __reduce_ex__ = nocopy
+
+    # As Conn.read, in line: it is on the way of each request.
+    def read(self, n: int = 65536) -> Coroutine[Any, Any, bytes]:
+        if n.__class__ is not int or n < 1 or self._reader is not None:
+            return super().read(n)
+        return self._fd.read(n)
+
+    read.__doc__ = Conn.read.__doc__
+
+    def _read(self, n: int) -> Coroutine[Any, Any, bytes]:
+        return self._fd.read(n)
+
+    def write(self, data: Buffer) -> Coroutine[Any, Any, int]:
+        return self._fd.write(data)
+
+    write.__doc__ = Conn.write.__doc__
+
+    def close(self) -> None:
+        if not self._fd.closing:
+            with suppress(ClosedError):
+                self._fd.close()
+
+    close.__doc__ = Conn.close.__doc__
+
+    @property
+    def socket(self) -> Socket:
+        return self._fd.raw
+
+    @property
+    def local_addr(self) -> Addr:
+        return self._fd.local
+
+    @property
+    def remote_addr(self) -> Addr:
+        return self._fd.remote
+
+    def _setdeadline(self, when: float | None, read: bool, write: bool) -> None:
+        if self._fd.closing:
+            raise self._fd.closed("set deadline")
+        self._fd.setdeadline(when, read, write)
+
+    def _shutdown(self, what: str, how: int) -> None:
+        if self._fd.closing:
+            raise self._fd.closed(what)
+        self._fd.raw.shutdown(how)
+
+    def close_write(self) -> None:
+        """No more is sent; the other side reads to the end, and this one may go on reading.
+
+        Raises:
+            ClosedError: the connection was closed on this side.
+            OSError: the other side has gone.
+        Example:
+            >>> async def main():
+            ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
+            ...         conn = await gopark.net.dial("tcp", ln.addr)
+            ...         conn.close_write()
+            ...         print(await (await ln.accept()).read())
+            >>> gopark.run(main)
+            b''
+
+        Go: TCPConn.CloseWrite.
+        """
+        self._shutdown("close_write", socket.SHUT_WR)
+
+    def close_read(self) -> None:
+        """No more is read: reads give b"" from here on.
+
+        Raises:
+            ClosedError: the connection was closed on this side.
+            OSError: the other side has gone.
+        Example:
+            >>> async def main():
+            ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
+            ...         conn = await gopark.net.dial("tcp", ln.addr)
+            ...         conn.close_read()
+            ...         print(await conn.read())
+            >>> gopark.run(main)
+            b''
+
+        Go: TCPConn.CloseRead.
+        """
+        self._shutdown("close_read", socket.SHUT_RD)
+
+    def set_no_delay(self, on: bool) -> None:
+        """Send small pieces at once (so it is from the beginning), or wait for more of them.
+
+        Args:
+            on: False turns Nagle's algorithm on.
+        Raises:
+            OSError: it is no TCP connection.
+        Example:
+            >>> async def main():
+            ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
+            ...         (await gopark.net.dial("tcp", ln.addr)).set_no_delay(False)
+            >>> gopark.run(main)
+
+        Go: TCPConn.SetNoDelay.
+        """
+        self._fd.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(on))
+
+    def set_keep_alive(self, period: float) -> None:
+        """Ask the other side whether it is there, after so much silence; from the start after 15 s.
+
+        Args:
+            period: Seconds, rounded up to whole ones; 0: never.
+        Raises:
+            OSError: it is no TCP connection.
+            TypeError: `period` is no number.
+            ValueError: it is negative, NaN or infinite.
+        Example:
+            >>> async def main():
+            ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
+            ...         (await gopark.net.dial("tcp", ln.addr)).set_keep_alive(60)
+            >>> gopark.run(main)
+
+        Go: TCPConn.SetKeepAliveConfig.
+        """
+        wanted = math.ceil(seconds("set_keep_alive", period))
+        if wanted < 0:
+            raise ValueError(f"set_keep_alive: a period cannot be negative, got {period!r}")
+        keepalive(self._fd.raw, wanted)
+
+
+class Listener:
+    """Waits for connections, TCP or Unix. `async for conn in ln` gives them until it is closed.
+
+    Attributes:
+        addr: Where it listens; with port 0 asked for, the one that was given.
+        socket: The socket under it.
+    Example:
+        >>> async def main():
+        ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
+        ...         gopark.go(gopark.net.dial, "tcp", ln.addr)
+        ...         conn = await ln.accept()
+        ...         print(conn.local_addr == ln.addr)
+        >>> gopark.run(main)
+        True
+
+    Go: net.Listener.
+    """
+
+    __slots__ = ("__weakref__", "_fd", "_path", "addr")
+
+    def __init__(self, fd: SockFD, path: str = "") -> None:
+        self._fd = fd
+        self._path = path  # of a Unix socket: it goes when this is closed
+        self.addr = fd.local
+        fd.more = True
+
+    def __repr__(self) -> str:
+        return f"<Listener {self._fd.net} {self.addr}{' closed' if self._fd.closing else ''}>"
+
+    __reduce_ex__ = nocopy
+
+    @property
+    def socket(self) -> Socket:
+        return self._fd.raw
+
+    async def accept(self) -> SocketConn:
+        """Wait for the next connection.
+
+        Raises:
+            ClosedError: the listener was closed.
+            TimeoutError: its deadline has passed.
+            OSError: there are no descriptors left (EMFILE); the connection waits, and the next
+                `accept` may have it. `async for` tries again by itself.
+        Example:
+            >>> async def main():
+            ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
+            ...         gopark.go(gopark.net.dial, "tcp", ln.addr)
+            ...         (await ln.accept()).close()
+            >>> gopark.run(main)
+
+        Go: Listener.Accept.
+        """
+        fd = self._fd
+        await fd.turn("accept", False)
+        try:
+            while True:
+                if fd.rbad:
+                    fd.refused("accept", False)
+                try:
+                    sock, remote = fd.raw.accept()
+                except BlockingIOError:
+                    await fd.wait("accept", False)
+                except ConnectionAbortedError:
+                    continue  # it was reset while it waited for us: as Go, the next one
+                else:
+                    break
+        finally:
+            fd.release(False)
+        return self._made(sock, remote)
+
+    def _made(self, sock: Socket, remote: Any) -> SocketConn:
+        if not INHERITS:
+            options(sock, self._fd.net)
+        return SocketConn(opened(sock, self._fd.net, remote))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SocketConn:
+        pause = _BACKOFF
+        while True:
+            try:
+                return await self.accept()
+            except ClosedError:
+                raise StopAsyncIteration from None
+            except OSError as exc:
+                if exc.errno not in _PASSES:
+                    raise
+            await sleep(pause)
+            pause = min(pause * 2, _BACKOFFMOST)
+
+    def set_deadline(self, when: float | None) -> None:
+        """By when `accept` is to have a connection; who waits then gets a TimeoutError.
+
+        Args:
+            when: Seconds on the clock of `gopark.time.monotonic()`; None: no deadline.
+        Raises:
+            ClosedError: the listener was closed.
+            TypeError: `when` is neither a number nor None.
+            ValueError: it is NaN.
+        Example:
+            >>> async def main():
+            ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
+            ...         ln.set_deadline(gopark.time.monotonic())
+            ...         try:
+            ...             await ln.accept()
+            ...         except TimeoutError:
+            ...             print("nobody came")
+            >>> gopark.run(main)
+            nobody came
+
+        Go: TCPListener.SetDeadline.
+        """
+        if self._fd.closing:
+            raise self._fd.closed("set deadline")
+        self._fd.setdeadline(deadline("set_deadline", when), True, False)
+
+    def close(self) -> None:
+        """Listen no more. Who waits in `accept` gets a ClosedError. A second close does nothing.
+
+        Example:
+            >>> gopark.net.listen("tcp", "127.0.0.1:0").close()
+
+        Go: Listener.Close.
+        """
+        if self._fd.closing:
+            return
+        if self._path and os.getpid() == self._fd.pid:
+            unlink(self._path)
+        with suppress(ClosedError):
+            self._fd.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        self.close()
