@@ -51,7 +51,7 @@ __all__ = ("REASON", "PollDesc", "netpollinit", "wantedbackend")
 REASON: Final = "IO wait"
 
 _opened: Final = netdoor.opened  # by descriptor, weak references: who forgets one closes it
-_inhand: Final[deque[None]] = deque()  # an item for each thread that has Gs in hand
+_inhand: Final = netdoor.inhand
 _initlock: Final = lasting(mkmutex(Rank.NETPOLL))
 _backend: Any = None
 _lastwait: list[Any] = []  # a weak reference to the last descriptor on which a G was seen to wait
