@@ -9,6 +9,7 @@ from gopark import cgo as cgo
 from gopark import context as context
 from gopark import debug as debug
 from gopark import metrics as metrics
+from gopark import net as net
 from gopark import pprof as pprof
 from gopark import runtime as runtime
 from gopark import signal as signal
@@ -48,6 +49,7 @@ __all__ = (
     "goexit",
     "gosched",
     "metrics",
+    "net",
     "pprof",
     "recv",
     "run",

@@ -358,13 +358,15 @@ class FD(PollDesc):
     def __del__(self) -> None:
         if self._destroyed or self.closing:
             return
-        warnings.warn(
-            f"unclosed connection {self.name}", ResourceWarning, source=self, stacklevel=2
-        )
         try:
-            self.close()
-        except AmidRuntime:
-            later(_destroy, self.raw)
+            warnings.warn(
+                f"unclosed connection {self.name}", ResourceWarning, source=self, stacklevel=2
+            )
+        finally:  # warnings may be errors
+            try:
+                self.close()
+            except AmidRuntime:
+                later(_destroy, self.raw)
 
 
 def _destroy(raw: Raw) -> None:

@@ -12,11 +12,15 @@ from gopark.net._addr import split_host_port as split_host_port
 from gopark.net._bufio import Readable as Readable
 from gopark.net._bufio import Reader as Reader
 from gopark.net._conn import Conn as Conn
+from gopark.net._copy import Writable as Writable
+from gopark.net._copy import copy as copy
 from gopark.net._dial import dial as dial
 from gopark.net._errors import TooLongError as TooLongError
 from gopark.net._errors import UnexpectedEOFError as UnexpectedEOFError
+from gopark.net._incoming import Incoming as Incoming
 from gopark.net._listen import from_socket as from_socket
 from gopark.net._listen import listen as listen
+from gopark.net._pipe import pipe as pipe
 from gopark.net._stream import Listener as Listener
 from gopark.net._stream import SocketConn as SocketConn
 
@@ -24,16 +28,20 @@ __all__ = (
     "Addr",
     "ClosedError",
     "Conn",
+    "Incoming",
     "Listener",
     "Readable",
     "Reader",
     "SocketConn",
     "TooLongError",
     "UnexpectedEOFError",
+    "Writable",
+    "copy",
     "dial",
     "from_socket",
     "join_host_port",
     "listen",
+    "pipe",
     "split_host_port",
 )
 
