@@ -200,7 +200,7 @@ async def test_read_and_write_have_deadlines_of_their_own():
 @pytest.mark.parametrize("what", ["read", "write"])
 def test_a_deadline_ends_a_wait_in_virtual_time(what):
     async def inside():
-        a, b = net.pipe()
+        a, _ = net.pipe()
         start = monotonic()
         a.set_deadline(start + 3600)
         with pytest.raises(TimeoutError):
@@ -212,7 +212,7 @@ def test_a_deadline_ends_a_wait_in_virtual_time(what):
 
 def test_a_deadline_that_is_moved_while_one_waits_is_the_new_one():
     async def inside():
-        a, b = net.pipe()
+        a, _ = net.pipe()
         got = gopark.Chan()
         a.set_read_deadline(monotonic() + 10)
         go(outcome, a.read(), got)

@@ -18,7 +18,7 @@ from gopark.net._bufio import LIMIT, Reader
 from gopark.net._copy import sendfile
 from gopark.net._incoming import Incoming, drained
 
-__all__ = ("Buffer", "Conn", "deadline")
+__all__ = ("Buffer", "Conn", "checkn", "deadline")
 
 Buffer = bytes | bytearray | memoryview
 
@@ -139,7 +139,7 @@ class Conn(ABC):
         Go: Conn.Read.
         """
         if n.__class__ is not int or n < 1:
-            _checkn(n)
+            checkn("read", n)
         reader = self._reader
         if reader is not None and reader.buffered:
             return reader.read(n)
@@ -352,8 +352,9 @@ class _Unbuffered:
         return self._from(n)
 
 
-def _checkn(n: object) -> None:
+def checkn(who: str, n: object) -> None:
+    """Raise unless one can read so many bytes."""
     if not isinstance(n, int) or isinstance(n, bool):
-        raise TypeError(f"read() needs a number of bytes, got {n!r}")
+        raise TypeError(f"{who}() needs a number of bytes, got {n!r}")
     if n < 1:
-        raise ValueError(f"read: n must be at least 1, got {n!r}")
+        raise ValueError(f"{who}: n must be at least 1, got {n!r}")

@@ -66,7 +66,7 @@ async def copy(dst: Writable, src: Readable, limit: int = -1) -> int:
 
     Args:
         dst: A `Conn`, or anything with an `async def write(data)`.
-        src: A `Conn`, a `Reader`, or anything with an `async def read(n)` that gives b"" at the end.
+        src: A `Conn`, a `Reader`, or anything with an `async def read(n)`; b"" is the end.
         limit: At most so many bytes, and none more are read; a negative number is no limit.
     Returns:
         How many bytes.
