@@ -49,10 +49,9 @@ async def test_a_connection_knows_its_ends(network):
 
 @ipv6
 async def test_over_ipv6():
-    with net.listen("tcp6", "[::1]:0") as ln:
-        with await net.dial("tcp", ln.addr) as conn:
-            assert conn.remote_addr == ln.addr
-            assert conn.remote_addr.host == "::1"
+    with net.listen("tcp6", "[::1]:0") as ln, await net.dial("tcp", ln.addr) as conn:
+        assert conn.remote_addr == ln.addr
+        assert conn.remote_addr.host == "::1"
 
 
 @ipv6
@@ -165,7 +164,7 @@ async def test_of_several_addresses_the_first_that_answers():
 
 async def test_if_all_fail_it_is_the_first_error_which_names_the_others():
     dialer = net.Dialer(resolver=Names(here=["127.0.0.2", "127.0.0.3"]))
-    with pytest.raises(ConnectionRefusedError, match="dial tcp 127.0.0.2:") as caught:
+    with pytest.raises(ConnectionRefusedError, match=r"dial tcp 127.0.0.2:") as caught:
         await dialer.dial("tcp", f"here.test:{same_port()}")
     assert any("127.0.0.3" in note for note in caught.value.__notes__)
 
@@ -317,7 +316,7 @@ async def test_a_resolver_has_the_time_of_the_dialer():
             raise ctx.err()
 
     dialer = net.Dialer(resolver=Slow(), timeout=0.02)
-    with pytest.raises(TimeoutError, match="^dial tcp here.test:80: i/o timeout$"):
+    with pytest.raises(TimeoutError, match=r"^dial tcp here.test:80: i/o timeout$"):
         await dialer.dial("tcp", "here.test:80")
 
 

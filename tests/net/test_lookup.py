@@ -13,7 +13,7 @@ from conftest import wait_until
 from gopark import go, net
 from gopark.context import Canceled, DeadlineExceeded, background, with_cancel, with_timeout
 from gopark.runtime import num_goroutine
-from gopark.testing import synctest, wait_all_parked
+from gopark.testing import synctest
 from netpeers import outcome
 
 
@@ -257,7 +257,6 @@ async def test_who_shares_an_error_has_one_of_its_own(system):
     resolver, got = net.Resolver(), gopark.Chan()
     for _ in range(2):
         go(outcome, resolver.lookup_host("a.test"), got)
-    await wait_all_parked()
     while not system.asked:
         await gopark.gosched()
     system.gate.set()

@@ -188,7 +188,7 @@ async def test_a_deadline(what):
         await conn.write_to(b"x", conn.local_addr)
         assert await conn.read() == b"x"
         conn.set_write_deadline(monotonic() - 1)
-        with pytest.raises(TimeoutError, match="^write udp"):
+        with pytest.raises(TimeoutError, match=r"^write udp"):
             await conn.write_to(b"x", conn.local_addr)
 
 
@@ -246,9 +246,8 @@ async def test_what_a_connected_one_and_one_that_is_not_cannot_do():
     ],
 )
 async def test_an_address_that_is_none(addr, error, text):
-    with net.listen_packet("udp", "127.0.0.1:0") as conn:
-        with pytest.raises(error, match=text):
-            await conn.write_to(b"x", addr)
+    with net.listen_packet("udp", "127.0.0.1:0") as conn, pytest.raises(error, match=text):
+        await conn.write_to(b"x", addr)
 
 
 async def test_bad_arguments():
@@ -277,7 +276,11 @@ async def test_it_has_no_stream(tmp_path):
 
 @pytest.mark.parametrize(
     ("network", "error", "text"),
-    [("tcp", ValueError, "use listen"), ("upd", ValueError, "unknown network"), (5, TypeError, "")],
+    [
+        ("tcp", ValueError, "use listen"),
+        ("upd", ValueError, "unknown network"),
+        (5, TypeError, "network"),
+    ],
 )
 def test_a_network_that_is_none(network, error, text):
     with pytest.raises(error, match=text):

@@ -13,6 +13,7 @@ import os
 import stat
 import sys
 from collections.abc import Coroutine
+from io import FileIO
 from typing import Any, BinaryIO, Final, Protocol
 
 from gopark._poll.fd import FD
@@ -117,17 +118,19 @@ def checkpart(file: Any, offset: int, count: int | None) -> None:
         raise TypeError(f"sendfile() needs a file opened in binary mode, got {file!r}")
 
 
-def regular(file: BinaryIO) -> int | None:
-    """The descriptor of a regular file; None: it is something else."""
-    try:
-        fd = file.fileno()
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
-        if file.writable():
-            file.flush()
-        return fd
-    except (AttributeError, OSError):  # io.UnsupportedOperation among them
+def regular(file: Any) -> int | None:
+    """The descriptor of a regular file; None: it is something else.
+
+    By its class: what unpacks while it is read has the descriptor of what is packed.
+    """
+    if not isinstance(getattr(file, "raw", file), FileIO):
         return None
+    fd: int = file.fileno()
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        return None
+    if file.writable():
+        file.flush()
+    return fd
 
 
 async def sendfd(fd: FD, file: BinaryIO, source: int, offset: int, count: int | None) -> int | None:
