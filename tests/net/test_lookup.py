@@ -293,3 +293,15 @@ async def test_bad_arguments():
         await net.lookup_host("a.test", ctx=5)
     with pytest.raises(ValueError, match="unknown network"):
         await net.lookup_host("a.test", network="tcp")
+
+
+def test_an_address_with_a_zone_keeps_it():
+    from gopark.net._addr import addrof, nameof
+
+    index = socket.if_nametoindex("lo")
+    assert nameof("fe80::1%lo", 80) == nameof(f"fe80::1%{index}", 80) == ("fe80::1", 80, 0, index)
+    addr = addrof("tcp", ("fe80::1", 80, 0, index))
+    assert addr == "[fe80::1%lo]:80"
+    assert addr.host == "fe80::1%lo"
+    with pytest.raises(OSError, match="interface"):
+        nameof("fe80::1%no-such", 80)

@@ -12,6 +12,7 @@ __all__ = (
     "Addr",
     "addrof",
     "join_host_port",
+    "nameof",
     "network",
     "portof",
     "split_host_port",
@@ -75,6 +76,18 @@ def addrof(net: str, name: Any) -> Addr:
     if isinstance(name, bytes):  # Linux: the abstract name space, where the first byte is zero
         name = "@" + name[1:].decode(errors="surrogateescape") if name else ""
     return Addr(name or "", net)
+
+
+def nameof(host: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """An IP address and a port as the socket module takes them.
+
+    Raises:
+        OSError: there is no network interface of the name that stands after `%`.
+    """
+    host, percent, zone = host.partition("%")
+    if not percent:
+        return host, port
+    return host, port, 0, int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
 
 
 def _zone(index: int) -> str:

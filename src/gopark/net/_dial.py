@@ -24,7 +24,7 @@ from gopark._runtime.sched.newproc import go
 from gopark._runtime.time.timechan import Timer, seconds
 from gopark.context import Context, background, with_cancel, with_deadline
 from gopark.context._with import checked
-from gopark.net._addr import join_host_port, portof, split_host_port, unixname
+from gopark.net._addr import join_host_port, nameof, portof, split_host_port, unixname
 from gopark.net._addr import network as kindof
 from gopark.net._conn import Conn
 from gopark.net._connect import Interrupted, Place, connect, named
@@ -192,7 +192,7 @@ class Dialer:
             family = numeric(one)
             if family and wanted in (0, family):
                 at = join_host_port(one, number)
-                places.append((family, (one, number), at))
+                places.append((family, nameof(one, number), at))
         local_family, local = self._from(goal.net)
         found = [
             Place(family, name, at, _anyof(family, local))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from gopark.net._addr import nameof, portof, split_host_port, unixname
 from gopark.net._addr import network as networkof
-from gopark.net._addr import portof, split_host_port, unixname
+from gopark.net._lookup import hostsof, numeric
 from gopark.net._packet import PacketConn
 from gopark.net._sock import backlog, kindof, opened, options
 from gopark.net._stream import Listener, SocketConn
@@ -32,6 +33,7 @@ def listen(
     Raises:
         TypeError: an argument is of the wrong kind.
         ValueError: there is no such network, or the address is not of that form.
+        DNSError: the host is not found.
         OSError: somebody listens there already, it is none of this machine's, or not allowed.
     Example:
         >>> with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
@@ -93,9 +95,9 @@ def _places(who: str, net: str, address: str) -> list[tuple[int, Any, bool]]:
         if wanted != socket.AF_INET6:
             places.append((socket.AF_INET, ("0.0.0.0", number), False))
         return places
-    found = socket.getaddrinfo(host, number, wanted, networkof(who, net)[1], 0, socket.AI_PASSIVE)
-    found.sort(key=lambda info: info[0] != socket.AF_INET)  # as Go: IPv4 first
-    return [(info[0], info[4], False) for info in found]
+    found = hostsof(host, wanted)
+    found.sort(key=lambda one: numeric(one) != socket.AF_INET)  # as Go: IPv4 first
+    return [(numeric(one), nameof(one, number), False) for one in found]
 
 
 def _listenunix(address: str, queue: int | None) -> Listener:

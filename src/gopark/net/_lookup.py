@@ -34,7 +34,15 @@ from gopark.net._errors import DNSError
 from gopark.sync._semaphore import Weighted
 from gopark.sync._singleflight import Group
 
-__all__ = ("Resolver", "Resolves", "lookup_addr", "lookup_cname", "lookup_host", "numeric")
+__all__ = (
+    "Resolver",
+    "Resolves",
+    "hostsof",
+    "lookup_addr",
+    "lookup_cname",
+    "lookup_host",
+    "numeric",
+)
 
 _THREADS: Final = 64
 _NOHOST: Final = "no such host"
@@ -170,17 +178,12 @@ class Resolver:
         if network not in _FAMILIES:
             raise ValueError(f"lookup_host: unknown network {network!r}: ip, ip4 or ip6")
         wanted = _FAMILIES[network]
-        if family := numeric(host):
-            if wanted in (0, family):
-                return [host]
-            raise DNSError(host, "no suitable address", not_found=True)
-        infos = await self._ask(
-            host, ctx, socket.getaddrinfo, host, None, wanted, socket.SOCK_STREAM
+        if numeric(host):
+            return _itself(host, wanted)
+        kind = socket.SOCK_STREAM
+        return _hosts(
+            host, await self._ask(host, ctx, socket.getaddrinfo, host, None, wanted, kind)
         )
-        hosts = [_hostof(info[4]) for info in infos if info[0] in _FAMILIES.values()]
-        if not hosts:
-            raise DNSError(host, _NOHOST, not_found=True)
-        return list(dict.fromkeys(hosts))
 
     async def lookup_addr(self, address: str, *, ctx: Context | None = None) -> list[str]:
         """The names of an address, as far as the system knows them.
@@ -295,6 +298,39 @@ def _callhere(
     finally:
         if places is not None:
             places.release()
+
+
+def hostsof(host: str, family: int) -> list[str]:
+    """The addresses of a host, for who may wait for them on this thread; `family` 0: of any kind.
+
+    Raises:
+        DNSError: there is no such host, or nobody could be asked.
+    """
+    if numeric(host):
+        return _itself(host, family)
+    if not _isname(host):
+        raise DNSError(host, _NOHOST, not_found=True)
+    try:
+        return _hosts(host, socket.getaddrinfo(host, None, family, socket.SOCK_STREAM))
+    except DNSError:
+        raise
+    except socket.gaierror as exc:
+        raise _translated(host, exc) from None
+
+
+def _itself(host: str, family: int) -> list[str]:
+    """What an address is looked up as."""
+    if family in (0, numeric(host)):
+        return [host]
+    raise DNSError(host, "no suitable address", not_found=True)
+
+
+def _hosts(host: str, infos: list[Any]) -> list[str]:
+    """What getaddrinfo has said, each address once."""
+    hosts = [_hostof(info[4]) for info in infos if info[0] in _FAMILIES.values()]
+    if not hosts:
+        raise DNSError(host, _NOHOST, not_found=True)
+    return list(dict.fromkeys(hosts))
 
 
 def _hostof(name: Any) -> str:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import nocopy
-from gopark.net._addr import Addr, addrof, portof, split_host_port, unixname
+from gopark.net._addr import Addr, addrof, nameof, portof, split_host_port, unixname
 from gopark.net._bufio import Reader
 from gopark.net._conn import Buffer, Conn, checkn
 from gopark.net._lookup import numeric
@@ -222,4 +222,4 @@ def sockname(family: int, addr: str) -> Any:
         host = f"::ffff:{host}"
     elif kind != family:
         raise ValueError(f"address {addr!r}: this socket is for IPv4 alone")
-    return host, portof("udp", port)
+    return nameof(host, portof("udp", port))
