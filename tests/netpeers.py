@@ -7,7 +7,6 @@ import gc
 import os
 import socket
 
-import gopark
 from gopark import net
 
 __all__ = ("descriptors", "outcome", "pair", "same_port", "silent")
@@ -50,13 +49,10 @@ def same_port():
             return port
 
 
-async def pair(network="tcp"):
+async def pair():
     """Two connections, joined to each other over the loopback."""
-    with net.listen(network, "127.0.0.1:0") as ln:
-        got = gopark.Chan()
-        gopark.go(outcome, ln.accept(), got)
-        client = await net.dial(network, ln.addr)
-        return client, await got.recv()
+    with net.listen("tcp", "127.0.0.1:0") as ln:
+        return await net.dial("tcp", ln.addr), await ln.accept()
 
 
 def descriptors():

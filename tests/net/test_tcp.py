@@ -230,16 +230,15 @@ async def test_one_that_nobody_closed_says_so_and_is_closed(ends):
 # --- the other side -----------------------------------------------------------------------------
 
 
-async def test_a_reset_is_told_to_who_reads_and_who_writes():
+@pytest.mark.parametrize("what", ["read", "write"])
+async def test_a_reset_is_told_to_who_waits(what):
     a, b = await pair()
-    got = gopark.Chan(2)
-    go(outcome, b.read(), got)
-    go(outcome, b.write(b"x" * BIG), got)
+    got = gopark.Chan()
+    go(outcome, b.read() if what == "read" else b.write(b"x" * BIG), got)
     await wait_all_parked()
     a.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     a.close()
-    errors = [await got.recv(), await got.recv()]
-    assert all(isinstance(exc, ConnectionError) for exc in errors)
+    assert isinstance(await got.recv(), ConnectionResetError | BrokenPipeError)
     b.close()
 
 

@@ -301,9 +301,11 @@ class Listener:
             >>> async def main():
             ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
             ...         timeout = gopark.time.after(0.01)
-            ...         print(await gopark.select(gopark.recv(ln.conns()), gopark.recv(timeout)))
+            ...         cases = gopark.recv(ln.conns()), gopark.recv(timeout)
+            ...         index, conn, ok = await gopark.select(*cases)
+            ...         print(index)
             >>> gopark.run(main)
-            (1, ..., True)
+            1
 
         Go: none; a goroutine that accepts and sends.
         """
