@@ -303,5 +303,5 @@ def test_an_address_with_a_zone_keeps_it():
     addr = addrof("tcp", ("fe80::1", 80, 0, index))
     assert addr == "[fe80::1%lo]:80"
     assert addr.host == "fe80::1%lo"
-    with pytest.raises(OSError, match="interface|device"):
+    with pytest.raises(OSError, match=r"interface|device"):
         nameof("fe80::1%no-such", 80)
