@@ -115,6 +115,13 @@ class Conn(ABC):
     @abstractmethod
     def _setdeadline(self, when: float | None, read: bool, write: bool) -> None: ...
 
+    def _trywrite(self, data: Buffer) -> int:
+        """How much of it could be sent without waiting: for a last word, from who may not wait."""
+        return 0
+
+    def _discard(self) -> None:  # noqa: B027, most have nothing to do
+        """Drop what has arrived, without waiting. Who closes a socket over it resets it."""
+
     # --- reading -----------------------------------------------------------------------------
 
     def read(self, n: int = 65536) -> Coroutine[Any, Any, bytes]:

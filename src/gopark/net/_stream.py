@@ -75,6 +75,12 @@ class SocketConn(Conn):
 
     write.__doc__ = Conn.write.__doc__
 
+    def _trywrite(self, data: Buffer) -> int:
+        return self._fd.trywrite(data)
+
+    def _discard(self) -> None:
+        self._fd.tryread(65536)
+
     def close(self) -> None:
         if not self._fd.closing:
             with suppress(ClosedError):
