@@ -11,6 +11,7 @@ import inspect
 import os
 import pathlib
 import re
+import ssl
 import subprocess
 import threading
 
@@ -165,7 +166,8 @@ def test_the_names_under_raises_exist(name, value):
     if section is None:
         return
     for error in re.findall(r"^    (\w+):", section[1], re.MULTILINE):
-        places = (gopark, gopark.context, gopark.net, gopark.testing.leak, builtins)
+        public = (gopark, gopark.context, gopark.net, gopark.tls, gopark.testing.leak)
+        places = (*public, builtins, ssl)
         cls = next((vars(one)[error] for one in places if error in vars(one)), None)
         if cls is None:
             cls = getattr(importlib.import_module("gopark._runtime.base.errors"), error)
