@@ -6,6 +6,7 @@ import ctypes.util
 import hashlib
 import pathlib
 import re
+import shutil
 import sys
 
 import pytest
@@ -187,3 +188,32 @@ def test_profile_it(tmp_path):
     tags, mutex = (pprof(*command.split()) for command in commands)
     assert re.search(r"path: Total .*\n +\S+ \(.*%\): /search\n +\S+ \(.*%\): /\n", tags)
     assert "gopark.sync.Mutex.unlock" in mutex
+
+
+def test_port_forwarder():
+    """Three connections one after the other; both directions are counted when both have ended."""
+    lines = output("port_forwarder.py").splitlines()
+    assert lines.pop() == "all have ended"
+    assert sorted(lines) == [
+        "0 bytes there, 0 bytes back",
+        "1000000 bytes there, 1000000 bytes back",
+        "5 bytes there, 5 bytes back",
+        *["the answer is right: True"] * 3,
+    ]
+
+
+def test_chat_server():
+    assert output("chat_server.py") == (
+        "ada reads: b'* guest1 is here'\n"
+        "ada reads: b'* guest2 is here'\n"
+        "bob reads: b'* guest2 is here'\n"
+        "ada reads: b'guest2: hello, ada'\n"
+        "bob reads: b'guest1: good morning'\n"
+        "ada reads: b'* guest2 has left'\n"
+        "ada reads: None\n"
+    )
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command is not installed")
+def test_tls_terminator():
+    assert output("tls_terminator.py") == "b'IS ANYBODY THERE?'\n"

@@ -4,12 +4,16 @@
 (`runtime`, `cgo`, `time`, `signal`, `debug`, `testing`) the rest.
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from gopark import _interpreter as _interpreter
 from gopark import cgo as cgo
 from gopark import context as context
 from gopark import debug as debug
 from gopark import exec as exec
 from gopark import metrics as metrics
+from gopark import net as net
 from gopark import pprof as pprof
 from gopark import runtime as runtime
 from gopark import signal as signal
@@ -50,6 +54,7 @@ __all__ = (
     "goexit",
     "gosched",
     "metrics",
+    "net",
     "pprof",
     "recv",
     "run",
@@ -61,9 +66,20 @@ __all__ = (
     "sync",
     "testing",
     "time",
+    "tls",
     "trace",
 )
 
 __version__ = "0.1.0"
 
 set_public_module(__name__, globals())
+
+if _TYPE_CHECKING:
+    from gopark import tls as tls
+
+
+def __getattr__(name: str) -> object:
+    """`gopark.tls` is imported when it is asked for: not everybody needs, or has, OpenSSL."""
+    if name != "tls":
+        raise AttributeError(f"module 'gopark' has no attribute {name!r}")
+    return _import_module("gopark.tls")

@@ -26,7 +26,7 @@ def set_public_module(module: str, names: dict[str, Any]) -> None:
     """
     names["__dir__"] = lambda: [*names["__all__"], *(n for n in names if n.startswith("__"))]
     for name in names["__all__"]:
-        value = names[name]
+        value = names.get(name)  # None: a module that is imported when it is asked for
         if getattr(value, "__module__", "").startswith("gopark.") and "._" in value.__module__:
             value.__module__ = module
 

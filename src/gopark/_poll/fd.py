@@ -321,6 +321,39 @@ class FD(PollDesc):
             except BlockingIOError:
                 continue
 
+    # --- without waiting, for who goes ---------------------------------------------------------
+
+    def _trylock(self, write: bool) -> bool:
+        """The turn, if nobody has it and the descriptor is open; until `release`."""
+        take(self.lock)
+        free = not (self.closing or (self.writing if write else self.reading))
+        if free:
+            self._own(write, True)
+        self.unlock(None)
+        return free
+
+    def tryread(self, n: int) -> Any:
+        """What is there, up to `n` bytes; None where there is nothing, or another reads."""
+        if not self._trylock(False):
+            return None
+        try:
+            return self.recv(n)
+        except BlockingIOError:
+            return None
+        finally:
+            self.release(False)
+
+    def trywrite(self, data: Buffer) -> int:
+        """As much as can be sent at once; nothing where another writes. Deadlines do not count."""
+        if not self._trylock(True):
+            return 0
+        try:
+            return self.send(data)
+        except BlockingIOError:
+            return 0
+        finally:
+            self.release(True)
+
     # --- close -----------------------------------------------------------------------------
 
     def close(self) -> None:

@@ -8,7 +8,16 @@ from __future__ import annotations
 import socket
 from typing import Any, Final
 
-__all__ = ("Addr", "addrof", "join_host_port", "network", "split_host_port")
+__all__ = (
+    "Addr",
+    "addrof",
+    "join_host_port",
+    "nameof",
+    "network",
+    "portof",
+    "split_host_port",
+    "unixname",
+)
 
 # Network -> (family, or 0 for what the address is; type).
 NETWORKS: Final[dict[str, tuple[int, int]]] = {
@@ -57,10 +66,36 @@ def addrof(net: str, name: Any) -> Addr:
     """What the socket module says an address is, as text."""
     if isinstance(name, tuple):
         host, port = name[0], name[1]
+        if len(name) == 4:
+            host = (
+                host.removeprefix("::ffff:") if "." in host else host
+            )  # IPv4 on a socket for both
+            if name[3] and "%" not in host:
+                host += f"%{_zone(name[3])}"
         return Addr(join_host_port(host, port), net, host, port)
     if isinstance(name, bytes):  # Linux: the abstract name space, where the first byte is zero
         name = "@" + name[1:].decode(errors="surrogateescape") if name else ""
     return Addr(name or "", net)
+
+
+def nameof(host: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+    """An IP address and a port as the socket module takes them.
+
+    Raises:
+        OSError: there is no network interface of the name that stands after `%`.
+    """
+    host, percent, zone = host.partition("%")
+    if not percent:
+        return host, port
+    return host, port, 0, int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+
+
+def _zone(index: int) -> str:
+    """The name of a network interface, for addresses that mean another thing on each."""
+    try:
+        return socket.if_indextoname(index)
+    except OSError:
+        return str(index)
 
 
 def network(who: str, net: object) -> tuple[int, int]:
@@ -119,3 +154,38 @@ def split_host_port(address: str) -> tuple[str, str]:
     if "[" in host or "]" in host or "[" in port or "]" in port:
         raise ValueError(f"address {address!r}: unexpected bracket")
     return host, port
+
+
+def portof(net: str, port: str) -> int:
+    """A port, by number or by the name of its service.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if port.isascii() and port.isdigit():
+        number = int(port) if len(port) < 10 else 1 << 16
+        if number > 65535:
+            raise ValueError(f"port {port} is none: the last is 65535")
+        return number
+    if not port:
+        return 0
+    try:
+        return socket.getservbyname(port, net[:3])
+    except OSError:
+        raise ValueError(f"unknown port {port!r}: neither a number nor a service here") from None
+
+
+def unixname(address: str) -> str | bytes:
+    """A path as the socket module takes it.
+
+    Raises:
+        TypeError: it is no string.
+        ValueError: it is too long, or empty.
+    """
+    if not isinstance(address, str):
+        raise TypeError(f"the address of a Unix socket is a path as string, got {address!r}")
+    if not address:
+        raise ValueError("the address of a Unix socket is a path; got an empty string")
+    if len(address.encode(errors="surrogateescape")) > 107:
+        raise ValueError(f"a Unix socket's path has at most 107 bytes, got {address!r}")
+    return "\0" + address[1:] if address.startswith("@") else address

@@ -22,10 +22,32 @@ LIMIT = 65536  # bytes of a line
 
 
 class Readable(Protocol):
-    """What a Reader reads from: a `Conn`, or anything with such a `read`."""
+    """What a Reader, and `copy`, read from: a `Conn`, or anything with such a `read`.
+
+    Example:
+        >>> class Zeros:
+        ...     async def read(self, n=1):
+        ...         return b"0" * n
+        >>> async def main():
+        ...     print(await gopark.net.Reader(Zeros()).read_full(3))
+        >>> gopark.run(main)
+        b'000'
+
+    Go: io.Reader.
+    """
 
     def read(self, n: int = ..., /) -> Coroutine[Any, Any, bytes]:
-        """Up to `n` bytes, none at the end."""
+        """Up to `n` bytes, none at the end.
+
+        Example:
+            >>> a, b = gopark.net.pipe()
+            >>> gopark.block(gopark.net.Reader(a).read(0))
+            Traceback (most recent call last):
+            ...
+            ValueError: read: n must be at least 1, got 0
+
+        Go: Reader.Read.
+        """
 
 
 def checkcount(who: str, what: str, n: object, least: int = 0) -> None:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from gopark._runtime.time.timechan import seconds
 from gopark.net._addr import Addr
 from gopark.net._bufio import LIMIT, Reader
+from gopark.net._copy import sendfile
+from gopark.net._incoming import Incoming, drained
 
-__all__ = ("Buffer", "Conn", "deadline")
+__all__ = ("Buffer", "Conn", "checkn", "deadline")
 
 Buffer = bytes | bytearray | memoryview
 
@@ -54,9 +56,10 @@ class Conn(ABC):
     Go: net.Conn.
     """
 
-    __slots__ = ("__weakref__", "_reader")
+    __slots__ = ("__weakref__", "_pump", "_reader")
 
     _reader: Reader | None
+    _pump: Incoming[bytes] | None  # what `chunks` has given
 
     # --- what is under it says ---------------------------------------------------------------
 
@@ -112,6 +115,13 @@ class Conn(ABC):
     @abstractmethod
     def _setdeadline(self, when: float | None, read: bool, write: bool) -> None: ...
 
+    def _trywrite(self, data: Buffer) -> int:
+        """How much of it could be sent without waiting: for a last word, from who may not wait."""
+        return 0
+
+    def _discard(self) -> None:  # noqa: B027, most have nothing to do
+        """Drop what has arrived, without waiting. Who closes a socket over it resets it."""
+
     # --- reading -----------------------------------------------------------------------------
 
     def read(self, n: int = 65536) -> Coroutine[Any, Any, bytes]:
@@ -136,7 +146,7 @@ class Conn(ABC):
         Go: Conn.Read.
         """
         if n.__class__ is not int or n < 1:
-            _checkn(n)
+            checkn("read", n)
         reader = self._reader
         if reader is not None and reader.buffered:
             return reader.read(n)
@@ -191,6 +201,77 @@ class Conn(ABC):
         """
         return self._buffered.read_until(sep, limit)
 
+    # --- for select, and in bulk ---------------------------------------------------------------
+
+    def chunks(self) -> Incoming[bytes]:
+        """What comes in, as a channel: for `select`, and for `async for`.
+
+        A goroutine of its own reads ahead by one chunk. The channel is closed at the end of the
+        stream, and when the connection is closed; chunks that it has are received before that.
+        From the first call on leave reading to it; each call gives the same channel.
+
+        Returns:
+            A channel to receive from. After its end `err()` tells what broke the connection, if
+            something did, a deadline that passed among that.
+        Example:
+            >>> async def main():
+            ...     a, b = gopark.net.pipe()
+            ...     gopark.go(a.write, b"hello")
+            ...     timeout = gopark.time.after(60)
+            ...     print(await gopark.select(gopark.recv(b.chunks()), gopark.recv(timeout)))
+            ...     b.close()
+            >>> gopark.run(main)
+            (0, b'hello', True)
+
+        Go: none; a goroutine that reads and sends.
+        """
+        pump = getattr(self, "_pump", None)
+        if pump is None:
+            pump = self._pump = Incoming(self._chunk)
+        return pump
+
+    async def _chunk(self) -> bytes:
+        data = await self.read()
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    def _endpump(self) -> None:
+        """It was closed: each `close` calls this at its end."""
+        pump = getattr(self, "_pump", None)
+        if pump is not None:
+            drained(pump)
+
+    def sendfile(
+        self, file: BinaryIO, offset: int = 0, count: int | None = None
+    ) -> Coroutine[Any, Any, int]:
+        """Send a file, or a part of it; over a socket the system does so by itself (sendfile(2)).
+
+        Args:
+            file: Opened for reading in binary mode. Its position is after what was sent, then.
+            offset: Where to begin, in bytes.
+            count: How many bytes at most; None: up to the file's end.
+        Returns:
+            How many bytes were sent.
+        Raises:
+            ClosedError: the connection was closed on this side.
+            TimeoutError: the write deadline has passed. The file's position tells how far it came.
+            OSError: the other side has gone, or the file cannot be read.
+            TypeError: `file` is no binary file, or a number none.
+            ValueError: a number is negative.
+        Example:
+            >>> import io
+            >>> async def main():
+            ...     a, b = gopark.net.pipe()
+            ...     gopark.go(a.sendfile, io.BytesIO(b"hello"), 1)
+            ...     print(await b.read())
+            >>> gopark.run(main)
+            b'ello'
+
+        Go: TCPConn.ReadFrom of an os.File.
+        """
+        return sendfile(self, file, offset, count)
+
     # --- deadlines ---------------------------------------------------------------------------
 
     def set_deadline(self, when: float | None) -> None:
@@ -199,8 +280,8 @@ class Conn(ABC):
         It holds until another is set, and the connection can be used again after that.
 
         Args:
-            when: Seconds on the clock of `gopark.time.monotonic()`; in the past: at once. None, or
-                infinity: no deadline.
+            when: Seconds on the clock of `gopark.time.monotonic()`; in the past: at once. None and
+                infinity are no deadline.
         Raises:
             TypeError: `when` is neither a number nor None.
             ValueError: it is NaN.
@@ -278,8 +359,9 @@ class _Unbuffered:
         return self._from(n)
 
 
-def _checkn(n: object) -> None:
+def checkn(who: str, n: object) -> None:
+    """Raise unless one can read so many bytes."""
     if not isinstance(n, int) or isinstance(n, bool):
-        raise TypeError(f"read() needs a number of bytes, got {n!r}")
+        raise TypeError(f"{who}() needs a number of bytes, got {n!r}")
     if n < 1:
-        raise ValueError(f"read: n must be at least 1, got {n!r}")
+        raise ValueError(f"{who}: n must be at least 1, got {n!r}")

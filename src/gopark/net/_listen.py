@@ -8,20 +8,23 @@ from __future__ import annotations
 import socket
 from typing import Any
 
-from gopark.net._addr import network, split_host_port
+from gopark.net._addr import nameof, portof, split_host_port, unixname
+from gopark.net._addr import network as networkof
+from gopark.net._lookup import hostsof, numeric
+from gopark.net._packet import PacketConn
 from gopark.net._sock import backlog, kindof, opened, options
 from gopark.net._stream import Listener, SocketConn
 
-__all__ = ("from_socket", "listen")
+__all__ = ("from_socket", "listen", "listen_packet")
 
 
 def listen(
-    network_name: str, address: str, *, reuse_port: bool = False, queue: int | None = None
+    network: str, address: str, *, reuse_port: bool = False, queue: int | None = None
 ) -> Listener:
     """Listen for connections.
 
     Args:
-        network_name: `tcp`, `tcp4`, `tcp6` or `unix`.
+        network: `tcp`, `tcp4`, `tcp6` or `unix`.
         address: `host:port`. Without a host: on all addresses, of both kinds of IP where the
             system does that. Port 0: any that is free, see `addr`. For `unix` a path; on Linux one
             that begins with `@` is a name in the abstract name space.
@@ -30,6 +33,7 @@ def listen(
     Raises:
         TypeError: an argument is of the wrong kind.
         ValueError: there is no such network, or the address is not of that form.
+        DNSError: the host is not found.
         OSError: somebody listens there already, it is none of this machine's, or not allowed.
     Example:
         >>> with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
@@ -38,13 +42,13 @@ def listen(
 
     Go: net.Listen.
     """
-    family, kind = network("listen", network_name)
+    family, kind = networkof("listen", network)
     if kind != socket.SOCK_STREAM:
-        raise ValueError(f"listen: {network_name!r} has no connections: use listen_packet")
-    if network_name == "unix":
+        raise ValueError(f"listen: {network!r} has no connections: use listen_packet")
+    if network == "unix":
         return _listenunix(address, queue)
     errors: list[OSError] = []
-    for family, name, dual in _places("listen", network_name, address):
+    for family, name, dual in _places("listen", network, address):
         try:
             sock = _bound(family, kind, name, dual, reuse_port)
         except OSError as exc:
@@ -57,7 +61,7 @@ def listen(
             sock.close()
             raise
         return Listener(opened(sock, "tcp"))
-    errors[0].add_note(f"listen {network_name} {address}")
+    errors[0].add_note(f"listen {network} {address}")
     raise errors[0]
 
 
@@ -66,6 +70,8 @@ def _bound(family: int, kind: int, name: Any, dual: bool, reuse_port: bool) -> s
     try:
         if kind == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
@@ -80,7 +86,7 @@ def _bound(family: int, kind: int, name: Any, dual: bool, reuse_port: bool) -> s
 def _places(who: str, net: str, address: str) -> list[tuple[int, Any, bool]]:
     """Where to bind, the first that works: family, address, whether both kinds of IP are meant."""
     host, port = split_host_port(address)
-    wanted = network(who, net)[0]
+    wanted = networkof(who, net)[0]
     number = portof(net, port)
     if not host:
         places: list[tuple[int, Any, bool]] = []
@@ -89,44 +95,9 @@ def _places(who: str, net: str, address: str) -> list[tuple[int, Any, bool]]:
         if wanted != socket.AF_INET6:
             places.append((socket.AF_INET, ("0.0.0.0", number), False))
         return places
-    found = socket.getaddrinfo(host, number, wanted, network(who, net)[1], 0, socket.AI_PASSIVE)
-    found.sort(key=lambda info: info[0] != socket.AF_INET)  # as Go: IPv4 first
-    return [(info[0], info[4], False) for info in found]
-
-
-def portof(net: str, port: str) -> int:
-    """A port, by number or by the name of its service.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    if port.isascii() and port.isdigit():
-        number = int(port) if len(port) < 10 else 1 << 16
-        if number > 65535:
-            raise ValueError(f"port {port} is none: the last is 65535")
-        return number
-    if not port:
-        return 0
-    try:
-        return socket.getservbyname(port, net[:3])
-    except OSError:
-        raise ValueError(f"unknown port {port!r}: neither a number nor a service here") from None
-
-
-def unixname(address: str) -> str | bytes:
-    """A path as the socket module takes it.
-
-    Raises:
-        TypeError: it is no string.
-        ValueError: it is too long, or empty.
-    """
-    if not isinstance(address, str):
-        raise TypeError(f"the address of a Unix socket is a path as string, got {address!r}")
-    if not address:
-        raise ValueError("the address of a Unix socket is a path; got an empty string")
-    if len(address.encode(errors="surrogateescape")) > 107:
-        raise ValueError(f"a Unix socket's path has at most 107 bytes, got {address!r}")
-    return "\0" + address[1:] if address.startswith("@") else address
+    found = hostsof(host, wanted)
+    found.sort(key=lambda one: numeric(one) != socket.AF_INET)  # as Go: IPv4 first
+    return [(numeric(one), nameof(one, number), False) for one in found]
 
 
 def _listenunix(address: str, queue: int | None) -> Listener:
@@ -142,13 +113,61 @@ def _listenunix(address: str, queue: int | None) -> Listener:
     return Listener(opened(sock, "unix"), "" if address.startswith("@") else address)
 
 
-def from_socket(sock: socket.socket) -> SocketConn | Listener:
+def listen_packet(network: str, address: str, *, reuse_port: bool = False) -> PacketConn:
+    """A socket for datagrams, to read from whoever sends and to write to whomever.
+
+    Args:
+        network: `udp`, `udp4`, `udp6` or `unixgram`.
+        address: As for `listen`.
+        reuse_port: Others may bind there as well, and share what comes (SO_REUSEPORT).
+    Raises:
+        TypeError: an argument is of the wrong kind.
+        ValueError: there is no such network, or the address is not of that form.
+        OSError: somebody is there already, it is none of this machine's, or not allowed.
+    Example:
+        >>> with gopark.net.listen_packet("udp", "127.0.0.1:0") as conn:
+        ...     print(conn.local_addr.host)
+        127.0.0.1
+
+    Go: net.ListenPacket.
+    """
+    kind = networkof("listen_packet", network)[1]
+    if kind != socket.SOCK_DGRAM:
+        raise ValueError(f"listen_packet: {network!r} has no datagrams: use listen")
+    if network == "unixgram":
+        return _listenunixgram(address)
+    errors: list[OSError] = []
+    for family, name, dual in _places("listen_packet", network, address):
+        try:
+            sock = _bound(family, kind, name, dual, reuse_port)
+        except OSError as exc:
+            errors.append(exc)
+            continue
+        return PacketConn(opened(sock, "udp"), connected=False)
+    errors[0].add_note(f"listen_packet {network} {address}")
+    raise errors[0]
+
+
+def _listenunixgram(address: str) -> PacketConn:
+    name = unixname(address)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        sock.bind(name)
+    except OSError as exc:
+        sock.close()
+        exc.add_note(f"listen_packet unixgram {address}")
+        raise
+    path = "" if address.startswith("@") else address
+    return PacketConn(opened(sock, "unixgram"), connected=False, path=path)
+
+
+def from_socket(sock: socket.socket) -> SocketConn | PacketConn | Listener:
     """A socket that others have made, as connection or listener: by systemd, by a library.
 
     It belongs to the result from here on, which closes it, and does not wait any more itself.
 
     Args:
-        sock: A stream socket, connected or listening.
+        sock: A stream socket, connected or listening, or one for datagrams.
     Raises:
         TypeError: it is no socket.
         ValueError: it is of a kind that is not supported.
@@ -168,7 +187,11 @@ def from_socket(sock: socket.socket) -> SocketConn | Listener:
         raise TypeError(f"from_socket() needs a socket of the socket module, got {sock!r}")
     net, listens = kindof(sock)
     if net in ("udp", "unixgram"):
-        raise ValueError(f"from_socket: a {net} socket has no connections")
+        try:
+            connected = sock.getpeername() is not None
+        except OSError:
+            connected = False
+        return PacketConn(opened(sock, net), connected=connected)
     if listens:
         return Listener(opened(sock, net))
     if net == "tcp":

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Coroutine
 from contextlib import suppress
 from socket import socket as Socket
-from typing import Any, Final, Self
+from typing import Any, BinaryIO, Final, Self
 
 from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import nocopy
@@ -20,6 +20,8 @@ from gopark._runtime.time.timechan import seconds
 from gopark._runtime.time.timesleep import sleep
 from gopark.net._addr import Addr
 from gopark.net._conn import Buffer, Conn, deadline
+from gopark.net._copy import checkpart, regular, sendfd, sendfile
+from gopark.net._incoming import Incoming, drained
 from gopark.net._sock import INHERITS, SockFD, keepalive, opened, options, unlink
 
 __all__ = ("Listener", "SocketConn")
@@ -38,9 +40,8 @@ class SocketConn(Conn):
     Example:
         >>> async def main():
         ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
-        ...         conn = await gopark.net.dial("tcp", ln.addr)
-        ...         conn.set_no_delay(False)
-        ...         conn.close()
+        ...         with await gopark.net.dial("tcp", ln.addr) as conn:
+        ...             conn.set_no_delay(False)
         >>> gopark.run(main)
 
     Go: net.TCPConn, net.UnixConn.
@@ -50,6 +51,7 @@ class SocketConn(Conn):
 
     def __init__(self, fd: SockFD) -> None:
         self._fd = fd
+        self._pump = None
         self._reader = None
 
     def __repr__(self) -> str:
@@ -73,12 +75,30 @@ class SocketConn(Conn):
 
     write.__doc__ = Conn.write.__doc__
 
+    def _trywrite(self, data: Buffer) -> int:
+        return self._fd.trywrite(data)
+
+    def _discard(self) -> None:
+        self._fd.tryread(65536)
+
     def close(self) -> None:
         if not self._fd.closing:
             with suppress(ClosedError):
                 self._fd.close()
+            self._endpump()
 
     close.__doc__ = Conn.close.__doc__
+
+    async def sendfile(self, file: BinaryIO, offset: int = 0, count: int | None = None) -> int:
+        checkpart(file, offset, count)
+        source = regular(file)
+        if source is not None:
+            sent = await sendfd(self._fd, file, source, offset, count)
+            if sent is not None:
+                return sent
+        return await sendfile(self, file, offset, count)
+
+    sendfile.__doc__ = Conn.sendfile.__doc__
 
     @property
     def socket(self) -> Socket:
@@ -111,9 +131,10 @@ class SocketConn(Conn):
         Example:
             >>> async def main():
             ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
-            ...         conn = await gopark.net.dial("tcp", ln.addr)
-            ...         conn.close_write()
-            ...         print(await (await ln.accept()).read())
+            ...         with await gopark.net.dial("tcp", ln.addr) as conn:
+            ...             conn.close_write()
+            ...             with await ln.accept() as other:
+            ...                 print(await other.read())
             >>> gopark.run(main)
             b''
 
@@ -130,9 +151,9 @@ class SocketConn(Conn):
         Example:
             >>> async def main():
             ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
-            ...         conn = await gopark.net.dial("tcp", ln.addr)
-            ...         conn.close_read()
-            ...         print(await conn.read())
+            ...         with await gopark.net.dial("tcp", ln.addr) as conn:
+            ...             conn.close_read()
+            ...             print(await conn.read())
             >>> gopark.run(main)
             b''
 
@@ -150,7 +171,8 @@ class SocketConn(Conn):
         Example:
             >>> async def main():
             ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
-            ...         (await gopark.net.dial("tcp", ln.addr)).set_no_delay(False)
+            ...         with await gopark.net.dial("tcp", ln.addr) as conn:
+            ...             conn.set_no_delay(False)
             >>> gopark.run(main)
 
         Go: TCPConn.SetNoDelay.
@@ -169,7 +191,8 @@ class SocketConn(Conn):
         Example:
             >>> async def main():
             ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
-            ...         (await gopark.net.dial("tcp", ln.addr)).set_keep_alive(60)
+            ...         with await gopark.net.dial("tcp", ln.addr) as conn:
+            ...             conn.set_keep_alive(60)
             >>> gopark.run(main)
 
         Go: TCPConn.SetKeepAliveConfig.
@@ -189,18 +212,18 @@ class Listener:
     Example:
         >>> async def main():
         ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
-        ...         gopark.go(gopark.net.dial, "tcp", ln.addr)
-        ...         conn = await ln.accept()
-        ...         print(conn.local_addr == ln.addr)
+        ...         with await gopark.net.dial("tcp", ln.addr), await ln.accept() as conn:
+        ...             print(conn.local_addr == ln.addr)
         >>> gopark.run(main)
         True
 
     Go: net.Listener.
     """
 
-    __slots__ = ("__weakref__", "_fd", "_path", "addr")
+    __slots__ = ("__weakref__", "_conns", "_fd", "_path", "addr")
 
     def __init__(self, fd: SockFD, path: str = "") -> None:
+        self._conns: Incoming[SocketConn] | None = None  # what `conns` has given
         self._fd = fd
         self._path = path  # of a Unix socket: it goes when this is closed
         self.addr = fd.local
@@ -226,9 +249,10 @@ class Listener:
         Example:
             >>> async def main():
             ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
-            ...         gopark.go(gopark.net.dial, "tcp", ln.addr)
-            ...         (await ln.accept()).close()
+            ...         with await gopark.net.dial("tcp", ln.addr), await ln.accept() as conn:
+            ...             print(conn.local_addr == ln.addr)
             >>> gopark.run(main)
+            True
 
         Go: Listener.Accept.
         """
@@ -271,6 +295,30 @@ class Listener:
             await sleep(pause)
             pause = min(pause * 2, _BACKOFFMOST)
 
+    def conns(self) -> Incoming[SocketConn]:
+        """The connections as a channel, for `select`.
+
+        A goroutine of its own accepts one ahead. The channel is closed with the listener; a
+        connection that it has is received before that. Each call gives the same channel.
+
+        Returns:
+            A channel to receive from. After its end `err()` tells why, if it was not a close.
+        Example:
+            >>> async def main():
+            ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
+            ...         timeout = gopark.time.after(0.01)
+            ...         cases = gopark.recv(ln.conns()), gopark.recv(timeout)
+            ...         index, conn, ok = await gopark.select(*cases)
+            ...         print(index)
+            >>> gopark.run(main)
+            1
+
+        Go: none; a goroutine that accepts and sends.
+        """
+        if self._conns is None:
+            self._conns = Incoming(self.__anext__)
+        return self._conns
+
     def set_deadline(self, when: float | None) -> None:
         """By when `accept` is to have a connection; who waits then gets a TimeoutError.
 
@@ -311,6 +359,8 @@ class Listener:
             unlink(self._path)
         with suppress(ClosedError):
             self._fd.close()
+        if self._conns is not None:
+            drained(self._conns)
 
     def __enter__(self) -> Self:
         return self

@@ -413,7 +413,10 @@ def netblock(m: M, sched: Sched, p: P) -> G | None:
     if m.p is not p or not found:
         return None
     sched.now = p.began
-    return runqhead(p)
+    g = runqhead(p)
+    if g is not None and m.spinning:  # by who chose it meanwhile, to look for work
+        resetspinning(m, sched)
+    return g
 
 
 def badrunnable(g: G) -> None:

@@ -1,0 +1,61 @@
+"""What the tests of `gopark.net` talk to, and what they leave behind."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import socket
+
+from gopark import net
+
+__all__ = ("descriptors", "outcome", "pair", "same_port", "silent")
+
+
+async def outcome(coro, got):
+    """Send what became of an operation."""
+    try:
+        await got.send(await coro)
+    except Exception as exc:
+        await got.send(exc)
+
+
+@contextlib.contextmanager
+def silent(host="127.0.0.1", port=0):
+    """Where nobody answers: a listener whose queue is full, so that the system drops what comes."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.ExitStack() as stack:
+        ln = stack.enter_context(socket.socket(family))
+        ln.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        ln.bind((host, port))
+        ln.listen(0)
+        for _ in range(3):
+            one = stack.enter_context(socket.socket(family))
+            one.setblocking(False)
+            one.connect_ex(ln.getsockname())
+        yield ln.getsockname()[1]
+
+
+def same_port():
+    """A port that is free for both kinds of IP."""
+    while True:
+        with socket.socket() as one, socket.socket(socket.AF_INET6) as other:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            try:
+                other.bind(("::1", port))
+            except OSError:
+                continue
+            return port
+
+
+async def pair():
+    """Two connections, joined to each other over the loopback."""
+    with net.listen("tcp", "127.0.0.1:0") as ln:
+        return await net.dial("tcp", ln.addr), await ln.accept()
+
+
+def descriptors():
+    """Those that are open, but for what the interpreter has of its own."""
+    gc.collect()
+    return set(os.listdir("/proc/self/fd"))
