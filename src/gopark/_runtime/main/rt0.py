@@ -388,6 +388,8 @@ def _programof(sched: Sched, g: G) -> Sched:
         return m.sched
     if g.goid < sched.lastgoid or (m is not None and mfinal.closes(g)):
         return sched
+    if sched.cleanup is not None and g in sched.cleanup.coros:
+        return sched  # which one of its timers has started
     g.m = None  # made after the end, of a dead one that a P of the program had kept
     return startm.getsched()
 

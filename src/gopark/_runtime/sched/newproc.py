@@ -24,7 +24,7 @@ from typing import Any, Final, ParamSpec
 
 from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.base.hooks import hooks
-from gopark._runtime.base.runtime2 import DONE, GRUNNABLE, LOCKED, G, allgs, goids, tls
+from gopark._runtime.base.runtime2 import DONE, GRUNNABLE, LOCKED, G, M, allgs, goids, tls
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.sched.runq import globrunqput, runqput, spread
 
@@ -129,7 +129,7 @@ def start(
     g = newg(next(goids), coro, fn, args, kwargs, frame)
     if m is None or (p := m.p) is None:
         if m is not None and m.sched is not None and m.sched.ended and m.g is None:
-            return _toolate(g)
+            return _toolate(m, g)
         globrunqput(g)
     else:
         runqput(m, p, g)
@@ -176,8 +176,13 @@ class Creator:
         self.goid = _goid()
 
 
-def _toolate(g: G) -> None:
-    """`go` in a goroutine that outlived its program: nothing will run it."""
+def _toolate(m: M, g: G) -> None:
+    """`go` in a goroutine that outlived its program: nothing will run it. But a timer may start
+    one that somebody's cleanup waits for: see cleanup.py."""
+    assert m.sched is not None
+    cleanup = m.sched.cleanup
+    if m.curg is None and cleanup is not None and cleanup.begin(g):
+        return
     allgs.discard(g)
     if g.coro is not None:
         g.coro.close()
