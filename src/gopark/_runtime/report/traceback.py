@@ -335,7 +335,7 @@ def awaiting(inner: Any) -> list[FrameType]:
     if getattr(inner, "cr_running", False):
         return frames
     for _ in range(sys.getrecursionlimit()):
-        frame, inner = _await_link(inner)
+        frame, inner = awaitlink(inner)
         if frame is not None:
             frames.append(frame)
         if inner is None:
@@ -345,7 +345,7 @@ def awaiting(inner: Any) -> list[FrameType]:
 
 def ownframe(coro: Any) -> list[Frame]:
     """The frame of a goroutine whose function is one of ours, as in `go(ch.recv)`."""
-    frame = _await_link(getattr(coro, "coro", coro))[0]  # newproc.Wrapped has it inside
+    frame = awaitlink(getattr(coro, "coro", coro))[0]  # newproc.Wrapped has it inside
     if frame is None:
         return []
     return [frameof(frame.f_code, {"__name__": "gopark"}, frame.f_lineno)]
@@ -402,7 +402,7 @@ def suspended(g: G) -> bool:
     return g.coro is not None and not getattr(g.coro, "cr_running", True)
 
 
-def _await_link(awaited: Any) -> tuple[FrameType | None, Any]:
+def awaitlink(awaited: Any) -> tuple[FrameType | None, Any]:
     """The frame of one awaited object, and what that in turn awaits."""
     if isinstance(awaited, CoroutineType):
         return awaited.cr_frame, awaited.cr_await
@@ -413,6 +413,8 @@ def _await_link(awaited: Any) -> tuple[FrameType | None, Any]:
     # `async for` and `coro.__await__()` wrap the object without a public way to it.
     for ref in gc.get_referents(awaited) if awaited is not None else ():
         if isinstance(ref, (CoroutineType, GeneratorType, AsyncGeneratorType)):
+            return None, ref
+        if type(ref).__name__ == "async_generator_asend":  # inside of `anext(it, default)`
             return None, ref
     return None, None
 

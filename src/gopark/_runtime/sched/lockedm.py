@@ -31,6 +31,7 @@ Tests: tests/runtime/test_lockedm.py
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
@@ -137,7 +138,7 @@ def block(awaitable: Awaitable[T]) -> T:
     """
     if type(awaitable) is CoroutineType:
         coro: Coroutine[Any, Any, T] = awaitable
-    elif hasattr(awaitable, "__await__"):
+    elif hasattr(awaitable, "__await__") or inspect.isawaitable(awaitable):
         coro = _await(awaitable)
     else:
         raise TypeError(f"block() needs an awaitable, got {awaitable!r}: block(ch.recv())")

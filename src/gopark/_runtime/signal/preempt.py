@@ -32,7 +32,13 @@ from gopark._runtime.base.runtime2 import (
     nocollection,
 )
 from gopark._runtime.c import cgocall
-from gopark._runtime.report.traceback import boundary, callback_entry, hidden, transparent
+from gopark._runtime.report.traceback import (
+    awaitlink,
+    boundary,
+    callback_entry,
+    hidden,
+    transparent,
+)
 from gopark._runtime.sched import lockedm, newproc, proc
 from gopark._runtime.sched.runq import ready
 
@@ -206,7 +212,7 @@ def yields(g: G) -> bool:
     if g.lockedm is not None:
         return g.waitreason is lockedm.YIELDS
     inner: Any = g.coro
-    while (below := getattr(inner, "cr_await", None)) is not None:
+    while (below := awaitlink(inner)[1]) is not None:
         inner = below
     return getattr(inner, "cr_code", None) in lockedm.yieldcodes
 
