@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from gopark._runtime.base.errors import ProgramEnded
+from gopark._runtime.base.errors import FatalError, ProgramEnded
 from gopark._runtime.signal.sigfwd import Forward, Handler, handlerof
 
 __all__ = (
@@ -72,7 +72,8 @@ def take() -> BaseException | None:
 def raiseall() -> None:
     """Raise what is left as one chain, behind what the caller handles.
 
-    The handlers are Python's own again: what they raise amid this is the next in the chain.
+    But a fatal error that the caller handles is the last word: whoever catches what a handler
+    raises, a timeout, would go on in a process that has died. The handlers are Python's own again: what they raise amid this is the next in the chain.
     """
     while True:
         try:
@@ -86,6 +87,9 @@ def raiseall() -> None:
 
 def _raiseall() -> None:
     last = ends = sys.exc_info()[1]
+    if isinstance(ends, FatalError):
+        owed.clear()
+        return
     for debt in owed.copy():
         last = debt.exc if last is None else behind(debt.exc, last)
     if last is None or last is ends:
