@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import ctypes
 import sys
 import threading
 import time
@@ -322,6 +324,31 @@ async def test_goexit_inside_block_ends_the_plain_goroutine():
     gopark.go(plain)
     await done.recv()
     assert log == []
+
+
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_goexit_that_is_swallowed_is_not_the_next_goroutines(plain):
+    async def swallows():
+        with contextlib.suppress(BaseException):
+            gopark.goexit()
+
+    def swallows_plainly():
+        with contextlib.suppress(BaseException):
+            gopark.goexit()
+
+    pid = ctypes.CDLL(None).getpid
+    pids = Chan(10)
+
+    async def calls():
+        pids.try_send(gopark.cgo.call(pid))  # raises in one that is to end
+
+    for _ in range(10):
+        gopark.go(swallows_plainly if plain else swallows)
+    await wait_all_parked()
+    for _ in range(10):
+        gopark.go(calls)
+    await wait_all_parked()
+    assert len(pids) == 10
 
 
 def test_goexit_where_no_goroutine_runs_says_so():

@@ -102,6 +102,7 @@ def go(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         g.gopc = frame.f_lasti
         g.goglobals = frame.f_globals
         g.parentid = m.curg.goid
+        g.goexiting = False  # the one before may have swallowed its goexit
         g.status = GRUNNABLE
         _listg(g)
         runnext = p.runnext
