@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import copy_context
 from types import FrameType, TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, overload
@@ -240,15 +240,15 @@ class Group:
         return tasks
 
     def _startall(self, tasks: list[Task[Any]]) -> None:
-        for task in tasks:
+        for n, task in enumerate(tasks):
             call, task._call = task._call, None
             assert call is not None
             try:
                 call.variables.run(_start, task, call)
             except Exception as exc:  # a function that is marked as `async def`, and is none
                 task._raised(exc)
-            except BaseException as why:
-                task._left(why)
+            except BaseException:  # Ctrl-C in one, or the end of the program: nothing more begins
+                self._drop(tasks[n:])
                 raise
             if task._began is not None:
                 task._began.close()
@@ -280,21 +280,23 @@ class Group:
 
     def _dropped(self) -> None:
         """A function has ended with its program: none that is queued will be started in that."""
+        self._drop(ended=1)
+
+    def _drop(self, admitted: Sequence[Task[Any]] = (), ended: int = 0) -> None:
+        """What is queued will not be run, nor what has been admitted and has not begun."""
         with Holding(self._lock):
-            self._active -= 1
-            self._clear()
+            self._active -= len(admitted) + ended
+            tasks = [*admitted, *self._queue]
+            self._queue.clear()
+            for task in tasks:
+                task._call = None
+                task._state = LEFT
             waiters = self._done()
+        for task in tasks:
+            if task._began is not None:
+                task._began.close()
         for g in waiters:
             ready(g)
-
-    def _clear(self) -> list[Task[Any]]:
-        """What is queued will not be run. Lock held."""
-        tasks = [*self._queue]
-        self._queue.clear()
-        for task in tasks:
-            task._call = None
-            task._state = LEFT
-        return tasks
 
     def _done(self) -> list[G]:
         """Whom to wake, if nothing is left to be waited for. Lock held."""
@@ -440,14 +442,7 @@ class Group:
     def _interrupted(self, why: BaseException) -> None:
         """By Ctrl-C, or sys.exit: who runs is told, and what is queued is not begun any more."""
         if not isinstance(why, UNWOUND):
-            with Holding(self._lock):
-                tasks = self._clear()
-                waiters = self._done()
-            for task in tasks:
-                if task._began is not None:
-                    task._began.close()
-            for g in waiters:
-                ready(g)
+            self._drop()
         self._cancel(None)
 
     async def _close(self) -> None:

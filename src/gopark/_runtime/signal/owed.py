@@ -73,7 +73,8 @@ def raiseall() -> None:
     """Raise what is left as one chain, behind what the caller handles.
 
     But a fatal error that the caller handles is the last word: whoever catches what a handler
-    raises, a timeout, would go on in a process that has died. The handlers are Python's own again: what they raise amid this is the next in the chain.
+    raises, a timeout, would go on in a process that has died. The handlers are Python's own again:
+    what they raise amid this is the next in the chain.
     """
     while True:
         try:
