@@ -24,7 +24,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
 from gopark._runtime.base.errors import AmidRuntime
-from gopark._runtime.base.lockrank import Holding, Rank, lock, mkmutex
+from gopark._runtime.base.lockrank import Holding, Rank, Regaining, lock, mkmutex
 from gopark._runtime.base.lockrank import Mutex as Lock
 from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, tls
 from gopark._runtime.base.suspend import suspends
@@ -209,7 +209,7 @@ class Cond(Generic[L]):
             if ticket.parked:
                 notparked(self._list, exc)
         finally:
-            with Holding(self._list.lock):
+            with Regaining(self._list.lock):
                 if not ticket.taken and ticket in self._list.tickets:
                     self._list.tickets.remove(ticket)
             if ticket.signalled:

@@ -21,7 +21,7 @@ from collections.abc import Awaitable
 from typing import Final
 
 from gopark._runtime.base.errors import AmidRuntime
-from gopark._runtime.base.lockrank import Holding, Rank, mkmutex
+from gopark._runtime.base.lockrank import Holding, Rank, Regaining, mkmutex
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.finq import later
@@ -239,7 +239,7 @@ class Weighted:
 
     def _leave(self, waiter: _Waiter) -> None:
         """It waits no more: off the queue, or its units go back, and others may be next."""
-        with Holding(self._lock):
+        with Regaining(self._lock):
             if waiter.granted:
                 self._cur -= waiter.n
             else:

@@ -25,7 +25,7 @@ from types import FrameType, TracebackType
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded
-from gopark._runtime.base.lockrank import Holding, Rank, mkmutex
+from gopark._runtime.base.lockrank import Holding, Rank, Regaining, mkmutex
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.recvonly import RecvOnly, put, shut
@@ -281,7 +281,7 @@ class Group:
         block(self._run(*call))
 
     def _end(self, key: Hashable, call: _Call) -> bool:
-        with Holding(self._lock):
+        with Regaining(self._lock):
             if self._calls.get(key) is call:  # else it has been forgotten
                 del self._calls[key]
             shared = call.dups > 0

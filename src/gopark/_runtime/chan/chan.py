@@ -32,7 +32,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from gopark._runtime.base.errors import AmidRuntime, ClosedChannelError, NotOnGError, nocopy
-from gopark._runtime.base.lockrank import Holding, Mutex, lockslow, mkmutex
+from gopark._runtime.base.lockrank import Holding, Mutex, Regaining, lockslow, mkmutex
 from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.chan.sudog import Entry, Sudog, WaitQ
@@ -517,7 +517,7 @@ class Chan(Waiter, Generic[T]):
         return [self]
 
     def unwait(self, g: G) -> bool:
-        with Holding(self._lock):
+        with Regaining(self._lock):
             if _discard(self._recvq, g) or _discard(self._sendq, g):
                 g.waiting = None
                 return True

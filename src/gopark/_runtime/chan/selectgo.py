@@ -19,7 +19,7 @@ from random import Random
 from typing import Any, Final, Generic, TypeVar
 
 from gopark._runtime.base.errors import AmidRuntime, ClosedChannelError, NotOnGError
-from gopark._runtime.base.lockrank import Holding, lock
+from gopark._runtime.base.lockrank import Regaining, lock
 from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, park_point, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.chan.chan import SEND_CLOSED, Chan, wake
@@ -322,7 +322,7 @@ class _Selecting(Waiter):
         """Pass 3: off every queue, keeping nothing alive where a Sudog has to stay a while."""
         for ch, is_send, sudog in self.sudogs:
             if sudog.queued:
-                with Holding(ch._lock):
+                with Regaining(ch._lock):
                     ch.leave(ch._sendq if is_send else ch._recvq, sudog)
                     sudog.forget()
 

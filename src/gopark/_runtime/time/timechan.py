@@ -33,7 +33,7 @@ from typing import Any, Final, NoReturn
 
 from gopark._runtime.base.errors import AmidRuntime, nocopy
 from gopark._runtime.base.hooks import TimeBase, hooks
-from gopark._runtime.base.lockrank import Holding, lock, mkmutex
+from gopark._runtime.base.lockrank import Regaining, lock, mkmutex
 from gopark._runtime.base.runtime2 import G, tls
 from gopark._runtime.chan.chan import Chan, wake
 from gopark._runtime.chan.sudog import Entry, Sudog, WaitQ
@@ -195,7 +195,7 @@ class TimerChan(Chan[float]):
         return [self] if self._when is NEVER else None
 
     def unwait(self, g: G) -> bool:
-        with Holding(self._lock):
+        with Regaining(self._lock):
             try:
                 self._recvq.remove(g)
             except ValueError:
