@@ -188,8 +188,12 @@ class Chan(Waiter, Generic[T]):
                     g.success = True
                     raise ClosedChannelError(SEND_CLOSED)
         except BaseException as exc:
-            self._failed(g, exc)
-            raise
+            done = self._failed(g, exc)
+            if done is None:
+                raise
+            if not done[1]:
+                raise ClosedChannelError(SEND_CLOSED) from None
+            return
         self._lock.append(None)
         if entry is not None:
             ready(entry.g if entry.is_select else entry)
@@ -311,8 +315,10 @@ class Chan(Waiter, Generic[T]):
                         g.success = True
                         return value
         except BaseException as exc:
-            self._failed(g, exc)
-            raise
+            done = self._failed(g, exc)
+            if done is None:
+                raise
+            return done[0]  # type: ignore[no-any-return]
         self._lock.append(None)
         if entry is not None:
             ready(entry.g if entry.is_select else entry)
@@ -349,8 +355,10 @@ class Chan(Waiter, Generic[T]):
                 g.success = True
                 return None, False
         except BaseException as exc:
-            self._failed(g, exc)
-            raise
+            done = self._failed(g, exc)
+            if done is None:
+                raise
+            return done
         self._lock.append(None)
         if entry is not None:
             wake(entry)
@@ -546,13 +554,16 @@ class Chan(Waiter, Generic[T]):
         m.waitunlockf = self._unlock
         return g
 
-    def _failed(self, g: G | None, exc: BaseException) -> None:
-        """An operation raises: let go of the lock, which it holds unless it has parked `g`."""
+    def _failed(self, g: G | None, exc: BaseException) -> tuple[Any, bool] | None:
+        """An operation raises: let go of the lock, which it holds unless it has parked `g`.
+
+        What it has come to if somebody was quicker than the undoing of its wait.
+        """
         if g is None:
             self._lock.append(None)
-            return
+            return None
         try:
-            notparked(self, exc)
+            return (g.elem, g.success) if notparked(self, exc, takes=True) else None
         finally:
             g.elem = None
             g.success = True

@@ -232,12 +232,15 @@ def _wait(polled: list[Polled], waiting: _Selecting) -> Generator[Command, None,
     try:
         _ = None is (None is (yield PARK))
     except BaseException as exc:
+        quicker = False
         try:
-            notparked(waiting, exc)
+            quicker = notparked(waiting, exc, takes=True)
         finally:
-            waiting.leave()  # one case may have won all the same
-            g.elem = None
-        raise
+            if not quicker:
+                waiting.leave()  # one case may have won all the same
+                g.elem = None
+        if not quicker:
+            raise
     won = g.elem
     g.elem = g.waiting = None
     waiting.leave()

@@ -211,20 +211,25 @@ def foreigncommand(command: object) -> BaseException:
     )
 
 
-def notparked(waiter: object, exc: BaseException) -> None:
+def notparked(waiter: object, exc: BaseException, takes: bool = False) -> bool:
     """PARK raised: if no scheduler of ours took it, undo the wait that has just begun.
 
     Called by a primitive, which still holds its lock in that case. A wake-up from outside
     clears `g.waiting` first, so what is still set was never handed to a scheduler.
+
+    Args:
+        takes: The caller takes what it was woken with. True then, and nothing is raised, if
+            somebody was quicker: once the lock is free anybody may wake it.
     """
     m = tls.m
     g = None if m is None else m.curg
     if m is None or g is None or g.waiting is not waiter:
-        return
+        return False
     status = g.status
-    if m.waitunlockf is not None:
-        letgo(mprogram(m), m, g)  # once the lock is free somebody may wake it
+    quicker = m.waitunlockf is not None and letgo(mprogram(m), m, g)
     g.status = status  # in C, it may be
+    if quicker and takes:
+        return True
     raise NotOnGError(
         "a gopark operation had to wait where no goroutine runs it (under another event loop?); "
         "start it with gopark.go or gopark.run, or use gopark.block in a thread of its own"
