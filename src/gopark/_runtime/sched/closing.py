@@ -160,6 +160,9 @@ def forget(sched: Sched) -> None:
     for m in list(_refusals):
         if m.sched is sched:
             del _refusals[m]
+    mine: M | None = getattr(_own, "m", None)
+    if mine is not None and mine.sched is sched:
+        del _own.m  # it would keep the program
 
 
 def refused(sched: Sched, m: M, g: G) -> bool:
