@@ -444,6 +444,17 @@ def test_an_excepthook_that_fails_hides_nothing(run, capsys, monkeypatch):
     assert "KeyError: 'in the hook'\npanic: ValueError: x\n" in err
 
 
+@pytest.mark.parametrize("gone", [False, True])
+def test_without_an_excepthook_the_report_is_all_there_is(run, capsys, monkeypatch, gone):
+    if gone:
+        monkeypatch.delattr(sys, "excepthook")
+    else:
+        monkeypatch.setattr(sys, "excepthook", None)
+    with pytest.raises(gopark.FatalError):
+        run(wait_for_the_end)
+    assert capsys.readouterr().err.startswith("panic: ValueError: x\n")
+
+
 @pytest.mark.usefixtures("procs")
 def test_main_waits_until_the_hook_has_been_told(run, capsys, monkeypatch):
     begun, ended = threading.Event(), []

@@ -400,8 +400,13 @@ def _handled(sched: Sched, g: G, exc: BaseException, handler: PanicHandler) -> B
 
 def _tell(sched: Sched, g: G, exc: BaseException) -> bool:
     """Tell `sys.excepthook`, if it is not Python's own: that would print what we print."""
-    hook = sys.excepthook
-    if hook is sys.__excepthook__ or sched.ended or (sched.main is None and doors.interactive()):
+    hook = getattr(sys, "excepthook", None)  # None, or gone: nobody is to be told
+    if (
+        hook is None
+        or hook is sys.__excepthook__
+        or sched.ended
+        or (sched.main is None and doors.interactive())
+    ):
         return False
     traceback = exc.__traceback__
     while traceback is not None and hidden(traceback.tb_frame.f_code):
