@@ -26,6 +26,7 @@ from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded
 from gopark._runtime.base.lockrank import Holding, Rank, Regaining, mkmutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.recvonly import RecvOnly, put, shut
@@ -323,7 +324,7 @@ def _result(key: Hashable, call: _Call, shared: bool) -> Result[Any]:
 
 
 def _brokenoff(key: Hashable, exc: BaseException) -> RuntimeError:
-    err = RuntimeError(f"singleflight: the call for {key!r} was broken off by {exc!r}")
+    err = RuntimeError(f"singleflight: the call for {shown(key)} was broken off by {shown(exc)}")
     err.__cause__ = exc
     return err
 
@@ -338,4 +339,4 @@ def _hashed(who: str, key: object) -> None:
     try:
         hash(key)
     except TypeError as exc:
-        raise TypeError(f"{who}() needs a hashable key, got {key!r}: {exc}") from None
+        raise TypeError(f"{who}() needs a hashable key, got {shown(key)}: {exc}") from None

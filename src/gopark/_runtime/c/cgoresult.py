@@ -33,6 +33,7 @@ from types import EllipsisType
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded, Throw
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.unraisable import look
 from gopark._runtime.report.traceback import transparent
 
@@ -88,7 +89,7 @@ def resultof(who: str, fn: Callable[..., Any], restype: Restype) -> Result | Non
     simple: Any = restype
     if not (isinstance(restype, type) and issubclass(restype, _SIMPLE)):
         raise TypeError(
-            f"{who}(): no function of Python can return {restype!r} to C: ctypes has the "
+            f"{who}(): no function of Python can return {shown(restype)} to C: ctypes has the "
             "simple types for that, as c_int; for a pointer say c_void_p and return the address"
         )
     code, bits = simple._type_, 8 * ctypes.sizeof(simple)
@@ -131,7 +132,7 @@ def checkerror(who: str, how: Result, error: Any) -> None:
         how.restype(error)
     except (TypeError, ValueError) as exc:
         raise TypeError(
-            f"{who}(): C cannot take error={error!r} as {how.restype.__name__}: {exc}"
+            f"{who}(): C cannot take error={shown(error)} as {how.restype.__name__}: {exc}"
         ) from None
 
 
@@ -181,7 +182,9 @@ UNWINDS: Final = (Goexit, ProgramEnded, GeneratorExit, Throw)  # never for who c
 def classes(who: str, passes: Any) -> tuple[type[BaseException], ...]:
     found = passes if isinstance(passes, tuple) else (passes,)
     if not all(isinstance(cls, type) and issubclass(cls, BaseException) for cls in found):
-        raise TypeError(f"{who}() needs a tuple of exception classes as passes, got {passes!r}")
+        raise TypeError(
+            f"{who}() needs a tuple of exception classes as passes, got {shown(passes)}"
+        )
     return found
 
 

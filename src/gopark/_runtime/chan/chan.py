@@ -33,6 +33,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from gopark._runtime.base.errors import AmidRuntime, ClosedChannelError, NotOnGError, nocopy
 from gopark._runtime.base.lockrank import Holding, Mutex, Regaining, lockslow, mkmutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.chan.sudog import Entry, Sudog, WaitQ
@@ -105,9 +106,9 @@ class Chan(Waiter, Generic[T]):
 
     def __init__(self, capacity: int = 0) -> None:
         if not isinstance(capacity, int) or isinstance(capacity, bool):
-            raise TypeError(f"makechan: Chan() needs an integer as capacity, got {capacity!r}")
+            raise TypeError(f"makechan: Chan() needs an integer as capacity, got {shown(capacity)}")
         if not 0 <= capacity <= _MAXCAP:
-            raise ValueError(f"makechan: size out of range: Chan({capacity})")
+            raise ValueError(f"makechan: size out of range: Chan({shown(capacity)})")
         self.cap = capacity
         self._lock: Mutex = mkmutex()
         self._unlock = self._lock.append
@@ -539,7 +540,7 @@ class Chan(Waiter, Generic[T]):
     def _notong(self, what: str) -> NotOnGError:
         """Nobody can be parked here."""
         return NotOnGError(
-            f"{what} on {self!r} has to wait, and this thread runs no goroutine: in plain "
+            f"{what} on {shown(self)} has to wait, and this thread runs no goroutine: in plain "
             f"code use gopark.block(ch.{what}(...)), under another event loop try_{what}"
         )
 

@@ -30,6 +30,7 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     FREETHREADED,
     GDEAD,
@@ -315,7 +316,7 @@ def set_mutex_profile_fraction(rate: int) -> int:
 
 def _checkint(who: str, rate: object) -> None:
     if not isinstance(rate, int):
-        raise TypeError(f"{who}() needs an integer, got {rate!r}")
+        raise TypeError(f"{who}() needs an integer, got {shown(rate)}")
 
 
 def _swap() -> None:

@@ -40,6 +40,7 @@ from typing import Any, Final, TypeVar
 
 from gopark._runtime.base.errors import AmidRuntime, NotOnGError, ProgramEnded
 from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     FREETHREADED,
     GOSCHED,
@@ -71,15 +72,8 @@ from gopark._runtime.sched.startm import (
 )
 
 __all__ = (
-    "YIELDS",
-    "block",
-    "drive",
-    "entersyscall",
-    "exitsyscall",
-    "letgo",
-    "offqueue",
-    "requeue",
-    "yieldcodes",
+    *("YIELDS", "block", "drive", "entersyscall", "exitsyscall", "letgo"),
+    *("notparked", "offqueue", "requeue", "yieldcodes"),
 )
 
 T = TypeVar("T")
@@ -141,7 +135,7 @@ def block(awaitable: Awaitable[T]) -> T:
     elif hasattr(awaitable, "__await__") or inspect.isawaitable(awaitable):
         coro = _await(awaitable)
     else:
-        raise TypeError(f"block() needs an awaitable, got {awaitable!r}: block(ch.recv())")
+        raise TypeError(f"block() needs an awaitable, got {shown(awaitable)}: block(ch.recv())")
     m = tls.m
     if m is None or ((g := m.curg) is None and m.g is not None):
         return foreign.callback(partial(drive, coro))  # type: ignore[no-any-return]
@@ -203,7 +197,7 @@ def _leavec(m: M, g: G, coro: Coroutine[Any, Any, Any]) -> None:
 
 def foreigncommand(command: object) -> BaseException:
     """The error for a coroutine that yielded something that is not ours."""
-    what = "a bare yield" if command is None else repr(command)
+    what = "a bare yield" if command is None else shown(command)
     return TypeError(
         f"a goroutine awaited {what}, which belongs to another event loop (asyncio, trio, ...); "
         "use gopark's own sleep, channels and locks, or run that loop in a plain goroutine: "
@@ -214,21 +208,18 @@ def foreigncommand(command: object) -> BaseException:
 def notparked(waiter: object, exc: BaseException, takes: bool = False) -> bool:
     """PARK raised: if no scheduler of ours took it, undo the wait that has just begun.
 
-    Called by a primitive, which still holds its lock in that case. A wake-up from outside
-    clears `g.waiting` first, so what is still set was never handed to a scheduler.
-
-    Args:
-        takes: The caller takes what it was woken with. True then, and nothing is raised, if
-            somebody was quicker: once the lock is free anybody may wake it.
+    Called by a primitive, which still holds its lock in that case. A wake-up from outside clears
+    `g.waiting` first, so what is still set was never handed to a scheduler. Once the lock is free
+    anybody may wake it: one that `takes` what it was woken with is told so, by True, instead.
     """
     m = tls.m
     g = None if m is None else m.curg
     if m is None or g is None or g.waiting is not waiter:
         return False
     status = g.status
-    quicker = m.waitunlockf is not None and letgo(mprogram(m), m, g)
+    woken = m.waitunlockf is not None and letgo(mprogram(m), m, g)
     g.status = status  # in C, it may be
-    if quicker and takes:
+    if woken and takes:
         return True
     raise NotOnGError(
         "a gopark operation had to wait where no goroutine runs it (under another event loop?); "

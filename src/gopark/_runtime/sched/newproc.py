@@ -24,6 +24,7 @@ from typing import Any, Final, ParamSpec
 
 from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import DONE, GRUNNABLE, LOCKED, G, M, allgs, goids, tls
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.sched.runq import globrunqput, runqput, spread
@@ -338,7 +339,11 @@ def _checkargs(
     try:
         signature.bind(*args, **kwargs)
     except TypeError as exc:
-        raise TypeError(f"{who}: {_name(fn)}{signature} cannot be called so: {exc}") from None
+        try:
+            text = str(signature)
+        except Exception:  # of a default that has no `repr`
+            text = "(...)"
+        raise TypeError(f"{who}: {_name(fn)}{text} cannot be called so: {exc}") from None
 
 
 def startable_check(who: str, fn: object) -> None:
@@ -375,7 +380,7 @@ def notcallable(who: str, fn: object) -> str:
         )
     nil = f"{who} of nil func value: " if fn is None else ""
     return (
-        f"{nil}{who}() needs a function, got {fn!r}; pass the function and its arguments, "
+        f"{nil}{who}() needs a function, got {shown(fn)}; pass the function and its arguments, "
         f"not its result: {_form(who, 'f')}"
     )
 
@@ -417,4 +422,4 @@ def _fits(
 
 
 def _name(fn: object) -> str:
-    return getattr(fn, "__qualname__", None) or repr(fn)
+    return getattr(fn, "__qualname__", None) or shown(fn)

@@ -33,7 +33,7 @@ from typing import Final, NoReturn
 from gopark._runtime.base.errors import FatalError, Goexit, ProgramEnded, Throw
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import lasting
-from gopark._runtime.base.printstring import lines
+from gopark._runtime.base.printstring import lines, shown
 from gopark._runtime.base.runtime1 import gotraceback, writecrash
 from gopark._runtime.base.runtime2 import (
     GDEAD,
@@ -377,7 +377,9 @@ def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
     if handler is not None:
         checkcall("set_panic_handler", handler, (None, 0, ""), {})
         if isasync(handler):
-            raise TypeError(f"set_panic_handler needs a plain function, got the async {handler!r}")
+            raise TypeError(
+                f"set_panic_handler needs a plain function, got the async {shown(handler)}"
+            )
     before, _handler = _handler, handler
     return before
 

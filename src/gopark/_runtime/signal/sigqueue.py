@@ -58,6 +58,7 @@ from typing import Any, Final
 from gopark._runtime.base.errors import ClosedChannelError, ProgramEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import Rank, mklock
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     FREETHREADED,
     GRUNNING,
@@ -270,7 +271,7 @@ class Sigqueue:
                 ch.try_send(value)
             except ClosedChannelError:
                 raise ClosedChannelError(
-                    f"send on closed channel: {ch!r} listens for {value!r}; "
+                    f"send on closed channel: {shown(ch)} listens for {shown(value)}; "
                     "call gopark.signal.stop(ch) before ch.close()"
                 ) from None
 
