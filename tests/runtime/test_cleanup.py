@@ -530,3 +530,37 @@ def test_block_takes_an_old_coroutine(run):
         return block(_by_old_coroutine(ch.recv()))
 
     assert run(main) == "old"
+
+
+def test_what_the_next_program_wakes_is_finished_by_its_own(child):
+    """It begins on a thread of Python's, while the first one cleans up."""
+    ended = child("""
+import threading
+import gopark
+import gopark.testing
+
+ch, there, log = gopark.Chan(), threading.Event(), []
+
+async def left():
+    try:
+        await gopark.Chan().recv()
+    finally:
+        there.set()
+        got = await ch.recv()
+        for _ in range(3):
+            await gopark.time.sleep(0.001)
+        log.append((got, threading.current_thread() is threading.main_thread()))
+
+def other():
+    there.wait()
+    gopark.go(ch.send, "bye")
+
+async def main():
+    gopark.go(left)
+    await gopark.testing.wait_all_parked()
+    threading.Thread(target=other).start()
+
+gopark.run(main)
+print(log)
+""")
+    assert (ended.stdout, ended.stderr) == ("[('bye', True)]\n", "")

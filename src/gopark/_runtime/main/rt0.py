@@ -404,8 +404,9 @@ def abandon(sched: Sched, g: G | None) -> None:
     """
     cleanup: Cleanup | None = sched.cleanup
     me = tls.m
-    if cleanup is not None and not cleanup.over and (me is None or me.g is not None):
-        return  # M0 is at it, and looks at the queues again; a thread of others steps nothing
+    ours = me is not None and me.g is None and me.sched is sched
+    if cleanup is not None and not cleanup.over and not ours:
+        return  # M0 is at it, and looks at the queues again; others step nothing of this program
     if cleanup is not None and g in cleanup.coros:
         g = None  # it has been told, and is waited for
     if g is not None and g.status is GWAITING and g.lockedm is None and _ours(sched, g):
