@@ -446,3 +446,30 @@ except KeyboardInterrupt:
 """
     )
     assert result.stdout == "never\n"
+
+
+def test_a_handler_of_gopark_that_is_saved_and_put_back_does_what_it_did(child):
+    ended = child("""
+import os, signal, threading
+import gopark
+import gopark.signal
+
+async def main():
+    ch, other = gopark.Chan(1), gopark.Chan(1)
+    gopark.signal.notify(ch, signal.SIGTERM)
+    for signum in signal.SIGTERM, signal.SIGURG, signal.SIGQUIT:
+        old = signal.getsignal(signum)
+        signal.signal(signum, signal.SIG_IGN)
+        signal.signal(signum, old)
+        print(signal.getsignal(signum) is old)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(await ch.recv())
+    thread = threading.Thread(target=gopark.signal.notify, args=(other, signal.SIGHUP))
+    thread.start()  # reaches this one by SIGURG
+    gopark.cgo.call(thread.join)
+    os.kill(os.getpid(), signal.SIGHUP)
+    print(await other.recv())
+
+gopark.run(main)
+""")
+    assert ended.stdout.split() == ["True", "True", "True", "15", "1"], ended.stderr
