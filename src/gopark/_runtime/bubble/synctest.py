@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from gopark._runtime.base.errors import FatalError, Goexit, ProgramEnded
-from gopark._runtime.base.runtime2 import PARK, Command, tls
+from gopark._runtime.base.runtime2 import PARK, Around, Command, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.bubble.bubble import Bubble, bubbleof, mybubble, roots, within
 from gopark._runtime.main.rt0 import run
@@ -141,16 +141,14 @@ async def _main(bubble: Bubble, coro: Coroutine[Any, Any, Any]) -> None:
         _keep(bubble, exc)
 
 
-class _Main:
-    """The same for a plain function; known to sysmon, and in dumps, by its own code."""
+class _Main(Around):
+    """The same for a plain function."""
 
-    __slots__ = ("__code__", "__globals__", "bubble", "fn")
+    __slots__ = ("bubble", "fn")
 
     def __init__(self, fn: Callable[..., Any], bubble: Bubble) -> None:
         self.fn = fn
         self.bubble = bubble
-        self.__code__ = getattr(fn, "__code__", fn)
-        self.__globals__ = getattr(fn, "__globals__", {})
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         try:
