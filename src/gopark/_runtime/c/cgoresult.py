@@ -237,13 +237,6 @@ class _Doors:
 doors: Final = _Doors()
 
 
-class _Watched(NamedTuple):
-    """A callback whose prototype nobody has told."""
-
-    entry: weakref.ref[Any]
-    fn: Callable[..., Any]
-
-
 _CONVERTING: Final = re.compile(
     r"(on|while) converting result of ctypes callback function"  # 3.15: while
     r"|from cffi callback .*convert the result"
@@ -251,35 +244,40 @@ _CONVERTING: Final = re.compile(
 _ADDRESS: Final = re.compile(r" at 0x([0-9a-f]+)>")
 _NOTVOID: Final = "callback with the return type 'void'"  # cffi: nothing is lost
 
-_watched: Final[dict[int, _Watched]] = {}  # by the identity of the callback
+# Callbacks whose prototype nobody has told, by identity. Each has its function as an attribute: a
+# method whose object keeps the callback would otherwise be kept from here for ever, with both.
+_watched: Final[dict[int, weakref.ref[Any]]] = {}
+_FN: Final = "_gopark_fn"
 
 
 def watch(entry: Callable[..., Any], fn: Callable[..., Any]) -> None:
     """Be told if C cannot take what `entry` returns for `fn`."""
     key = id(entry)
-    _watched[key] = _Watched(weakref.ref(entry, lambda _: _watched.pop(key, None)), fn)
+    vars(entry)[_FN] = fn
+    _watched[key] = weakref.ref(entry, lambda _: _watched.pop(key, None))
     look(_refused)
 
 
 def _refused(args: Any) -> Callable[[], object] | None:
     """For unraisable.py: what becomes of a result that C could not take."""
-    watched = _callbackof(args)
-    if watched is None:
+    entry = _callbackof(args)
+    if entry is None:
         return None
-    prototypes = _prototypes(watched)
-    return lambda: _fail(watched, prototypes, args)
+    prototypes = _prototypes(entry)
+    return lambda: _fail(entry, prototypes, args)
 
 
-def _fail(watched: _Watched, prototypes: list[Result], args: Any) -> None:
+def _fail(entry: Any, prototypes: list[Result], args: Any) -> None:
     if len(prototypes) == 1:
-        _learn(watched.entry(), prototypes[0])
+        _learn(entry, prototypes[0])
     exc = args.exc_value or args.exc_type()
     cls = OverflowError if isinstance(exc, OverflowError) else TypeError
-    err = cls(f"{nameof(watched.fn)}() returned what C cannot take: {exc}")
-    doors.fail(lambda: raiseas(watched.fn, err))
+    fn = vars(entry)[_FN]
+    err = cls(f"{nameof(fn)}() returned what C cannot take: {exc}")
+    doors.fail(lambda: raiseas(fn, err))
 
 
-def _callbackof(args: Any) -> _Watched | None:
+def _callbackof(args: Any) -> Any:
     """Which callback of ours the binding could not convert the result of."""
     text = args.err_msg or ""
     exc = args.exc_value
@@ -289,7 +287,8 @@ def _callbackof(args: Any) -> _Watched | None:
     if args.object is None:  # the text alone says which
         address = _ADDRESS.search(text)
         key = int(address[1], 16) if address else 0
-    return _watched.get(key)
+    ref = _watched.get(key)
+    return None if ref is None else ref()
 
 
 def _learn(entry: Any, how: Result) -> None:
@@ -301,12 +300,12 @@ def _learn(entry: Any, how: Result) -> None:
             cell.cell_contents = trying(cell.cell_contents, how.check)
 
 
-def _prototypes(watched: _Watched) -> list[Result]:
+def _prototypes(entry: Any) -> list[Result]:
     """What function pointers of ctypes the callback is in; a search through all objects."""
     restypes = {
         cast("Any", type(pointer))._restype_
-        for pointer in gc.get_referrers(watched.entry())
+        for pointer in gc.get_referrers(entry)
         if isinstance(pointer, _CFuncPtr)
     }
-    found = (resultof("callback", watched.fn, restype) for restype in restypes)
+    found = (resultof("callback", vars(entry)[_FN], restype) for restype in restypes)
     return [result for result in found if result is not None]
