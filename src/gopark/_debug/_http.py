@@ -41,7 +41,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from gopark._debug import _api, _paths, _plain
 from gopark._debug._answer import Answer, Gone, Refused, parameters
@@ -339,7 +339,7 @@ class _Handler(BaseHTTPRequestHandler):
             url = urlsplit(self.path)
         except ValueError as exc:
             raise Refused(400, f"this is no address: {exc}") from None
-        return url.path, parameters(url.query)
+        return unquote(url.path, errors="replace"), parameters(url.query)
 
     def _answer(self, path: str, query: dict[str, str], token: str) -> Answer:
         shared = self.server.shared
