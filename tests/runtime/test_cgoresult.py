@@ -204,6 +204,9 @@ def test_an_error_that_c_cannot_take_is_refused():
         cgo.callback(print, error="x", restype=ctypes.c_int)
     with pytest.raises(TypeError, match=r"export\(\): C cannot take error=None as c_int"):
         cgo.export(COMPARE, error=None)(print)
+    with pytest.raises(TypeError, match=r"cannot take error=4294967296 as c_int: it has 32 bits"):
+        cgo.export(COMPARE, error=1 << 32)(print)
+    assert cgo.export(COMPARE, error=0xFFFFFFFF)  # a sign or none, as for results
 
 
 # --- it is not --------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import inspect
+import signal
 import traceback
 import weakref
+from functools import partial
 
 import pytest
 
@@ -95,6 +97,24 @@ def test_what_the_end_of_a_program_cuts_short_is_not_done(run):
     run(once.do, got.append, 1)
     assert got == [1]
     assert value() == "value"
+
+
+def test_what_ctrl_c_breaks_off_is_not_done(run):
+    """It is no outcome of the function, to be raised for whoever calls it ever after."""
+    once, calls = Once(), []
+
+    def load():
+        calls.append(None)
+        if len(calls) % 2:
+            signal.raise_signal(signal.SIGINT)
+        return "loaded"
+
+    value = once_value(load)
+    for broken, again in ((value, value), (partial(once.do, load), partial(once.do, load))):
+        with pytest.raises(KeyboardInterrupt):
+            run(broken)
+        assert run(again) in ("loaded", None)
+    assert len(calls) == 4
 
 
 @pytest.mark.parametrize("fn", [None, 3, "text"])

@@ -3,9 +3,10 @@
 The wrapped function keeps its colour: an `async def` gives an `async def`, a plain function a
 plain one. What it raised is raised again at each call, as an exception of that call's own: equal
 in type, arguments and attributes. It has not the frames of the call that failed, whose locals
-would live as long as the function, but a note that says where that was.
+would live as long as the function, but a note that says where that was. Ctrl-C is none of the
+function's own: the next caller calls it again.
 
-Source: Go 1.27 sync/oncefunc.go. Tests: tests/sync/test_oncefunc.py
+Source: Go 1.27 sync/oncefunc.go. Tests: tests/sync/test_once.py
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any, Generic, TypeVar, cast, overload
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import isasync, startable_check
 from gopark.sync._again import copied, mine, raise_again, traceback_of
-from gopark.sync._common import PROGRAMENDS
+from gopark.sync._common import BROKENOFF
 from gopark.sync._mutex import Mutex
 
 __all__ = ("once_func", "once_value", "once_values")
@@ -44,8 +45,8 @@ class _Once(Generic[T]):
 
     def failed(self, exc: BaseException, outer: BaseException | None) -> None:
         """Keep what it raised, and none of the frames; the first caller raises it itself."""
-        if isinstance(exc, PROGRAMENDS):
-            return  # another program may have it done
+        if isinstance(exc, BROKENOFF):
+            return  # another caller, or another program, may have it done
         self.exc = copied(exc, outer=outer)
         places = [_place(frame.f_code, line) for frame, line in walk_tb(traceback_of(exc))]
         if places and self.exc is not exc:

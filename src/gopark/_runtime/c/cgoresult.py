@@ -96,27 +96,30 @@ def resultof(who: str, fn: Callable[..., Any], restype: Restype) -> Result | Non
         return None
     if code in _INTEGERS:
         low, high = -1 << bits - 1, (1 << bits) - 1
-        check = _checker(fn, restype, low, high)
+        check = _checker(fn, restype)
         if bits <= 32:  # compared with small numbers, an integer costs half
             low, high = max(low, -_SMALL), min(high, _SMALL)
         return Result(restype, int, low, high, check, 0)
-    check = _checker(fn, restype, None, None)
+    check = _checker(fn, restype)
     if code in _FLOATS:
         return Result(restype, float, -_INF, _INF, check, 0)
     return Result(restype, _Nothing, None, None, check, "\0" if code == "u" else 0)
 
 
-def _checker(
-    fn: Callable[..., Any], restype: type[Any], low: int | None, high: int | None
-) -> Callable[[Any], Any]:
+def _take(restype: Any, value: Any) -> Any:
+    """`value`, which C can take as that; else an exception says why it cannot."""
+    restype(value)
+    if restype._type_ in _INTEGERS and value is not None:
+        bits = 8 * ctypes.sizeof(restype)
+        if not -1 << bits - 1 <= operator.index(value) < 1 << bits:
+            raise OverflowError(f"it has {bits} bits")
+    return value
+
+
+def _checker(fn: Callable[..., Any], restype: type[Any]) -> Callable[[Any], Any]:
     def check(result: Any) -> Any:
         try:
-            restype(result)
-            if low is None or high is None or result is None:
-                return result
-            if low <= operator.index(result) <= high:
-                return result
-            raise OverflowError(f"it has {8 * ctypes.sizeof(restype)} bits")
+            return _take(restype, result)
         except Exception as exc:
             what = f"{reprlib.repr(result)}, which C cannot take as {restype.__name__}: {exc}"
             cls = OverflowError if isinstance(exc, OverflowError) else TypeError
@@ -128,8 +131,8 @@ def _checker(
 def checkerror(who: str, how: Result, error: Any) -> None:
     """Raise TypeError unless C can take this instead of a result."""
     try:
-        how.restype(error)
-    except (TypeError, ValueError) as exc:
+        _take(how.restype, error)
+    except (TypeError, ValueError, OverflowError) as exc:
         raise TypeError(
             f"{who}(): C cannot take error={error!r} as {how.restype.__name__}: {exc}"
         ) from None
@@ -220,7 +223,8 @@ transparent.update(
     (
         trying(nameof, nameof).__code__,
         passing(nameof, ()).__code__,
-        _checker(nameof, ctypes.c_int, None, None).__code__,
+        _checker(nameof, ctypes.c_int).__code__,
+        _take.__code__,
     )
 )
 
