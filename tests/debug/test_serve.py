@@ -249,3 +249,10 @@ with urllib.request.urlopen(server.url) as answer:
 """
     )
     assert (done.stdout, done.stderr, done.returncode) == ("200\n", "", 0)
+
+
+def test_an_address_that_cannot_be_had_is_named():
+    with gopark.debug.serve() as server:
+        addr = server.url.split("/")[2]
+        with pytest.raises(OSError, match=f"serve: cannot listen on '{addr}': .*in use"):
+            gopark.debug.serve(addr)

@@ -117,6 +117,21 @@ def test_what_ctrl_c_breaks_off_is_not_done(run):
     assert len(calls) == 4
 
 
+async def test_what_cannot_be_called_so_is_not_done():
+    once, got = Once(), []
+
+    def needs(value):
+        got.append(value)
+
+    with pytest.raises(TypeError, match=r"Once\.do: .*needs\(value\) cannot be called so"):
+        await once.do(needs)
+    await once.do(needs, 1)
+    assert got == [1]
+    for wrap in (once_func, once_value, once_values):
+        with pytest.raises(TypeError, match=r"needs\(value\) cannot be called so"):
+            wrap(needs)
+
+
 @pytest.mark.parametrize("fn", [None, 3, "text"])
 async def test_what_is_no_function_is_an_error(fn):
     with pytest.raises((TypeError, gopark.FatalError)):

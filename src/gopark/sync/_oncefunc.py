@@ -19,9 +19,9 @@ from types import CodeType
 from typing import Any, Generic, TypeVar, cast, overload
 
 from gopark._runtime.report.traceback import transparent
-from gopark._runtime.sched.newproc import isasync, startable_check
+from gopark._runtime.sched.newproc import isasync
 from gopark.sync._again import copied, mine, raise_again, traceback_of
-from gopark.sync._common import BROKENOFF
+from gopark.sync._common import BROKENOFF, checked
 from gopark.sync._mutex import Mutex
 
 __all__ = ("once_func", "once_value", "once_values")
@@ -69,7 +69,7 @@ def _place(code: CodeType, line: int) -> str:
 
 
 def _once(who: str, fn: Callable[[], Any], keep: bool = True) -> Callable[[], Any]:
-    startable_check(who, fn)
+    checked(who, fn, (), {})
     once: _Once[Any] = _Once(fn)
 
     async def call() -> Any:
@@ -124,7 +124,7 @@ def once_func(fn: Callable[[], Any]) -> Callable[[], Any]:
             may be called by any goroutine. Its own result is dropped, what it raises is
             raised at every call, as an object of that call's own.
     Raises:
-        TypeError: `fn` is not a function.
+        TypeError: `fn` is not a function, or needs arguments.
     Example:
         >>> setup = gopark.sync.once_func(lambda: print("set up"))
         >>> setup()
@@ -153,7 +153,7 @@ def once_value(fn: Callable[[], Any]) -> Callable[[], Any]:
             may be called by any goroutine. What it raises is raised at every call, as an
             object of that call's own.
     Raises:
-        TypeError: `fn` is not a function.
+        TypeError: `fn` is not a function, or needs arguments.
     Example:
         >>> total = gopark.sync.once_value(lambda: print("computed") or sum(range(1000)))
         >>> total(), total()
@@ -179,7 +179,7 @@ def once_values(fn: Callable[[], Any]) -> Callable[[], Any]:
     Args:
         fn: A plain function or an `async def` without arguments.
     Raises:
-        TypeError: `fn` is not a function.
+        TypeError: `fn` is not a function, or needs arguments.
     Example:
         >>> read = gopark.sync.once_values(lambda: ("text", None))
         >>> text, error = read()

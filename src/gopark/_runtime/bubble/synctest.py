@@ -31,6 +31,7 @@ __all__ = ("sleep", "test", "wait")
 Params = ParamSpec("Params")
 T = TypeVar("T")
 
+_NOBUBBLE: Final = "synctest.wait: goroutine is not in a bubble"
 _UNWINDS: Final = (Goexit, ProgramEnded, GeneratorExit)
 
 
@@ -190,7 +191,7 @@ def wait() -> Generator[Command, None, None]:
     g = None if m is None else m.curg
     bubble = None if g is None else bubbleof(g)
     if m is None or g is None or bubble is None:
-        raise RuntimeError("synctest.wait: goroutine is not in a bubble")
+        raise RuntimeError(_NOBUBBLE)
     with bubble.lock:
         if bubble.waiting:
             raise RuntimeError("synctest.wait: wait already in progress")
@@ -227,6 +228,9 @@ async def sleep(duration: float) -> None:
 
     Go: testing/synctest.Sleep.
     """
+    m = tls.m
+    if m is None or m.curg is None or bubbleof(m.curg) is None:
+        raise RuntimeError(_NOBUBBLE)  # not after that time, which would be real
     await timesleep(duration)
     await wait()
 
