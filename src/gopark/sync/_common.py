@@ -9,12 +9,10 @@ from gopark._runtime.base.errors import ProgramEnded, nocopy
 from gopark._runtime.base.runtime2 import GOSCHED, Point
 from gopark._runtime.sched.newproc import checkcall
 
-__all__ = ("BROKENOFF", "PROGRAMENDS", "checked", "nocopy", "nothing", "yielding")
+__all__ = ("PROGRAMENDS", "checked", "nocopy", "nothing", "yielding")
 
 # What unwinds a goroutine when its program has ended; in Go there is nothing after that.
 PROGRAMENDS: Final = (GeneratorExit, ProgramEnded)
-# What comes from outside: a function that is to run once was not done, and failed neither.
-BROKENOFF: Final = (*PROGRAMENDS, KeyboardInterrupt)
 
 # To await it does nothing, or lets others run first. No coroutine is made for that.
 nothing: Final[Awaitable[None]] = Point()  # type: ignore[assignment]

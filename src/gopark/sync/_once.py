@@ -15,7 +15,7 @@ from typing import TypeVarTuple
 
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import startable_check
-from gopark.sync._common import BROKENOFF, checked, nocopy
+from gopark.sync._common import PROGRAMENDS, checked, nocopy
 from gopark.sync._mutex import Mutex
 
 __all__ = ("Once",)
@@ -52,8 +52,7 @@ class Once:
         """Call `fn(*args)` if this is the first call of `do`, else wait until that has ended.
 
         An exception of the function reaches the caller that ran it; it counts as done all the
-        same, unless it is Ctrl-C, which may have come at any line. A function that calls `do` of
-        its own Once waits for itself, a deadlock.
+        same. A function that calls `do` of its own Once waits for itself, a deadlock.
 
         Args:
             fn: A plain function or an `async def`. Its result is dropped.
@@ -79,8 +78,8 @@ class Once:
                     result = fn(*args)
                     if isawaitable(result):
                         await result
-                except BROKENOFF:
-                    raise  # another caller, or another program, may have it done
+                except PROGRAMENDS:
+                    raise  # another program may have it done
                 except BaseException:
                     self._done = True
                     raise

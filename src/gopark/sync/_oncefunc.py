@@ -16,15 +16,18 @@ import sys
 from collections.abc import Callable, Coroutine
 from traceback import walk_tb
 from types import CodeType
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import isasync
 from gopark.sync._again import copied, mine, raise_again, traceback_of
-from gopark.sync._common import BROKENOFF, checked
+from gopark.sync._common import PROGRAMENDS, checked
 from gopark.sync._mutex import Mutex
 
 __all__ = ("once_func", "once_value", "once_values")
+
+# What comes from outside is no outcome of the function, to be raised ever after.
+_BROKENOFF: Final = (*PROGRAMENDS, KeyboardInterrupt)
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -45,7 +48,7 @@ class _Once(Generic[T]):
 
     def failed(self, exc: BaseException, outer: BaseException | None) -> None:
         """Keep what it raised, and none of the frames; the first caller raises it itself."""
-        if isinstance(exc, BROKENOFF):
+        if isinstance(exc, _BROKENOFF):
             return  # another caller, or another program, may have it done
         self.exc = copied(exc, outer=outer)
         places = [_place(frame.f_code, line) for frame, line in walk_tb(traceback_of(exc))]

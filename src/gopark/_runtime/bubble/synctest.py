@@ -24,6 +24,7 @@ from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import block, notparked
 from gopark._runtime.sched.newproc import Creator, Wrapped, start, startable
 from gopark._runtime.sched.startm import current, mysched
+from gopark._runtime.time.timechan import seconds
 from gopark._runtime.time.timesleep import sleep as timesleep
 
 __all__ = ("sleep", "test", "wait")
@@ -228,6 +229,7 @@ async def sleep(duration: float) -> None:
 
     Go: testing/synctest.Sleep.
     """
+    seconds("sleep", duration)
     m = tls.m
     if m is None or m.curg is None or bubbleof(m.curg) is None:
         raise RuntimeError(_NOBUBBLE)  # not after that time, which would be real
