@@ -104,7 +104,11 @@ def serve(addr: str = "127.0.0.1:0", *, public: bool = False, hosts: Iterable[st
         )
     from gopark._debug._http import Page
 
-    return Server(Page(host, port, frozenset(names)))
+    try:
+        return Server(Page(host, port, frozenset(names)))
+    except OSError as exc:
+        exc.strerror = f"serve: cannot listen on {addr!r}: {exc.strerror}"
+        raise
 
 
 def _names(hosts: Iterable[str]) -> list[str]:

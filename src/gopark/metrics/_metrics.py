@@ -233,9 +233,10 @@ _cpulock: Final = lasting(threading.Lock())
 
 def _cputimes() -> tuple[float, float]:
     """User and idle."""
-    with _cpulock:
+    procs = gomaxprocs()
+    with _cpulock:  # no function of Python's is called: no finaliser, which may read metrics
         at, spent = time.monotonic(), time.process_time()
-        could = (at - _Cpu.at) * gomaxprocs()
+        could = (at - _Cpu.at) * procs
         _Cpu.user += spent - _Cpu.spent
         _Cpu.idle += max(0.0, could - (spent - _Cpu.spent))
         _Cpu.at, _Cpu.spent = at, spent

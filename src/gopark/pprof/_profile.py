@@ -293,7 +293,7 @@ def writetext(who: str, file: IO[Any], text: str) -> None:
         file.write(text)
         flush(file)
     else:
-        writebytes(file, text.encode(errors="surrogateescape"))
+        writebytes(file, text.encode(errors="backslashreplace"))
 
 
 # --- by name -----------------------------------------------------------------------------

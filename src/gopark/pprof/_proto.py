@@ -119,7 +119,7 @@ class Builder:
         profile.number(_TIME_NANOS, began or self._began)
         profile.number(_DURATION_NANOS, lasted)
         for string in self._strings:
-            profile.blob(_STRING_TABLE, string.encode(errors="surrogateescape"))
+            profile.blob(_STRING_TABLE, _utf8(string))
         return gzip.compress(profile.data, compresslevel=1, mtime=0)
 
     def _valuetype(self, kind: tuple[str, str]) -> bytearray:
@@ -167,6 +167,11 @@ class Builder:
             message.number(4, self._string(file))
             self._profile.blob(_FUNCTION, message.data)
         return number
+
+
+def _utf8(text: str) -> bytes:
+    """Readers refuse what is no UTF-8, as halves of surrogate pairs are not."""
+    return text.encode(errors="backslashreplace")
 
 
 # Python's functions have no addresses, but readers tell locations apart by them, and Go's text

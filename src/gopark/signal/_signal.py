@@ -1,7 +1,7 @@
 """Who listens for which signal: what a program calls. The work is done in sigqueue.py.
 
 Source: Go 1.27 os/signal/signal.go. Differs: `reset` undoes `ignore` as well.
-Tests: tests/signal/test_signal.py
+Tests: tests/test_signal.py
 """
 
 from __future__ import annotations

@@ -300,9 +300,6 @@ class _Apart(Watched):
 
     __slots__ = ("fn", "tell")
 
-    __code__ = Group._apart_plain.__code__  # for sysmon, and for dumps
-    __globals__ = globals()
-
     def __init__(self, fn: Callable[..., None], tell: Callable[[], None]) -> None:
         self.fn = fn
         self.tell = tell

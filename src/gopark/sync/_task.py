@@ -203,15 +203,13 @@ async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any]) -> None:
 
 
 class Plain(Watched):
-    """The function of a goroutine that is none; sysmon and dumps know it by the user's code."""
+    """The function of a goroutine that is no `async def`."""
 
-    __slots__ = ("__code__", "__globals__", "fn", "task")
+    __slots__ = ("fn", "task")
 
     def __init__(self, task: Task[Any], fn: Callable[..., Any]) -> None:
         self.task = task
         self.fn = fn
-        self.__code__ = getattr(fn, "__code__", fn)
-        self.__globals__ = getattr(fn, "__globals__", {})
 
     def unbegun(self) -> None:
         self.task._unbegun()

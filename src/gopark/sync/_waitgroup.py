@@ -229,15 +229,13 @@ async def _counted(coro: Coroutine[Any, Any, object], done: Callable[[], None]) 
 
 
 class _Counted(Watched):
-    """A plain function whose end counts; known to sysmon, and in dumps, by its own code."""
+    """A plain function whose end counts."""
 
-    __slots__ = ("__code__", "__globals__", "done", "fn")
+    __slots__ = ("done", "fn")
 
     def __init__(self, fn: Callable[..., object], done: Callable[[], None]) -> None:
         self.fn = fn
         self.done = done
-        self.__code__ = getattr(fn, "__code__", fn)
-        self.__globals__ = getattr(fn, "__globals__", {})
 
     def unbegun(self) -> None:
         self.done()

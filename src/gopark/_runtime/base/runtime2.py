@@ -53,6 +53,7 @@ __all__ = (
     "LOCKED",
     "PARK",
     "TRANSITIONS",
+    "Around",
     "Command",
     "G",
     "Gone",
@@ -72,6 +73,7 @@ __all__ = (
     "getg",
     "goids",
     "park_point",
+    "startedwith",
     "tls",
 )
 
@@ -514,13 +516,31 @@ def codeof(g: G) -> object:
     coro = g.coro
     if coro is not None:
         return getattr(coro, "cr_code", None)
-    fn = getattr(g.step, "fn", None)
-    while isinstance(fn, functools.partial):
-        fn = fn.func
+    fn = startedwith(g)
     code = getattr(fn, "__code__", None)
-    if code is None and fn is not None and not isinstance(fn, BuiltinFunctionType):
-        return type(fn)
-    return fn if code is None else code
+    if isinstance(code, CodeType):
+        return code
+    return fn if fn is None or isinstance(fn, BuiltinFunctionType) else type(fn)
+
+
+class Around:
+    """A function of ours that calls the user's, which is `fn`, and sees to what comes after."""
+
+    __slots__ = ()
+
+    fn: Any
+
+
+def startedwith(g: G) -> Any:
+    """The user's function that a plain goroutine was started with; None if there is none."""
+    fn = getattr(g.step, "fn", None)
+    while True:
+        if isinstance(fn, functools.partial):
+            fn = fn.func
+        elif isinstance(fn, Around):
+            fn = fn.fn
+        else:
+            return fn
 
 
 def casgstatus(g: G, old: Status, new: Status) -> None:

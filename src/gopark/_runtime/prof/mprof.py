@@ -208,7 +208,8 @@ class _Buckets:
 
     def __init__(self) -> None:
         self.queue: deque[tuple[Stack, str, float, float]] = deque()
-        self.lock = lasting(threading.RLock())  # guards `sums`
+        self.lock = lasting(threading.RLock())  # guards `sums`, and who sorts
+        self.sorting = False
         self.sums: dict[tuple[Stack, str], list[float]] = {}
 
     def add(self, stack: Stack, reason: str, times: float, delay: float) -> None:
@@ -220,18 +221,25 @@ class _Buckets:
                 self.lock.release()
 
     def _sort(self) -> None:
-        for _ in range(len(self.queue)):
-            stack, reason, times, delay = self.queue.popleft()
-            sums = self.sums.setdefault((stack, reason), [0.0, 0.0])
-            sums[0] += times
-            sums[1] += delay
+        """Caller holds the lock. A finaliser that comes in amid it leaves what is there."""
+        if self.sorting:
+            return
+        self.sorting = True
+        try:
+            for _ in range(len(self.queue)):
+                stack, reason, times, delay = self.queue.popleft()
+                sums = self.sums.setdefault((stack, reason), [0.0, 0.0])
+                sums[0] += times
+                sums[1] += delay
+        finally:
+            self.sorting = False
 
     def records(self) -> list[Record]:
         with self.lock:
             self._sort()
             return [
                 Record(stack, reason, (), round(times), delay)
-                for (stack, reason), (times, delay) in self.sums.items()
+                for (stack, reason), (times, delay) in self.sums.copy().items()
             ]
 
     def size(self) -> int:
@@ -239,7 +247,7 @@ class _Buckets:
 
 
 _QUEUED: Final = 1000
-_LONGEST: Final = 1 << 63  # nanoseconds
+_LONGEST: Final = 1 << 63  # nanoseconds; and what a fraction is at most: a float has to hold it
 
 
 class _Waits:
@@ -309,7 +317,7 @@ def set_mutex_profile_fraction(rate: int) -> int:
     with _ratelock:
         before = _waits.fraction
         if rate >= 0:
-            _waits.fraction = rate
+            _waits.fraction = min(rate, _LONGEST)
             _swap()
         return before
 

@@ -33,7 +33,6 @@ Tests: tests/runtime/test_traceback.py, tests/conformance/traceback
 
 from __future__ import annotations
 
-import functools
 import gc
 import os
 import sys
@@ -65,6 +64,7 @@ from gopark._runtime.base.runtime2 import (
     callers,
     currentframes,
     getg,
+    startedwith,
     tls,
 )
 from gopark._runtime.report.symtab import Frame, frameof, moduleof, pathof, publicname, qualified
@@ -312,11 +312,6 @@ def threadframes(stack: list[Link], m: M | None, own: tuple[CodeType, ...] = ())
 
 def coroframes(g: G) -> list[Frame]:
     """The whole chain of awaits of a coroutine that is not running, innermost first."""
-    if g.coro is None and g.step is not None:
-        start = getattr(g.step, "fn", None)  # a plain function that has not begun
-        code = getattr(start, "__code__", None)
-        if code is not None:
-            return [frameof(code, start.__globals__, code.co_firstlineno)]  # type: ignore[union-attr]
     return awaitframes(g.coro) or ownframe(g.coro)
 
 
@@ -357,13 +352,12 @@ def startframe(g: G) -> list[Frame]:
     So it is while a function of C runs or waits, and one of ours. Without a single frame the
     readers of dumps would drop the goroutine.
     """
-    coro, start = g.coro, getattr(g.step, "fn", None)
+    coro = g.coro
     if coro is not None:
         return ([] if FREETHREADED else ownframe(coro)) or [
             codeframe(getattr(coro, "cr_code", None), coro)
         ]
-    while isinstance(start, functools.partial):
-        start = start.func
+    start = startedwith(g)
     return [] if start is None else [codeframe(getattr(start, "__code__", None), start)]
 
 

@@ -25,7 +25,17 @@ from typing import Any, Final, ParamSpec
 from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import DONE, GRUNNABLE, LOCKED, G, M, allgs, goids, tls
+from gopark._runtime.base.runtime2 import (
+    DONE,
+    GRUNNABLE,
+    LOCKED,
+    Around,
+    G,
+    M,
+    allgs,
+    goids,
+    tls,
+)
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.sched.runq import globrunqput, runqput, spread
 
@@ -275,7 +285,7 @@ class Wrapped:
         self.coro.close()  # ours had not begun
 
 
-class Watched:
+class Watched(Around):
     """The same for a plain function that somebody counts on."""
 
     __slots__ = ()
