@@ -454,6 +454,38 @@ def test_it_yields_and_returns(op):
     assert info.value.value == (3, 4)
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_one_that_ends_with_its_wait_returns_none(known, monkeypatch):
+    marked = suspend._awaiting
+    monkeypatch.setattr(suspend, "_awaiting", lambda code: marked(code, known))
+
+    @suspends
+    def last() -> Generator[Command, None, None]:
+        _ = None is (None is (yield PARK))
+
+    @suspends
+    def twice(more: bool) -> Generator[Command, None, str]:
+        _ = None is (None is (yield PARK))
+        if more:
+            _ = None is (None is (yield PARK))
+        return "end"
+
+    assert outcome(last()) == (1, None)
+    assert outcome(twice(False)) == (1, "end")
+    assert outcome(twice(True)) == (2, "end")
+
+
+def outcome(coro: Any) -> tuple[int, object]:
+    """How often it parked, whatever it is woken with, and what it returned."""
+    parked, sent = 0, None
+    while True:
+        try:
+            assert coro.send(sent) is PARK
+        except StopIteration as end:
+            return parked, end.value
+        parked, sent = parked + 1, "anything"
+
+
 def test_it_has_one_waiter(op):
     coro = op([])
     one, two = await_it(coro), await_it(coro)

@@ -159,17 +159,21 @@ class Chan(Waiter, Generic[T]):
         try:
             queue = self._recvq
             while queue:
+                # Asked once only: 3.11 and 3.12 look it up in the class, 1 % of a round trip.
                 entry: Any = queue.popleft()
-                if entry.is_select and not claimed(self, entry):
-                    continue
+                if entry.is_select:
+                    if not claimed(self, entry):
+                        continue
+                    entry.elem = value
+                    entry = entry.g
+                    break
                 entry.waiting = None  # see frozen
                 entry.elem = value
                 break
             else:
                 if self._closed:
                     raise ClosedChannelError(SEND_CLOSED)
-                cap = self.cap
-                if cap and cap > len(self._buf):
+                if self.cap and len(self._buf) < self.cap:
                     self._buf.append(value)
                     entry = None
                 else:
@@ -197,7 +201,7 @@ class Chan(Waiter, Generic[T]):
             return
         self._lock.append(None)
         if entry is not None:
-            ready(entry.g if entry.is_select else entry)
+            ready(entry)
 
     def try_send(self, value: T) -> bool:
         """Send if that needs no waiting; False if it would. For plain and async code.
@@ -288,13 +292,20 @@ class Chan(Waiter, Generic[T]):
         try:
             if self._buf:
                 value: T | None = self._buf.popleft()
-                entry: Any = self._refill() if self._sendq else None
+                entry: Any = None
+                if self._sendq and (entry := self._refill()) is not None and entry.is_select:
+                    entry = entry.g  # type: ignore[union-attr]
             else:
                 queue = self._sendq
                 while queue:
                     entry = queue.popleft()
-                    if entry.is_select and not claimed(self, entry):
-                        continue
+                    if entry.is_select:
+                        if not claimed(self, entry):
+                            continue
+                        value = entry.elem
+                        entry.elem = None
+                        entry = entry.g
+                        break
                     entry.waiting = None
                     value = entry.elem
                     entry.elem = None
@@ -322,7 +333,7 @@ class Chan(Waiter, Generic[T]):
             return done[0]  # type: ignore[no-any-return]
         self._lock.append(None)
         if entry is not None:
-            ready(entry.g if entry.is_select else entry)
+            ready(entry)
         return value
 
     @suspends
