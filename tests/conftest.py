@@ -63,16 +63,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.user_properties += [("go", mark.args) for mark in item.iter_markers("go")]
 
 
-def pytest_collection_finish() -> None:
-    """What collecting has made stays, so no collection of a test's has to go through it.
-
-    It is a million objects, and a third of a second for each `gc.collect()` of a test and for each
-    search for leaks.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 class _Conformance:
     """Writes docs/conformance.md when every test that holds a row has passed."""
 
@@ -136,6 +126,17 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> None:
         base = base.parent
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(base / "bytecode"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def smallheap() -> None:
+    """What is there before a module's tests stays, so no collection of theirs goes through it.
+
+    It is a million objects, most from pytest's own collecting, and a third of a second for each
+    `gc.collect()` of a test and for each search for leaks.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=[1, 2, 8], ids=lambda n: f"procs{n}")
