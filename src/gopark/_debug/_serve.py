@@ -7,7 +7,6 @@ Source: none; Go has net/http/pprof. Tests: tests/debug/test_serve.py
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -137,6 +136,8 @@ def _address(addr: str) -> tuple[str, int]:
 def _loopback(host: str) -> bool:
     if host == "localhost":
         return True
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -14,10 +14,10 @@ github.com/google/pprof/proto/profile.proto. Tests: tests/pprof/test_proto.py
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import sys
 import time
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -25,6 +25,8 @@ from gopark._runtime.prof.proflabel import Labels
 from gopark._runtime.report.symtab import Frame
 
 __all__ = ("Builder", "Message", "addressof", "entryof")
+
+_GZIP: Final = 31  # has zlib put gzip's header and trailer round it
 
 # Fields of Profile; those of the messages in it are where they are written.
 _SAMPLE_TYPE: Final = 1
@@ -120,7 +122,7 @@ class Builder:
         profile.number(_DURATION_NANOS, lasted)
         for string in self._strings:
             profile.blob(_STRING_TABLE, _utf8(string))
-        return gzip.compress(profile.data, compresslevel=1, mtime=0)
+        return zlib.compress(profile.data, level=1, wbits=_GZIP)
 
     def _valuetype(self, kind: tuple[str, str]) -> bytearray:
         message = Message()
