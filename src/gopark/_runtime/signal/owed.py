@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from gopark._runtime.base.errors import ProgramEnded
+from gopark._runtime.base.runtime2 import itemsof
 from gopark._runtime.signal.sigfwd import Forward, Handler, handlerof
 
 __all__ = (
@@ -86,7 +87,7 @@ def raiseall() -> None:
 
 def _raiseall() -> None:
     last = ends = sys.exc_info()[1]
-    for debt in owed.copy():
+    for debt in itemsof(owed):
         last = debt.exc if last is None else behind(debt.exc, last)
     if last is None or last is ends:
         return
@@ -123,12 +124,12 @@ def _chain(exc: BaseException) -> list[BaseException]:
 
 def pressed() -> bool:
     """A Ctrl-C is among it."""
-    return any(debt.raiser is None for debt in owed.copy())
+    return any(debt.raiser is None for debt in itemsof(owed))
 
 
 def raisers() -> list[tuple[Handler, int]]:
     """Whose exceptions main has not got yet."""
-    return [debt.raiser for debt in owed.copy() if debt.raiser is not None]
+    return [debt.raiser for debt in itemsof(owed) if debt.raiser is not None]
 
 
 def again(args: Any) -> Callable[[], object] | None:

@@ -39,6 +39,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
+from gopark._runtime.base.runtime2 import itemsof
 from gopark._runtime.sched.startm import pending
 
 __all__ = (
@@ -114,7 +115,7 @@ class Relay(Forward):
 def note(handler: Handler, signum: int, frame: FrameType | None = None) -> None:
     """Have it called at the next safe point."""
     one = handler, signum
-    if not any(one == (other, n) for other, n, _ in pending.copy()):
+    if not any(one == (other, n) for other, n, _ in itemsof(pending)):
         pending.append((*one, frame))
 
 
@@ -123,7 +124,7 @@ def denote(one: tuple[Handler, int, FrameType | None]) -> bool:
 
     The main thread and the signal goroutine may have noted the same at the same time (`relay`).
     """
-    same = [other for other in pending.copy() if other[:2] == one[:2]]
+    same = [other for other in itemsof(pending) if other[:2] == one[:2]]
     for other in same:
         pending.remove(other)
     return bool(same)

@@ -51,6 +51,7 @@ from gopark._runtime.base.runtime2 import (
     G,
     M,
     Sched,
+    itemsof,
     tls,
 )
 from gopark._runtime.base.unraisable import look, nolonger
@@ -292,7 +293,7 @@ def _callpending() -> None:
     But one whose exception main has not got yet is not called again, as it would not be if main
     ran on this very line: Python would have raised that, and calls it once for many signals.
     """
-    for one in pending.copy():
+    for one in itemsof(pending):
         if one[:2] in raisers():
             continue
         if denote(one):
