@@ -10,7 +10,7 @@ a helper thread that lives until it is done sees to it:
   main is parked          take it off its wait queue and wake it with the exception
   main runs on M0         send SIGURG until that meets user code
   main runs elsewhere     an asynchronous exception for that thread, if user code is innermost;
-                          without a GIL the thread looks itself, at each line: see linewatch.py
+                          without a GIL the thread looks itself, now and then: see codewatch.py
   main is about to run    look again in a moment
 One Ctrl-C is one KeyboardInterrupt in main: who raises it has taken the entry of `owed` (owed.py).
 What a handler raises is owed in the same way, unless main's own code is what it interrupted. What
@@ -62,8 +62,8 @@ from gopark._runtime.sched.lockedm import offqueue
 from gopark._runtime.sched.panic import endsched
 from gopark._runtime.sched.startm import current, handoffp, releasep, wakep
 from gopark._runtime.signal import errand, sigfwd
+from gopark._runtime.signal.codewatch import CodeWatch, needed
 from gopark._runtime.signal.errand import SIGURG, chained, reachable, sendurg, sigurg
-from gopark._runtime.signal.linewatch import LineWatch, needed
 from gopark._runtime.signal.owed import again, owe, owed, pressed, raiseall, raisers, take
 from gopark._runtime.signal.owed import doors as debts
 from gopark._runtime.signal.preempt import (
@@ -347,8 +347,8 @@ def _target(sched: Sched) -> G | None:
     return next((m.curg for m in extram.inuse() if m.ident == main), None)
 
 
-def _atline(frame: FrameType) -> None:
-    """The calling thread is about to run a line: as `_attend`, on any thread and for that one."""
+def _watched(frame: FrameType) -> None:
+    """The calling thread has come by a place: as `_attend`, on any thread and for that one."""
     m = tls.m
     if m is None or m.sched is None or (g := m.curg) is None or g.status is not GRUNNING:
         return
@@ -361,7 +361,7 @@ def _atline(frame: FrameType) -> None:
             raise exc
 
 
-_lines: Final = LineWatch(_atline)
+_watch: Final = CodeWatch(_watched)
 
 
 def _athome(frame: FrameType | None) -> None:
@@ -491,7 +491,7 @@ class Poker:
 
     def __exit__(self, *exc: object) -> None:
         if self.watching:
-            _lines.off()
+            _watch.off()
 
     def poke(self, m: M) -> None:
         """Once more, on `m`; it may be for nothing."""
@@ -500,10 +500,10 @@ class Poker:
         if not needed():
             self._send(m)
         elif self.watching:
-            _lines.retry()
+            _watch.retry()
         else:
             self.watching = True
-            _lines.on()
+            _watch.on()
 
     def _send(self, m: M) -> None:
         g = m.curg
@@ -557,8 +557,8 @@ def forget() -> None:
     before = _state.before
     _state = _State()
     _state.before = before
-    _lines.lock = mklock(Rank.SIGNAL)
-    _lines.end()
+    _watch.lock = mklock(Rank.SIGNAL)
+    _watch.end()
     errand.forget()
     pending.clear()
     owed.clear()
