@@ -42,7 +42,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator
 from contextvars import Context
 from types import BuiltinFunctionType, CodeType, FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gopark._runtime.base.errors import FatalError, Throw
 from gopark._runtime.base.lockrank import Rank, lasting, mklock
@@ -72,6 +72,7 @@ __all__ = (
     "extragoids",
     "getg",
     "goids",
+    "itemsof",
     "park_point",
     "startedwith",
     "tls",
@@ -88,6 +89,22 @@ class Status:
 
     def __repr__(self) -> str:
         return self.name
+
+
+T = TypeVar("T")
+
+
+def itemsof(queue: deque[T]) -> list[T]:
+    """What is in it, at one moment.
+
+    Not by `copy`: that of CPython 3.13 without a GIL waits for a lock that its own caller holds.
+    It takes half a millisecond, and gives the lock away meanwhile.
+    """
+    while True:
+        try:
+            return list(queue)
+        except RuntimeError:  # another thread has changed it on the way
+            pass
 
 
 # Without the GIL the frames of a thread, or of a coroutine that may be resumed, must not be

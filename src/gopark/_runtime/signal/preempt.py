@@ -85,7 +85,11 @@ def interruptible(frame: FrameType | None, g: G | None, at: int | None = None) -
                 return False
         elif innermost:
             at = frame.f_lasti if at is None else at
-            if _entering(frame, at) or _handling(frame.f_code, at) or _jumping(frame.f_code, at):
+            if (
+                _entering(frame, at)
+                or _leaving(frame.f_code.co_code, at)
+                or _jumping(frame.f_code, at)
+            ):
                 return False
         innermost = False
         frame = frame.f_back
@@ -103,26 +107,16 @@ def _entering(frame: FrameType, at: int) -> bool:
 _LOAD_SPECIAL: Final = opcode.opmap.get("LOAD_SPECIAL", -1)
 
 
-def _handling(code: CodeType, at: int) -> bool:
-    """Amid the passing of another exception, which no frame shows there and which would be lost,
-    or is about to be given to `__exit__`. Python sees no signal there; a watch of lines may."""
-    return code.co_code[at] in _HANDLING
+def _leaving(code: bytes, at: int) -> bool:
+    """At the call of `__aexit__`: what is to be awaited next is made, and has not yet begun."""
+    after = at + 2
+    while code[after : after + 1] == _CACHE:
+        after += 2
+    return code[after : after + 2] == _AEXIT
 
 
-_HANDLING: Final = frozenset(
-    opcode.opmap[name]
-    for name in (
-        "CALL_INTRINSIC_1",
-        "CHECK_EXC_MATCH",
-        "CLEANUP_THROW",
-        "END_ASYNC_FOR",
-        "POP_EXCEPT",
-        "PUSH_EXC_INFO",
-        "RERAISE",
-        "WITH_EXCEPT_START",
-    )
-    if name in opcode.opmap
-)
+_CACHE: Final = bytes((opcode.opmap["CACHE"],))
+_AEXIT: Final = bytes((opcode.opmap["GET_AWAITABLE"], 2))
 
 
 def _jumping(code: CodeType, at: int) -> bool:

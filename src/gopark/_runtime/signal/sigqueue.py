@@ -574,7 +574,7 @@ def waiting() -> bool:
 
 def _received(ch: Channel) -> bool:
     try:
-        return any(not (e.is_select and e.marked) for e in ch._recvq.copy())  # type: ignore[union-attr]
+        return any(not (e.is_select and e.marked) for e in list(ch._recvq))  # type: ignore[union-attr]
     except RuntimeError:
         return True  # it changes, so somebody is awake
 
