@@ -36,7 +36,7 @@ from gopark._runtime.base.lockrank import Holding, Mutex, Regaining, lockslow, m
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, tls
 from gopark._runtime.base.suspend import suspends
-from gopark._runtime.chan.sudog import Entry, Sudog, WaitQ
+from gopark._runtime.chan.sudog import Entry, Sudog, WaitQ, discard
 from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import block, notparked
 from gopark._runtime.sched.runq import ready
@@ -538,7 +538,7 @@ class Chan(Waiter, Generic[T]):
 
     def unwait(self, g: G) -> bool:
         with Regaining(self._lock):
-            if _discard(self._recvq, g) or _discard(self._sendq, g):
+            if discard(self._recvq, g) or discard(self._sendq, g):
                 g.waiting = None
                 return True
             return False
@@ -579,15 +579,6 @@ class Chan(Waiter, Generic[T]):
         finally:
             g.elem = None
             g.success = True
-
-
-def _discard(queue: WaitQ, g: G) -> bool:
-    """Take out a plain waiter, wherever it is. O(n): only at an interrupt and at the end."""
-    try:
-        queue.remove(g)
-    except ValueError:
-        return False
-    return True
 
 
 class _AsyncIter(Generic[T]):
