@@ -315,10 +315,10 @@ def test_the_core_needs_nothing_but_the_standard_library():
                 assert top in sys.stdlib_module_names | {"gopark"} | extra, f"{path.name}: {name}"
 
 
-@pytest.mark.parametrize("path", RUNTIME, ids=[f"{p.parent.name}-{p.stem}" for p in RUNTIME])
+@pytest.mark.parametrize("path", SOURCES, ids=[f"{p.parent.name}-{p.stem}" for p in SOURCES])
 def test_the_tests_that_a_module_names_exist(path):
     tests = pathlib.Path(__file__).parent
-    for name in re.findall(r"tests?/((?:runtime/)?test_\w+\.py)", path.read_text()):
+    for name in re.findall(r"\btests/([\w/]+\w(?:\.py)?)", path.read_text()):
         assert (tests / name).exists(), name
 
 
