@@ -30,6 +30,7 @@ from typing import NamedTuple
 import pytest
 
 import gopark
+import gopark.net
 from gopark._runtime.base.lockrank import Rank
 from gotool import built
 from harness import TIMEOUT, run_python
@@ -225,7 +226,8 @@ def test_errors_named_under_raises_exist(name: str):
     section = re.search(r"^Raises:\n((?: .*\n?)*)", text, re.M)
     for error in re.findall(r"^ {4}(\w+):", section[1] if section else "", re.M):
         testing = gopark.testing
-        places = (builtins, gopark, gopark.context, gopark.net, testing.leak, testing.synctest)
+        places = (builtins, gopark, gopark.context, gopark.exec, gopark.net)
+        places += (testing.leak, testing.synctest)
         known = next((vars(one)[error] for one in places if error in vars(one)), None)
         assert issubclass(known or ERRORS[error], BaseException)
 

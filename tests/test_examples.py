@@ -56,6 +56,14 @@ def test_worker_pool():
     )
 
 
+def test_child_processes():
+    assert output("child_processes.py") == (
+        "good 1\ngood 2\ngood 3\n"
+        "bad 1\nbad 2\nbad 3\nbad ended with exit status 3\n"
+        "slow hangs\nslow was asked to go\nslow ended with exit status 1\n"
+    )
+
+
 def test_select_timeout():
     assert output("select_timeout.py") == (
         "hello from near\n"

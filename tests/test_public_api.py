@@ -17,6 +17,7 @@ import threading
 import pytest
 
 import gopark
+import gopark.net
 
 ROOT = pathlib.Path(gopark.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
@@ -165,7 +166,7 @@ def test_the_names_under_raises_exist(name, value):
     if section is None:
         return
     for error in re.findall(r"^    (\w+):", section[1], re.MULTILINE):
-        places = (gopark, gopark.context, gopark.net, gopark.testing.leak, builtins)
+        places = (gopark, gopark.context, gopark.exec, gopark.net, gopark.testing.leak, builtins)
         cls = next((vars(one)[error] for one in places if error in vars(one)), None)
         if cls is None:
             cls = getattr(importlib.import_module("gopark._runtime.base.errors"), error)
@@ -227,7 +228,7 @@ def imports_of(path):
 
 RUNTIME = sorted((ROOT / "_runtime").rglob("*.py"))
 # From the bottom up, as `_runtime/__init__.py` has them.
-ROOMS = "base report sched chan time net c signal main prof bubble check".split()  # noqa: SIM905
+ROOMS = "base report sched chan time c signal main prof bubble check".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("path", RUNTIME, ids=[f"{p.parent.name}-{p.stem}" for p in RUNTIME])

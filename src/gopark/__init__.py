@@ -8,6 +8,7 @@ from gopark import _interpreter as _interpreter
 from gopark import cgo as cgo
 from gopark import context as context
 from gopark import debug as debug
+from gopark import exec as exec
 from gopark import metrics as metrics
 from gopark import net as net
 from gopark import pprof as pprof
@@ -45,6 +46,7 @@ __all__ = (
     "cgo",
     "context",
     "debug",
+    "exec",
     "go",
     "goexit",
     "gosched",

@@ -358,15 +358,12 @@ class FD(PollDesc):
     def __del__(self) -> None:
         if self._destroyed or self.closing:
             return
+        text = f"unclosed connection {self.name}"
         try:
-            warnings.warn(
-                f"unclosed connection {self.name}", ResourceWarning, source=self, stacklevel=2
-            )
-        finally:  # warnings may be errors
-            try:
-                self.close()
-            except AmidRuntime:
-                later(_destroy, self.raw)
+            self.close()
+        except AmidRuntime:
+            later(_destroy, self.raw)
+        warnings.warn(text, ResourceWarning, source=self, stacklevel=2)  # last: it may raise
 
 
 def _destroy(raw: Raw) -> None:

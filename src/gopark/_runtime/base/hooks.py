@@ -9,10 +9,11 @@ Source: none; in Go the runtime is one package. Tests: tests/runtime/test_proc.p
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from gopark._runtime.base.runtime2 import G, M, P, Sched
+from gopark._runtime.base.runtime2 import G, M, Note, P, Sched
 
 __all__ = ("Hooks", "NetDoor", "TimeBase", "hooks", "netdoor")
 
@@ -71,6 +72,11 @@ class NetDoor:
 
     # Not empty while a descriptor is open there: only then does anybody look.
     opened: Final[dict[int, Any]] = {}
+    # The note of the one M that sleeps in `poll`, or is on its way there or back. Set under
+    # Sched.lock; two that slept there would take each other's wake-ups.
+    sleeper: Note | None = None
+    # An item for each thread that has Gs in hand, and has not made them ready yet.
+    inhand: Final[deque[None]] = deque()
     poll: Callable[[float], list[G]]  # whom to make ready; waits for so long, a negative: for ever
     ready: Callable[[list[G]], None]  # makes them so, after the caller has got a P, if it does
     waits: Callable[[], bool]  # some goroutine waits for the network, or is in somebody's hand

@@ -44,6 +44,7 @@ from gopark._runtime.base.lockrank import Holding, Rank, debugvar, lasting, lock
 from gopark._runtime.base.runtime2 import G, Waiter
 from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.startm import current, wakepoller
 from gopark._runtime.sched.timer import Timer
 
 __all__ = ("REASON", "PollDesc", "netpollinit", "wantedbackend")
@@ -51,7 +52,7 @@ __all__ = ("REASON", "PollDesc", "netpollinit", "wantedbackend")
 REASON: Final = "IO wait"
 
 _opened: Final = netdoor.opened  # by descriptor, weak references: who forgets one closes it
-_inhand: Final[deque[None]] = deque()  # an item for each thread that has Gs in hand
+_inhand: Final = netdoor.inhand
 _initlock: Final = lasting(mkmutex(Rank.NETPOLL))
 _backend: Any = None
 _lastwait: list[Any] = []  # a weak reference to the last descriptor on which a G was seen to wait
@@ -111,6 +112,8 @@ class PollDesc(Waiter):
             self._forget()
             raise
         self.backend = backend
+        if netdoor.sleeper is None and (sched := current()) is not None:
+            wakepoller(sched)  # who waits next may have no P, and all others sleep
 
     def _forget(self) -> bool:
         """False: the descriptor was closed by others, and the number is another's now."""
@@ -387,6 +390,7 @@ def netwakeup() -> None:
 def _afterfork() -> None:
     global _backend
     backend, _backend = _backend, None
+    netdoor.sleeper = None
     _inhand.clear()
     _lastwait.clear()
     pds = [pd for ref in _opened.values() if (pd := ref()) is not None]

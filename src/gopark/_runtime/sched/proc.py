@@ -33,6 +33,7 @@ from gopark._runtime.base.runtime2 import (
     PARK,
     G,
     M,
+    Note,
     P,
     Sched,
     allgs,
@@ -54,6 +55,7 @@ from gopark._runtime.sched.startm import (
     SCHEDTICK,
     SIGNALCHECK,
     acquirep,
+    current,
     givelocked,
     givep,
     globwork,
@@ -71,6 +73,7 @@ from gopark._runtime.sched.startm import (
     startm,
     toolate,
     wakep,
+    wakepoller,
     wantpoller,
 )
 from gopark._runtime.sched.timer import NEVER
@@ -170,7 +173,8 @@ def _sleeptime(sched: Sched, m: M) -> float:
         sched.pollm = m
         when: float = sched.timers.when
         sched.polluntil = when
-        if netdoor.opened:
+        if netdoor.opened and netdoor.sleeper is None:
+            netdoor.sleeper = m.park
             m.park.breaks = netdoor.wakeup
         if when is not NEVER:
             return max(0.0, when - monotonic())
@@ -203,7 +207,8 @@ def _sleep(sched: Sched, m: M, timeout: float) -> bool:
             if sched.pidle:
                 givep(m, pidleget(sched))
             break
-    note.breaks = None
+    if note is netdoor.sleeper:  # chosen before it came to that
+        _netleave(m, sched)
     acquirep(m)
     if found:
         netdoor.ready(found)
@@ -213,17 +218,31 @@ def _sleep(sched: Sched, m: M, timeout: float) -> bool:
 def _netsleep(m: M, timeout: float) -> list[G]:
     """Sleep in the network poller, where `Note.wakeup` gets this thread out."""
     note = m.park
-    if note.taken():
-        return []
+    found: list[G] = []
+    if not note.taken():
+        found = _netwait(m, note, timeout)
+    sched = m.sched
+    assert sched is not None
+    _netleave(m, sched)
+    note.taken()
+    return found
+
+
+def _netwait(m: M, note: Note, timeout: float) -> list[G]:
     found = []
     if m.m0 and not 0 <= timeout <= SIGNALCHECK:  # see notesleep
         found = netdoor.poll(SIGNALCHECK)
         timeout -= SIGNALCHECK if timeout > 0 else 0
     if not found and not note.taken():
         found = netdoor.poll(timeout)
-    note.breaks = None
-    note.taken()
     return found
+
+
+def _netleave(m: M, sched: Sched) -> None:
+    """Another may sleep there now; in a program that began meanwhile one may have to be told."""
+    m.park.breaks = netdoor.sleeper = None
+    if sched.ended and (other := current()) is not None and other is not sched:
+        wakepoller(other)
 
 
 def _lastidle(sched: Sched) -> M | None:
@@ -252,7 +271,7 @@ def findrunnable(m: M) -> G | None:
         sched.now = p.began = now = monotonic()
         if now >= sched.timers.when:
             sched.timers.run(now)
-        if netdoor.opened and sched.pollm is None:
+        if netdoor.opened and netdoor.sleeper is None:
             netdoor.ready(netdoor.poll(0))  # once a slice, while nobody sleeps there
         p.schedtick += 1
         # In turn, so that neither queue starves the other whatever sends us here.
@@ -359,6 +378,7 @@ def netblock(m: M, sched: Sched, p: P) -> G | None:
             or m.p is not p
             or sched.ended
             or sched.pollm is not None
+            or netdoor.sleeper is not None
             or m.hog
             or m.spinning
             or m.lockedg is not None
@@ -374,6 +394,7 @@ def netblock(m: M, sched: Sched, p: P) -> G | None:
         midleput(sched, m)
         sched.pollm = m
         sched.polluntil = when
+        netdoor.sleeper = note
         note.breaks = netdoor.wakeup
         work = globwork(sched) or not p.empty()
     timeout = -1 if when is NEVER else max(0.0, when - monotonic())

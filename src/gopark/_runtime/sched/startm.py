@@ -573,7 +573,7 @@ def wantpoller(sched: Sched) -> bool:
 
     Caller holds Sched.lock.
     """
-    if sched.pollm is None and netdoor.opened:
+    if netdoor.opened and netdoor.sleeper is None:
         return True
     when = sched.timers.when
     return when is not NEVER and (sched.pollm is None or sched.polluntil > when)

@@ -166,7 +166,7 @@ class Sysmon:
             self.delay = _LONG
             return
         self.idlelooks = 0
-        if netdoor.opened and sched.pollm is None and now - sched.now > FORCE_PREEMPT:
+        if netdoor.opened and netdoor.sleeper is None and now - sched.now > FORCE_PREEMPT:
             netdoor.ready(netdoor.poll(0))  # no M has come to do it for so long
         verdicts = [self.retake(sched, p, now) for p in sched.allp[:]]
         if self.strays:

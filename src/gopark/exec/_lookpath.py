@@ -1,0 +1,79 @@
+"""`look_path`: the program that a name stands for.
+
+Source: Go 1.27 os/exec/lp_unix.go. Tests: tests/exec/test_lookpath.py
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from gopark.exec._errors import DotError, Error, NotExecutableError, NotFoundError
+
+__all__ = ("look_path",)
+
+
+def _refused(path: str) -> OSError | None:
+    """Why it cannot be run; None: it can. Go: findExecutable."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as exc:
+        return exc
+    except ValueError as exc:  # a NUL in it
+        return OSError(str(exc))
+    if stat.S_ISDIR(mode):
+        return IsADirectoryError("is a directory")
+    if os.access(path, os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        return None
+    return PermissionError("permission denied")
+
+
+def look_path(file: str) -> str:
+    """The path of the program that is called so, looked for in $PATH if it has no slash.
+
+    Args:
+        file: The name of a program, or a path of one.
+    Raises:
+        NotFoundError: there is none.
+        NotExecutableError: a path with a slash is none of a program.
+        DotError: it was found by an entry of $PATH that is relative to the current directory. The
+            error has the path.
+        TypeError: `file` is no string.
+    Example:
+        >>> gopark.exec.look_path("sh").endswith("/sh")
+        True
+
+    Go: exec.LookPath.
+    """
+    if not isinstance(file, str):
+        raise TypeError(f"look_path() needs a name as string, got {file!r}")
+    if file in ("", ".", ".."):
+        raise NotFoundError(f'exec: "{file}": names no program', file)
+    if "/" in file:
+        exc = _refused(file)
+        if exc is None:
+            return file
+        raise _error(file, exc)
+    for folder in os.environ.get("PATH", "").split(":"):
+        # An empty entry is the current directory, as for a shell.
+        path = os.path.join(folder or ".", file)
+        if _refused(path) is not None:
+            continue
+        if not os.path.isabs(path):
+            raise DotError(
+                f'exec: "{file}": cannot run executable found relative to current directory: '
+                f"say {os.path.join('.', path)!r} if that is meant",
+                file,
+                path,
+            )
+        return path
+    raise NotFoundError(f'exec: "{file}": executable file not found in $PATH', file)
+
+
+def _error(file: str, exc: OSError) -> Error:
+    text = f'exec: "{file}": {(exc.strerror or str(exc)).lower()}'
+    if isinstance(exc, FileNotFoundError | NotADirectoryError):
+        return NotFoundError(text, file)
+    if isinstance(exc, PermissionError | IsADirectoryError):
+        return NotExecutableError(text, file)
+    return Error(text, file)
