@@ -7,9 +7,10 @@ import gc
 import os
 import socket
 
+from conftest import wait_until
 from gopark import net
 
-__all__ = ("descriptors", "outcome", "pair", "same_port", "silent")
+__all__ = ("back_to", "descriptors", "outcome", "pair", "same_port", "silent")
 
 
 async def outcome(coro, got):
@@ -59,3 +60,8 @@ def descriptors():
     """Those that are open, but for what the interpreter has of its own."""
     gc.collect()
     return set(os.listdir("/proc/self/fd"))
+
+
+def back_to(before, more=0):
+    """Whether those are open, and so many more. The runtime opens one for a moment now and then."""
+    return wait_until(lambda: len(descriptors() - before) == more)

@@ -14,7 +14,7 @@ from gopark.context import Canceled, DeadlineExceeded, background, with_cancel, 
 from gopark.runtime import num_goroutine
 from gopark.testing import wait_all_parked
 from gopark.time import monotonic
-from netpeers import descriptors, outcome, same_port, silent
+from netpeers import back_to, descriptors, outcome, same_port, silent
 
 HAS_IPV6 = socket.has_ipv6 and os.path.exists("/proc/net/if_inet6")
 ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="no IPv6 here")
@@ -201,7 +201,7 @@ async def test_the_other_kind_of_ip_is_tried_while_the_first_is_silent(first):
         before = descriptors()
         with await dialer.dial("tcp", f"here.test:{port}") as conn:
             assert conn.remote_addr.host == other
-            assert len(descriptors() - before) == 1  # the other attempt is gone
+            assert back_to(before, 1)  # the other attempt is gone
             assert num_goroutine() == gs
 
 
@@ -246,7 +246,7 @@ async def test_a_context_ends_both_attempts_at_once():
             await wait_all_parked()
             ctx.cancel()
             assert isinstance(await got.recv(), Canceled)
-        assert descriptors() == before
+        assert back_to(before)
         await gopark.gosched()
         assert num_goroutine() == gs
 
@@ -261,12 +261,12 @@ async def test_a_context_ends_the_attempt_with_its_error_and_leaves_nothing_behi
         with with_cancel(background()) as ctx:
             go(outcome, net.dial("tcp", f"127.0.0.1:{port}", ctx=ctx), got)
             await wait_all_parked()
-            assert len(descriptors() - before) == 1
+            assert back_to(before, 1)
             ctx.cancel()
             exc = await got.recv()
         assert isinstance(exc, Canceled)
         assert exc.__notes__ == [f"dial tcp 127.0.0.1:{port}"]
-        assert descriptors() == before
+        assert back_to(before)
         await gopark.gosched()
         assert num_goroutine() == gs
 
@@ -291,7 +291,7 @@ async def test_a_timeout_is_a_timeout_error_that_names_the_address(how):
         with pytest.raises(TimeoutError, match=f"^dial tcp {address}: i/o timeout$") as caught:
             await dial()
         assert type(caught.value) is TimeoutError
-        assert descriptors() == before
+        assert back_to(before)
 
 
 @pytest.mark.parametrize("timeout", [0, -1])
@@ -372,7 +372,7 @@ async def test_bad_arguments(args, error, text):
     before = descriptors()
     with pytest.raises(error, match=text):
         await net.dial(*args)
-    assert descriptors() == before
+    assert back_to(before)
 
 
 @pytest.mark.parametrize(
