@@ -15,6 +15,7 @@ taken round by round: requests per second, and processor time of the server for 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import os
 import select
@@ -25,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 SIZE = 1024
 ROOT = Path(__file__).resolve().parent.parent
@@ -91,7 +93,7 @@ def _protocol() -> None:
 
 def _uv(serve: Callable[[], None]) -> Callable[[], None]:
     def served() -> None:
-        import uvloop
+        uvloop: Any = importlib.import_module("uvloop")
 
         uvloop.install()
         serve()
@@ -100,9 +102,9 @@ def _uv(serve: Callable[[], None]) -> Callable[[], None]:
 
 
 def trio_() -> None:
-    import trio
+    trio: Any = importlib.import_module("trio")
 
-    async def echo(stream: trio.SocketStream) -> None:
+    async def echo(stream: Any) -> None:
         async for data in stream:
             await stream.send_all(data)
 
@@ -115,7 +117,7 @@ def trio_() -> None:
 
 
 def gevent_() -> None:
-    from gevent.server import StreamServer
+    StreamServer: Any = importlib.import_module("gevent.server").StreamServer
 
     def echo(sock: socket.socket, _: object) -> None:
         while data := sock.recv(65536):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import os
 import select
 import socket
@@ -99,7 +100,7 @@ def _on_asyncio(main: Callable[[ssl.SSLContext], Any], fast: bool) -> Callable[[
     def serve(context: ssl.SSLContext) -> None:
         factory: Any = None
         if fast:
-            import uvloop
+            uvloop: Any = importlib.import_module("uvloop")
 
             factory = uvloop.new_event_loop
         with asyncio.Runner(loop_factory=factory) as runner:

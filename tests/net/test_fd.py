@@ -360,7 +360,7 @@ async def test_a_socket_that_others_have_closed_is_an_error_and_takes_nobody_alo
 async def test_one_that_is_forgotten_is_closed_with_a_warning():
     a, b = pair()
     with b:
-        with pytest.warns(ResourceWarning, match="unclosed connection unix"):
+        with pytest.warns(ResourceWarning, match="unclosed connection unix"):  # noqa: PT031
             del a
             gc.collect()
         assert await b.read() == b""
