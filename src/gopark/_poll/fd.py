@@ -25,6 +25,7 @@ from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import AmidRuntime
 from gopark._runtime.base.lockrank import lock as take
 from gopark._runtime.base.lockrank import lockslow
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.net.netpoll import REASON, PollDesc
@@ -305,7 +306,9 @@ class FD(PollDesc):
             except BlockingIOError:
                 n = 0
             except TypeError:
-                raise TypeError(f"write() needs bytes, got {data!r}: encode text first") from None
+                raise TypeError(
+                    f"write() needs bytes, got {shown(data)}: encode text first"
+                ) from None
             size = len(data) if type(data) is bytes else memoryview(data).nbytes
             if n != size:
                 yield from self._writerest(memoryview(data).cast("B")[n:])  # type: ignore[misc]

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Self
 
 from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.time.timechan import seconds
 from gopark._runtime.time.timesleep import sleep
 from gopark.net._addr import Addr
@@ -199,7 +200,7 @@ class SocketConn(Conn):
         """
         wanted = math.ceil(seconds("set_keep_alive", period))
         if wanted < 0:
-            raise ValueError(f"set_keep_alive: a period cannot be negative, got {period!r}")
+            raise ValueError(f"set_keep_alive: a period cannot be negative, got {shown(period)}")
         keepalive(self._fd.raw, wanted)
 
 

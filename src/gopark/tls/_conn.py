@@ -9,6 +9,7 @@ import ssl
 from typing import Any, Final, NoReturn
 
 from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.sched.startm import current
 from gopark.context import Context, after_func
@@ -377,4 +378,4 @@ def _bytes(data: Any) -> memoryview:
     try:
         return memoryview(data).cast("B")
     except TypeError:
-        raise TypeError(f"write() needs bytes, got {data!r}: encode text first") from None
+        raise TypeError(f"write() needs bytes, got {shown(data)}: encode text first") from None

@@ -9,6 +9,7 @@ import functools
 import ssl
 
 from gopark import net
+from gopark._runtime.base.printstring import shown
 from gopark.context import Context
 from gopark.net import Conn as NetConn
 from gopark.net import split_host_port
@@ -28,7 +29,7 @@ def _checked(who: str, context: object, server: bool) -> ssl.SSLContext:
         make = (
             "ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)" if server else "ssl.create_default_context()"
         )
-        raise TypeError(f"{who}() needs an ssl.SSLContext, like {make}, got {context!r}")
+        raise TypeError(f"{who}() needs an ssl.SSLContext, like {make}, got {shown(context)}")
     wrong = ssl.PROTOCOL_TLS_CLIENT if server else ssl.PROTOCOL_TLS_SERVER
     if context.protocol is wrong:
         raise ValueError(f"{who}: this context is for a {other}: make one with PROTOCOL_TLS_{side}")
@@ -41,11 +42,11 @@ def forserver(who: str, context: object) -> ssl.SSLContext:
 
 def _onconn(who: str, conn: object) -> NetConn:
     if isinstance(conn, net.PacketConn):
-        raise TypeError(f"{who}() needs a stream, and this has datagrams: {conn!r}")
+        raise TypeError(f"{who}() needs a stream, and this has datagrams: {shown(conn)}")
     if isinstance(conn, NetConn):
         return conn
     hint = ": see gopark.net.from_socket" if hasattr(conn, "fileno") else ""
-    raise TypeError(f"{who}() needs a gopark.net.Conn, got {conn!r}{hint}")
+    raise TypeError(f"{who}() needs a gopark.net.Conn, got {shown(conn)}{hint}")
 
 
 def client(
@@ -80,7 +81,7 @@ def client(
     _onconn("client", conn)
     _checked("client", context, False)
     if server_hostname is not None and not isinstance(server_hostname, str):
-        raise TypeError(f"client() needs a string as server_hostname, got {server_hostname!r}")
+        raise TypeError(f"client() needs a string as server_hostname, got {shown(server_hostname)}")
     if not server_hostname and context.check_hostname:
         raise ValueError(
             "client: the certificate of the server has to be for some name: give "
@@ -153,7 +154,7 @@ async def dial(
         context = _default()
     _checked("dial", context, False)
     if network not in ("tcp", "tcp4", "tcp6", "unix"):
-        raise ValueError(f"dial: TLS needs a stream: 'tcp' or 'unix', got {network!r}")
+        raise ValueError(f"dial: TLS needs a stream: 'tcp' or 'unix', got {shown(network)}")
     if server_hostname is None and network != "unix":
         host = split_host_port(address)[0]
         server_hostname = host.partition("%")[0].rstrip(".") or "localhost"

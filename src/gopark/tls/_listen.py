@@ -1,6 +1,6 @@
 """Listener: TLS connections from those that another listener accepts.
 
-Source: Go 1.27 crypto/tls/tls.go (NewListener, Listen). Tests: tests/tls/test_listen.py
+Source: Go 1.27 crypto/tls/tls.go (NewListener, Listen). Tests: tests/tls/test_dial.py
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Self
 
 from gopark import net
 from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.printstring import shown
 from gopark.net import Addr
 from gopark.net._incoming import Incoming, drained
 from gopark.tls._conn import Conn
@@ -46,7 +47,7 @@ class Listener:
 
     def __init__(self, inner: net.Listener, context: ssl.SSLContext) -> None:
         if not isinstance(inner, net.Listener):
-            raise TypeError(f"Listener() needs a gopark.net.Listener, got {inner!r}")
+            raise TypeError(f"Listener() needs a gopark.net.Listener, got {shown(inner)}")
         self._context = forserver("Listener", context)
         self._inner = inner
         self._conns: Incoming[Conn] | None = None
