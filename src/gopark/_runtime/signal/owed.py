@@ -105,8 +105,8 @@ def raiseall() -> None:
     """Raise what is left as one chain, behind what the caller handles.
 
     But a fatal error that the caller handles is the last word: whoever catches what a handler
-    raises, a timeout, would go on in a process that has died. The handlers may be Python's own
-    again: what they raise amid this is the next in the chain.
+    raises, a timeout, would go on in a process that has died. What is raised amid this is the
+    next in the chain.
     """
     while True:
         try:
@@ -145,7 +145,7 @@ def raiseone() -> None:
     is on its way to where it is owed no more.
     """
     debt, ends = owed[0], sys.exc_info()[1]
-    if isinstance(ends, FatalError):  # as for `raiseall`
+    if isinstance(ends, FatalError):  # the last word
         owed.clear()
         return
     last = debt.exc if ends is None else behind(debt.exc, ends)

@@ -31,6 +31,7 @@ tests/runtime/test_sigfwd.py
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import os
 import signal
@@ -38,8 +39,8 @@ from _signal import getsignal as handlerof  # type: ignore[import-not-found]  # 
 from _signal import signal as _csignal
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import starmap
-from operator import call
+from itertools import repeat, starmap
+from operator import call, itemgetter
 from types import FrameType
 from typing import Any, Final
 
@@ -62,6 +63,7 @@ __all__ = (
     "installed",
     "nforwards",
     "note",
+    "oncemore",
     "ours",
     "pending",
     "relays",
@@ -135,6 +137,13 @@ def denote(one: tuple[Handler, int, FrameType | None]) -> bool:
     for other in same:
         pending.remove(other)
     return bool(same)
+
+
+def oncemore() -> None:
+    """On the main thread: what is pending comes to Python's handlers as signals do, all of it by
+    one call of C: they raise at any line of this."""
+    noted = starmap(pending.popleft, repeat((), len(pending)))
+    deque(map(_thread.interrupt_main, map(itemgetter(1), noted)), maxlen=0)
 
 
 def relays() -> dict[int, Relay]:

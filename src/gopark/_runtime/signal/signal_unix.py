@@ -32,17 +32,16 @@ from __future__ import annotations
 
 import _thread
 import signal
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from itertools import repeat, starmap
 from math import inf
-from operator import itemgetter
 from types import FrameType
 from typing import Final
 
-from gopark._runtime.base.errors import ProgramEnded
+from gopark._runtime.base.errors import FatalError, ProgramEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import Rank, mklock
 from gopark._runtime.base.runtime2 import (
@@ -205,11 +204,13 @@ def endsig() -> None:
 def _late() -> None:
     """What came before the handlers were put back, and after `endsig` had looked.
 
-    They raise at any line of this. What was noted comes to them as signals do, by one call of C.
+    They raise at any line of this.
     """
     try:
-        noted = starmap(pending.popleft, repeat((), len(pending)))
-        deque(map(_thread.interrupt_main, map(itemgetter(1), noted)), maxlen=0)
+        if isinstance(sys.exc_info()[1], FatalError):
+            _callrest()  # what they raise is not heard any more
+        else:
+            sigfwd.oncemore()
         if owed:
             raiseone()
     finally:
