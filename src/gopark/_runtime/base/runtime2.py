@@ -70,6 +70,7 @@ __all__ = (
     "codeof",
     "currentframes",
     "extragoids",
+    "framein",
     "getg",
     "goids",
     "itemsof",
@@ -525,6 +526,22 @@ class nocollection:
         def __enter__(self) -> None: ...
 
         def __exit__(self, *exc: object) -> None: ...
+
+
+if sys.version_info < (3, 12):
+
+    def framein(awaited: Any, name: str) -> FrameType | None:
+        """The frame of a coroutine that another thread may resume; None: it has ended.
+
+        In 3.11 a collection may start where the frame is made, and let the other thread go on, to
+        the end of the coroutine: what was made then lies on memory that is free.
+        """
+        with nocollection():
+            frame: FrameType | None = getattr(awaited, name)
+            return frame
+
+else:
+    framein = getattr
 
 
 def _stacks(only: Container[int] | None, mine: FrameType | None) -> dict[int, list[FrameType]]:

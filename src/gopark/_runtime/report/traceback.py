@@ -63,6 +63,7 @@ from gopark._runtime.base.runtime2 import (
     allgs,
     callers,
     currentframes,
+    framein,
     getg,
     startedwith,
     tls,
@@ -399,11 +400,11 @@ def suspended(g: G) -> bool:
 def awaitlink(awaited: Any) -> tuple[FrameType | None, Any]:
     """The frame of one awaited object, and what that in turn awaits."""
     if isinstance(awaited, CoroutineType):
-        return awaited.cr_frame, awaited.cr_await
+        return framein(awaited, "cr_frame"), awaited.cr_await
     if isinstance(awaited, GeneratorType):
-        return awaited.gi_frame, awaited.gi_yieldfrom
+        return framein(awaited, "gi_frame"), awaited.gi_yieldfrom
     if isinstance(awaited, AsyncGeneratorType):
-        return awaited.ag_frame, awaited.ag_await
+        return framein(awaited, "ag_frame"), awaited.ag_await
     # `async for` and `coro.__await__()` wrap the object without a public way to it.
     for ref in gc.get_referents(awaited) if awaited is not None else ():
         if isinstance(ref, (CoroutineType, GeneratorType, AsyncGeneratorType)):
