@@ -193,8 +193,8 @@ def from_socket(sock: socket.socket) -> SocketConn | PacketConn | Listener:
         except OSError:
             connected = False
         return PacketConn(opened(sock, net), connected=connected)
+    if net == "tcp":
+        options(sock, net)  # what a listener accepts inherits them
     if listens:
         return Listener(opened(sock, net))
-    if net == "tcp":
-        options(sock, net)
     return SocketConn(opened(sock, net))
