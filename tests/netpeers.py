@@ -9,6 +9,7 @@ import socket
 
 from conftest import wait_until
 from gopark import net
+from gopark._runtime.net.netpoll import netpollinit
 
 __all__ = ("back_to", "descriptors", "outcome", "pair", "same_port", "silent")
 
@@ -57,7 +58,8 @@ async def pair():
 
 
 def descriptors():
-    """Those that are open, but for what the interpreter has of its own."""
+    """Those that are open, the poller's among them."""
+    netpollinit()
     gc.collect()
     return set(os.listdir("/proc/self/fd"))
 
