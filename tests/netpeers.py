@@ -1,4 +1,7 @@
-"""What the tests of `gopark.net` talk to, and what they leave behind."""
+"""What the tests of `gopark.net` talk to, wait with, and leave behind.
+
+A conftest.py that imports `poller` has every test below it run with both pollers.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,33 @@ import gc
 import os
 import socket
 
+import pytest
+
 from conftest import wait_until
 from gopark import net
+from gopark._runtime.net import netpoll
+from gopark._runtime.net.netpoll_poll import Poll
 
-__all__ = ("back_to", "descriptors", "outcome", "pair", "same_port", "silent")
+__all__ = ("back_to", "descriptors", "outcome", "pair", "poller", "same_port", "silent")
+
+BACKENDS = ["epoll", "poll"] if netpoll.wantedbackend() == "epoll" else ["poll"]
+
+
+@pytest.fixture(params=BACKENDS, autouse=True)
+def poller(request, monkeypatch):
+    """The poller of the test; nothing is open in it before, and nothing is left after."""
+    gc.collect()
+    assert not netpoll.netdoor.opened
+    backend = Poll() if request.param == "poll" else None
+    monkeypatch.setattr(netpoll, "_backend", backend)
+    yield request.param
+    gc.collect()
+    left = [ref() for ref in netpoll.netdoor.opened.values()]
+    made = netpoll._backend
+    if made is not None:
+        made.dispose()
+    netpoll.netdoor.opened.clear()
+    assert left == []
 
 
 async def outcome(coro, got):
