@@ -1,4 +1,7 @@
-"""What the tests of `gopark.net` talk to, and what they leave behind."""
+"""What the tests of `gopark.net` talk to, wait with, and leave behind.
+
+A conftest.py that imports `poller` has every test below it run with both pollers.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,39 @@ import gc
 import os
 import socket
 
+import pytest
+
 from conftest import wait_until
 from gopark import net
-from gopark._runtime.net.netpoll import netpollinit
+from gopark._runtime.net import netpoll
+from gopark._runtime.net.netpoll_poll import Poll
 
-__all__ = ("back_to", "descriptors", "outcome", "pair", "same_port", "silent")
+__all__ = ("back_to", "descriptors", "outcome", "pair", "poller", "same_port", "silent")
+
+BACKENDS = ["epoll", "poll"] if netpoll.wantedbackend() == "epoll" else ["poll"]
+
+
+@pytest.fixture(params=BACKENDS, autouse=True)
+def poller(request, monkeypatch):
+    """The poller of the test; nothing is open in it before, and nothing is left after."""
+    _collected()
+    assert not netpoll.netdoor.opened
+    backend = Poll() if request.param == "poll" else None
+    monkeypatch.setattr(netpoll, "_backend", backend)
+    yield request.param
+    _collected()
+    left = [ref() for ref in netpoll.netdoor.opened.values()]
+    made = netpoll._backend
+    if made is not None:
+        made.dispose()
+    netpoll.netdoor.opened.clear()
+    assert left == []
+
+
+def _collected() -> None:
+    """Only if there is something: it takes a quarter of a second."""
+    if netpoll.netdoor.opened:
+        gc.collect()
 
 
 async def outcome(coro, got):
@@ -59,7 +90,7 @@ async def pair():
 
 def descriptors():
     """Those that are open, the poller's among them."""
-    netpollinit()
+    netpoll.netpollinit()
     gc.collect()
     return set(os.listdir("/proc/self/fd"))
 

@@ -257,25 +257,6 @@ async def test_a_deadline_set_into_the_past_wakes_who_waits():
         assert {await ended.recv(), await ended.recv()} == {"read", "write"}
 
 
-async def test_a_deadline_that_is_moved_on_at_each_read_does_not_end_it():
-    """Go: TestReadWriteProlongedTimeout."""
-    a, b = pair()
-    with a, b:
-        until = monotonic() + 0.15
-
-        async def writer():
-            while monotonic() < until:
-                await b.write(b"x")
-                await gopark.time.sleep(0.005)
-            b.close()
-
-        gopark.go(writer)
-        while True:
-            a.set_read_deadline(monotonic() + 0.1)
-            if not await a.read():
-                break
-
-
 async def test_a_deadline_moved_nearer_counts():
     a, b = pair()
     with a, b:

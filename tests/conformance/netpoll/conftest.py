@@ -1,0 +1,3 @@
+"""Every test of this folder runs with both pollers."""
+
+from netpeers import poller as poller
