@@ -11,9 +11,7 @@ from gopark import _interpreter as _interpreter
 from gopark import cgo as cgo
 from gopark import context as context
 from gopark import debug as debug
-from gopark import exec as exec
 from gopark import metrics as metrics
-from gopark import net as net
 from gopark import pprof as pprof
 from gopark import runtime as runtime
 from gopark import signal as signal
@@ -75,11 +73,15 @@ __version__ = "0.1.0"
 set_public_module(__name__, globals())
 
 if _TYPE_CHECKING:
+    from gopark import exec as exec
+    from gopark import net as net
     from gopark import tls as tls
+
+_LAZY = ("exec", "net", "tls")
 
 
 def __getattr__(name: str) -> object:
-    """`gopark.tls` is imported when it is asked for: not everybody needs, or has, OpenSSL."""
-    if name != "tls":
+    """Imported when they are asked for: not every program has connections, or OpenSSL."""
+    if name not in _LAZY:
         raise AttributeError(f"module 'gopark' has no attribute {name!r}")
-    return _import_module("gopark.tls")
+    return _import_module(f"gopark.{name}")

@@ -196,6 +196,28 @@ async def test_a_reader_does_not_hold_up_a_writer_nor_the_other_way_round():
         await a.read_full(BIG - 65536)
 
 
+@pytest.mark.parametrize("what", ["read", "write", "accept"])
+async def test_a_second_waiter_of_one_operation_is_refused(what):
+    a, b = pair()
+    with a, b, net.listen("tcp", "127.0.0.1:0") as ln:
+        op = {"read": b.read, "write": lambda: b.write(bytes(BIG)), "accept": ln.accept}[what]()
+        ended = gopark.Chan(1)
+
+        async def first():
+            try:
+                await op
+            except net.ClosedError:
+                await ended.send("closed")
+
+        gopark.go(first)
+        await wait_all_parked()
+        with pytest.raises(RuntimeError, match="being awaited already"):
+            await op
+        b.close()
+        ln.close()
+        assert await ended.recv() == "closed"
+
+
 # --- deadlines ----------------------------------------------------------------------------------
 
 
