@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 
@@ -61,6 +62,21 @@ async def test_a_count_that_cannot_be_had_leaves_the_data(n):
         assert await b.read() == b"hello"
 
 
+async def test_one_that_is_forgotten_is_closed_at_once_whatever_was_read_from_it():
+    a, b = pair()
+    with a:
+        await a.write(b"line\nrest")
+        assert await b.read_until() == b"line\n"
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            with pytest.warns(ResourceWarning, match="unclosed connection unix"):
+                del b
+        finally:
+            if collecting:
+                gc.enable()
+
+
 # The M that sleeps in the poller is the one of `run`, with one P: what runs between `sleeping` and
 # its next goroutine comes from another thread.
 ASLEEP = """
@@ -113,7 +129,8 @@ real = proc.pidleput
 def pidleput(sched, p):
     if sys._getframe(1).f_code.co_name == "netblock" and not told_once:
         told_once.append(1)
-        worker = threading.Thread(target=gopark.time.after_func, args=(0.01, told.try_send, "in time"))
+        timer = gopark.time.after_func, (0.01, told.try_send, "in time")
+        worker = threading.Thread(target=timer[0], args=timer[1])
         worker.start()
         worker.join()
     real(sched, p)

@@ -24,8 +24,8 @@ from typing import Any, Protocol
 
 from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import AmidRuntime
-from gopark._runtime.base.lockrank import lock as take
 from gopark._runtime.base.lockrank import Mutex, lockslow
+from gopark._runtime.base.lockrank import lock as take
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, tls
 from gopark._runtime.base.suspend import suspends

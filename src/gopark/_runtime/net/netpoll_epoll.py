@@ -17,9 +17,7 @@ from typing import Final
 __all__ = ("Epoll",)
 
 _MAXEVENTS: Final = 128  # as Go; what more there is comes with the next look
-_NEVER: Final = (
-    1e6  # seconds: the next look is early enough, and the system counts up to twice that
-)
+_NEVER: Final = 1e6  # seconds: early enough for the next look; the system counts to twice that
 
 
 class Epoll:
