@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import socket
 import sys
 import threading
 from collections import deque
@@ -240,7 +241,23 @@ async def _wait():
     return lock, cond.wait(), lambda: not cond._list.tickets
 
 
-@pytest.mark.parametrize("kind", [_acquire, _receive, _select, _tick, _lock, _wait])
+async def _read():
+    here, there = socket.socketpair()
+    conn = gopark.net.from_socket(here)
+    fd = conn._fd
+    fd.lock = lock = Wanted()
+    fd.unlock = lock.append
+
+    def nobody_waits():
+        there.send(b"x")
+        there.close()
+        with conn:
+            return fd.rg is None and fd.tryread(1) == b"x"
+
+    return lock, conn.read(), nobody_waits
+
+
+@pytest.mark.parametrize("kind", [_acquire, _receive, _select, _tick, _lock, _wait, _read])
 async def test_a_wait_is_undone_though_others_have_its_lock_just_then(kind):
     held, told = Chan(1), []
     lock, wait, nobody_waits = await kind()

@@ -936,13 +936,15 @@ def crowds(rng: Random) -> None:
 
 
 def _others() -> list[Callable[[Random], None]]:
-    file = pathlib.Path(__file__).with_name("intruders.py")
-    spec = importlib.util.spec_from_file_location("stress_intruders", file)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    assert spec.loader is not None
-    spec.loader.exec_module(module)
-    found: list[Callable[[Random], None]] = module.PROGRAMS
+    found: list[Callable[[Random], None]] = []
+    for name in ("intruders", "network"):
+        file = pathlib.Path(__file__).with_name(f"{name}.py")
+        spec = importlib.util.spec_from_file_location(f"stress_{name}", file)
+        assert spec is not None
+        module = importlib.util.module_from_spec(spec)
+        assert spec.loader is not None
+        spec.loader.exec_module(module)
+        found += module.PROGRAMS
     return found
 
 

@@ -8,8 +8,9 @@ Invariants, true whenever `lock` is free:
 
 Reading. One that finds nothing is 1.8 µs for nothing. So it is not tried first: a read that got
 less than it asked for has emptied the buffer (epoll(7)), and the next edge comes. `more` says that
-this is not so: it got all that it asked for, or the other side has gone (`rend`). Writing is always
-tried first.
+this is not so: it got all that it asked for, or the other side has gone (`rend`), or the last one
+was broken off, by its deadline, an interrupt, too large a count, and may have used an edge up by
+then. Writing is always tried first.
 
 Source: Go 1.27 internal/poll/fd_unix.go, fd_mutex.go. Left out: descriptors that block.
 Tests: tests/net/test_fd.py
@@ -23,8 +24,8 @@ from typing import Any, Protocol
 
 from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.base.lockrank import Mutex, lockslow
 from gopark._runtime.base.lockrank import lock as take
-from gopark._runtime.base.lockrank import lockslow
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, tls
 from gopark._runtime.base.suspend import suspends
@@ -37,6 +38,14 @@ from gopark._runtime.sched.sema import HANDOFF, WOKEN, Sema, ongoroutine
 __all__ = ("FD", "Raw")
 
 Buffer = bytes | bytearray | memoryview
+
+
+def _retake(mu: Mutex) -> None:
+    """As `take`, for who has had the lock in the same call: see lockrank.Regaining."""
+    try:
+        mu.pop()
+    except IndexError:
+        lockslow(mu, again=True)
 
 
 class Raw(Protocol):
@@ -149,7 +158,7 @@ class FD(PollDesc):
 
     def release(self, write: bool) -> None:
         """The operation is over: who waits is next, who closed it gets it closed."""
-        take(self.lock)
+        _retake(self.lock)
         sema = self._wturn if write else self._rturn
         g = None
         if sema is not None and not self.closing:
@@ -181,7 +190,7 @@ class FD(PollDesc):
             TimeoutError: the deadline has passed.
         """
         while True:
-            take(self.lock)
+            _retake(self.lock)  # the caller has had it, for the turn
             if self.wbad if write else self.rbad:
                 self.unlock(None)
                 self.refused(what, write)
@@ -200,7 +209,7 @@ class FD(PollDesc):
             ongoroutine(f"{what} {self.name}", "gopark.block(...)")
             raise AssertionError
         if self.backend.arm is not None:
-            self.backend.arm(self.fd, write)
+            self._ask(write)
         if write:
             self.wg = g
         else:
@@ -215,6 +224,14 @@ class FD(PollDesc):
             raise
         if self.wbad if write else self.rbad:
             self.refused(what, write)
+
+    def _ask(self, write: bool) -> None:
+        """The poller wants to know of each wait. Lock held; it is free if this fails."""
+        try:
+            self.backend.arm(self.fd, write)
+        except BaseException:
+            self.unlock(None)
+            raise
 
     # --- read ------------------------------------------------------------------------------
 
@@ -232,7 +249,7 @@ class FD(PollDesc):
         if self.reading or self.closing:
             lock.append(None)
             yield from self.turn("read", False)  # type: ignore[misc]
-            take(lock)
+            _retake(lock)
         self.reading = True
         try:
             if self.more and not self.rbad:
@@ -243,12 +260,13 @@ class FD(PollDesc):
                         self.more = False
                     return data
                 except BlockingIOError:
-                    take(lock)
+                    _retake(lock)
+            self.more = True  # should it be broken off
             while True:
                 if self.rbad:
                     lock.append(None)
                     self.refused("read", False)
-                    take(lock)
+                    _retake(lock)
                     continue
                 if self.rready:
                     self.rready = False
@@ -260,7 +278,7 @@ class FD(PollDesc):
                         ongoroutine(f"read {self.name}", "gopark.block(...)")
                         raise AssertionError
                     if self.backend.arm is not None:
-                        self.backend.arm(self.fd, False)
+                        self._ask(False)
                     self.rg = g
                     g.waiting = self
                     g.waitreason = "IO wait"
@@ -275,7 +293,7 @@ class FD(PollDesc):
                 try:
                     data = self.recv(n)
                 except BlockingIOError:
-                    take(lock)
+                    _retake(lock)
                     continue
                 self.more = len(data) == n or self.rend
                 return data

@@ -157,8 +157,13 @@ class Conn(ABC):
     def _buffered(self) -> Reader:
         reader = self._reader
         if reader is None:
-            reader = self._reader = Reader(_Unbuffered(self._read))
+            reader = self._reader = Reader(_Unbuffered(self._source()))
         return reader
+
+    def _source(self) -> Callable[[int], Coroutine[Any, Any, bytes]]:
+        """What the reader reads from. Where that is not this object, one that is dropped goes at
+        once: it is no cycle, for which a collection would have to come."""
+        return self._read
 
     def read_full(self, n: int) -> Coroutine[Any, Any, bytes]:
         """Exactly `n` bytes; b"" if the stream ends before the first.

@@ -9,7 +9,7 @@ import errno
 import math
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from socket import socket as Socket
 from typing import Any, BinaryIO, Final, Self
@@ -70,6 +70,9 @@ class SocketConn(Conn):
 
     def _read(self, n: int) -> Coroutine[Any, Any, bytes]:
         return self._fd.read(n)
+
+    def _source(self) -> Callable[[int], Coroutine[Any, Any, bytes]]:
+        return self._fd.read
 
     def write(self, data: Buffer) -> Coroutine[Any, Any, int]:
         return self._fd.write(data)

@@ -40,7 +40,15 @@ from typing import Any, Final
 
 from gopark._runtime.base.errors import AmidRuntime
 from gopark._runtime.base.hooks import hooks, netdoor
-from gopark._runtime.base.lockrank import Holding, Rank, debugvar, lasting, lockslow, mkmutex
+from gopark._runtime.base.lockrank import (
+    Holding,
+    Rank,
+    Regaining,
+    debugvar,
+    lasting,
+    lockslow,
+    mkmutex,
+)
 from gopark._runtime.base.runtime2 import G, Waiter
 from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.runq import ready
@@ -161,7 +169,7 @@ class PollDesc(Waiter):
         return g
 
     def unwait(self, g: G) -> bool:
-        with Holding(self.lock):
+        with Regaining(self.lock):
             if self.rg is g:
                 self.rg = None
             elif self.wg is g:
@@ -316,40 +324,43 @@ def netpoll(timeout: float) -> list[G]:
     gs: list[G] = []
     if backend is None:
         return gs
-    events = backend.poll(timeout)
-    if not events:
-        return gs
-    _inhand.append(None)
-    r, w, end, get = backend.R, backend.W, backend.END, _opened.get
-    for fd, ev in events:
-        ref = get(fd)
-        pd = None if ref is None else ref()
-        if pd is None:
-            if timeout:
-                backend.drain(fd)
-            continue
-        lock = pd.lock
-        try:
-            lock.pop()
-        except IndexError:
-            lockslow(lock)
-        if ev & end:
-            pd.rend = True
-        if ev & r:
-            g = pd.rg
-            if g is None:
-                pd.rready = True
-            else:
-                pd.rg = g.waiting = None
-                gs.append(g)
-        if ev & w:
-            g = pd.wg
-            if g is None:
-                pd.wready = True
-            else:
-                pd.wg = g.waiting = None
-                gs.append(g)
-        lock.append(None)
+    try:
+        events = backend.poll(timeout)
+        if not events:
+            return gs
+        _inhand.append(None)
+        r, w, end, get = backend.R, backend.W, backend.END, _opened.get
+        for fd, ev in events:
+            ref = get(fd)
+            pd = None if ref is None else ref()
+            if pd is None:
+                if timeout:
+                    backend.drain(fd)
+                continue
+            lock = pd.lock
+            try:
+                lock.pop()
+            except IndexError:
+                lockslow(lock)
+            if ev & end:
+                pd.rend = True
+            if ev & r:
+                g = pd.rg
+                if g is None:
+                    pd.rready = True
+                else:
+                    pd.rg = g.waiting = None
+                    gs.append(g)
+            if ev & w:
+                g = pd.wg
+                if g is None:
+                    pd.wready = True
+                else:
+                    pd.wg = g.waiting = None
+                    gs.append(g)
+            lock.append(None)
+    except MemoryError as exc:  # what the kernel has told once it does not tell again
+        hooks.throw(exc)
     if not gs:
         _inhand.pop()
     return gs

@@ -17,6 +17,7 @@ from typing import Final
 __all__ = ("Epoll",)
 
 _MAXEVENTS: Final = 128  # as Go; what more there is comes with the next look
+_NEVER: Final = 1e6  # seconds: early enough for the next look; the system counts to twice that
 
 
 class Epoll:
@@ -55,7 +56,7 @@ class Epoll:
 
     def poll(self, timeout: float) -> list[tuple[int, int]]:
         """What there is, after so many seconds at most; negative: as soon as there is something."""
-        return self._poll(timeout, _MAXEVENTS)
+        return self._poll(timeout if timeout < _NEVER else _NEVER, _MAXEVENTS)
 
     def wakeup(self) -> None:
         """Get out who sleeps in `poll`, or will."""

@@ -390,12 +390,12 @@ def netblock(m: M, sched: Sched, p: P) -> G | None:
             or not netdoor.waits()
         ):
             return None
-        when = sched.timers.when
         m.p = m.curg = None
         pidleput(sched, p)
         midleput(sched, m)
         sched.pollm = m
-        sched.polluntil = when
+        # After that: who adds a timer and sees no idle P wakes nobody.
+        sched.polluntil = when = sched.timers.when
         netdoor.sleeper = note
         note.breaks = netdoor.wakeup
         work = globwork(sched) or not p.empty()
@@ -412,7 +412,7 @@ def netblock(m: M, sched: Sched, p: P) -> G | None:
     acquirep(m, back)  # or what whoever woke it has left for it
     if found:
         netdoor.ready(found)
-    if m.p is not p or not found:
+    if m.p is not p or not found or hooks.round is not None:
         return None
     sched.now = p.began
     g = runqhead(p)
