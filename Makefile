@@ -29,6 +29,9 @@ NEWENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
 # Each xdist worker is an interpreter of its own and has to be told of the dev mode as well.
 STRICT := -X dev -W error
+# What tests and their 2,000 children import is compiled once, also where the environment says
+# that nothing be written beside the sources.
+COMPILED := env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX='$(abspath $(VENV))/bytecode'
 WORKERS := --dist worksteal --tx '$(JOBS)*popen//python=$(PY) $(STRICT)'
 
 .DEFAULT_GOAL := help
@@ -45,13 +48,13 @@ demo: $(VENV)/.installed-run
 test: lint types docs suite
 
 suite: $(VENV)/.installed-test $(VENV)/.warmed-go $(if $(OTHERS),$(VENV)/.installed-others)
-	$(PY) $(STRICT) -m pytest $(WORKERS) $(ARGS)
+	$(COMPILED) $(PY) $(STRICT) -m pytest $(WORKERS) $(ARGS)
 
 conformance: $(VENV)/.installed-test
-	$(PY) $(STRICT) -m pytest $(WORKERS) --conformance $(ARGS)
+	$(COMPILED) $(PY) $(STRICT) -m pytest $(WORKERS) --conformance $(ARGS)
 
 stress: $(VENV)/.installed-test
-	$(PY) -m tests.stress $(ARGS)
+	$(COMPILED) $(PY) -m tests.stress $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

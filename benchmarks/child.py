@@ -3,6 +3,7 @@
 python -m benchmarks.child about
 python -m benchmarks.child prepare PEER...
 python -m benchmarks.child WORKLOAD SIDE N
+python -m benchmarks.child serve              each line of stdin is WORKLOAD N, on gopark
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from benchmarks.measure import Sample, SkipWorkload
 
-__all__ = ("about", "leave", "measure", "prepare")
+__all__ = ("about", "leave", "measure", "prepare", "serve")
 
 
 def about() -> dict[str, Any]:
@@ -82,6 +83,13 @@ def measure(name: str, side: str, n: int) -> dict[str, Any]:
     }
 
 
+def serve() -> None:
+    """One answer for each line, on a line of its own, until there are no more."""
+    for line in sys.stdin:
+        name, n = line.split()
+        print(json.dumps(measure(name, "gopark", int(n))), flush=True)
+
+
 def leave(side: str) -> None:
     """End the process, for a peer without the interpreter's shutdown.
 
@@ -96,6 +104,8 @@ def leave(side: str) -> None:
 def main(argv: list[str]) -> None:
     if argv == ["about"]:
         print(json.dumps(about()))
+    elif argv == ["serve"]:
+        serve()
     elif argv[:1] == ["prepare"]:
         print(json.dumps(prepare(argv[1:])))
     else:

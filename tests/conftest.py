@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import inspect
+import os
 import sys
 import threading
 import time
@@ -112,6 +113,30 @@ def run() -> Callable[..., Any]:
         return _strictly(outside_help, main, args, kw)
 
     return run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Children find what the ones before them have compiled: that is most of the time they take.
+
+    In a folder of the session, so that none lies beside the programs in `testdata`.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each worker has a folder in a common one
+        base = base.parent
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(base / "bytecode"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def smallheap() -> None:
+    """What is there before a module's tests stays, so no collection of theirs goes through it.
+
+    It is a million objects, most from pytest's own collecting, and a third of a second for each
+    `gc.collect()` of a test and for each search for leaks.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=[1, 2, 8], ids=lambda n: f"procs{n}")
@@ -236,7 +261,6 @@ def qsort(libc: ctypes.CDLL) -> Callable[[list[int], Callable[[int, int], int]],
 @pytest.fixture
 def child(tmp_path: Any) -> Callable[..., Any]:
     """Run a program in a Python of its own; returns what `subprocess.run` returns."""
-    import os
     import subprocess
 
     def child(program: str, *args: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import functools
 import pathlib
 import re
 import sys
@@ -63,6 +64,7 @@ def _read(file: pathlib.Path) -> Iterator[list[str]]:
         yield from csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
+@functools.cache
 def rows() -> list[Row]:
     """All rows, those of areas that are not covered yet included."""
     return [Row(*fields) for fields in list(_read(FOLDER / "go-tests.tsv"))[1:]]
@@ -73,6 +75,7 @@ def covered(row: Row) -> bool:
     return row.area in AREAS
 
 
+@functools.cache
 def reasons() -> dict[tuple[str, str], str]:
     """Why a row is not held, by package and test."""
     found = {}
@@ -83,6 +86,7 @@ def reasons() -> dict[tuple[str, str], str]:
     return found
 
 
+@functools.cache  # it parses every test
 def held() -> dict[tuple[str, str], list[Held]]:
     """The tests that are marked with each row, as their source says."""
     found = defaultdict(list)

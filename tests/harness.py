@@ -244,7 +244,6 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
         paths.insert(0, home)
     env.update(extra)
     env["PYTHONPATH"] = os.pathsep.join([*paths, extra.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    env["PYTHONDONTWRITEBYTECODE"] = "1"
     return env
 
 

@@ -191,6 +191,16 @@ def test_the_cost_of_the_ways_to_lock_is_printed() -> None:
     assert "deque" in done.stdout
 
 
+def test_the_figures_of_two_checkouts_are_printed_side_by_side() -> None:
+    small = ["--only", "giveway", "--processes", "2", "--rounds", "3"]
+    done = _run("-m", "benchmarks.pairs", str(_ROOT), *small)
+    assert done.returncode == 0, done.stderr
+    assert "one P" in done.stdout
+    name, *figures = done.stdout.splitlines()[-1].replace("to", "").split()
+    assert name == "giveway"
+    assert len([float(each) for each in figures]) == 6
+
+
 def test_the_cost_of_a_search_for_leaks_is_printed() -> None:
     done = _run("-m", "benchmarks.micro_leaks", "1000")
     assert done.returncode == 0, done.stderr

@@ -20,6 +20,7 @@ import doctest
 import inspect
 import pathlib
 import re
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -226,8 +227,16 @@ def test_errors_named_under_raises_exist(name: str):
     section = re.search(r"^Raises:\n((?: .*\n?)*)", text, re.M)
     for error in re.findall(r"^ {4}(\w+):", section[1] if section else "", re.M):
         testing = gopark.testing
-        places = (builtins, gopark, gopark.context, gopark.exec, gopark.net)
-        places += (testing.leak, testing.synctest)
+        public = (
+            gopark,
+            gopark.context,
+            gopark.exec,
+            gopark.net,
+            gopark.tls,
+            testing.leak,
+            testing.synctest,
+        )
+        places = (builtins, ssl, *public)
         known = next((vars(one)[error] for one in places if error in vars(one)), None)
         assert issubclass(known or ERRORS[error], BaseException)
 

@@ -6,6 +6,7 @@ import ctypes.util
 import hashlib
 import pathlib
 import re
+import shutil
 import sys
 
 import pytest
@@ -211,3 +212,8 @@ def test_chat_server():
         "ada reads: b'* guest2 has left'\n"
         "ada reads: None\n"
     )
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command is not installed")
+def test_tls_terminator():
+    assert output("tls_terminator.py") == "b'IS ANYBODY THERE?'\n"

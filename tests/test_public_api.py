@@ -11,6 +11,7 @@ import inspect
 import os
 import pathlib
 import re
+import ssl
 import subprocess
 import threading
 
@@ -166,7 +167,8 @@ def test_the_names_under_raises_exist(name, value):
     if section is None:
         return
     for error in re.findall(r"^    (\w+):", section[1], re.MULTILINE):
-        places = (gopark, gopark.context, gopark.exec, gopark.net, gopark.testing.leak, builtins)
+        public = (gopark, gopark.context, gopark.exec, gopark.net, gopark.tls, gopark.testing.leak)
+        places = (*public, builtins, ssl)
         cls = next((vars(one)[error] for one in places if error in vars(one)), None)
         if cls is None:
             cls = getattr(importlib.import_module("gopark._runtime.base.errors"), error)
@@ -228,7 +230,7 @@ def imports_of(path):
 
 RUNTIME = sorted((ROOT / "_runtime").rglob("*.py"))
 # From the bottom up, as `_runtime/__init__.py` has them.
-ROOMS = "base report sched chan time c signal main prof bubble check".split()  # noqa: SIM905
+ROOMS = "base report sched chan time net c signal main prof bubble check".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("path", RUNTIME, ids=[f"{p.parent.name}-{p.stem}" for p in RUNTIME])
@@ -313,10 +315,10 @@ def test_the_core_needs_nothing_but_the_standard_library():
                 assert top in sys.stdlib_module_names | {"gopark"} | extra, f"{path.name}: {name}"
 
 
-@pytest.mark.parametrize("path", RUNTIME, ids=[f"{p.parent.name}-{p.stem}" for p in RUNTIME])
+@pytest.mark.parametrize("path", SOURCES, ids=[f"{p.parent.name}-{p.stem}" for p in SOURCES])
 def test_the_tests_that_a_module_names_exist(path):
     tests = pathlib.Path(__file__).parent
-    for name in re.findall(r"tests?/((?:runtime/)?test_\w+\.py)", path.read_text()):
+    for name in re.findall(r"\btests/([\w/]+\w(?:\.py)?)", path.read_text()):
         assert (tests / name).exists(), name
 
 

@@ -4,6 +4,9 @@
 (`runtime`, `cgo`, `time`, `signal`, `debug`, `testing`) the rest.
 """
 
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 from gopark import _interpreter as _interpreter
 from gopark import cgo as cgo
 from gopark import context as context
@@ -63,9 +66,20 @@ __all__ = (
     "sync",
     "testing",
     "time",
+    "tls",
     "trace",
 )
 
 __version__ = "0.1.0"
 
 set_public_module(__name__, globals())
+
+if _TYPE_CHECKING:
+    from gopark import tls as tls
+
+
+def __getattr__(name: str) -> object:
+    """`gopark.tls` is imported when it is asked for: not everybody needs, or has, OpenSSL."""
+    if name != "tls":
+        raise AttributeError(f"module 'gopark' has no attribute {name!r}")
+    return _import_module("gopark.tls")

@@ -149,6 +149,15 @@ def test_what_is_no_parameter_is_refused(client, path, query):
     assert client.get(f"{path}?{query}").status == 400
 
 
+@pytest.mark.parametrize("kind", ["profile", "trace"])
+@pytest.mark.parametrize("seconds", ["1e308", "1e999", "3600.5", "0", "-1", "inf", "a"])
+def test_a_time_that_cannot_be_is_told_with_its_bounds(client, kind, seconds):
+    got = client.get(f"/debug/pprof/{kind}?seconds={seconds}")
+    assert got.status == 400
+    bounds = "a number above 0 and at most 3,600"
+    assert got.text.strip() == f"seconds must be {bounds}, not '{seconds}'"
+
+
 @pytest.mark.parametrize("q", ["9" * 30, "٣", "-1", "%00", ""])
 def test_words_to_look_for_may_be_anything(client, q):
     assert client.get("groups.json", q=q).status == 200

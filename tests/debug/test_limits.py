@@ -207,6 +207,30 @@ for free in range(5):  # each thing it needs is missing once
 """
     )
     lines = done.stdout.splitlines()
-    assert lines[:4] == ["Too many open files"] * 4
+    assert [line.rpartition(": ")[2] for line in lines[:4]] == ["Too many open files"] * 4
     assert lines[4:] == ["served with 4"]
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("thread", ["gopark-page", "gopark-page-connection"])
+def test_a_finaliser_may_close_the_page_on_a_thread_of_the_page(
+    client_of, monkeypatch, wait_until, thread
+):
+    server, said = gopark.debug.serve(), []
+    plain = _http._Connection.until
+
+    def until(self, seconds):  # called with the lock of the page held
+        if threading.current_thread().name == thread and not said:
+            said.append("closing")
+            server.close()
+            said.append("closed")
+        plain(self, seconds)
+
+    monkeypatch.setattr(_http._Connection, "until", until)
+    sock = connect(client_of(server.url))
+    sock.sendall(request("/"))
+    assert wait_until(lambda: said == ["closing", "closed"])
+    assert wait_until(lambda: not server._page._thread.is_alive())
+    assert server._page.socket.fileno() < 0
+    assert server._page._woken.fileno() < 0
+    sock.close()

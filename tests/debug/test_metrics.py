@@ -232,3 +232,21 @@ def test_without_the_extra_the_page_says_what_to_install(client, monkeypatch):
     got = client.get("/metrics")
     assert got.status == 501
     assert "pip install 'gopark[metrics]'" in got.text
+
+
+def test_a_collection_that_comes_in_while_others_are_sorted_is_counted():
+    counted, left = measured.Measured(), [2000]
+
+    class Comes(float):
+        """Stands for whatever comes in amid it."""
+
+        def __gt__(self, other):
+            while left:
+                for _ in range(left.pop()):
+                    counted.add(1.0)
+            return float(self) > other
+
+    for _ in range(3):
+        counted.add(Comes(1.0))
+    counted.read()
+    assert sum(counted.read()[0]) == 2003

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import html
 import io
 import json
+import re
 import sys
 import threading
+from urllib.parse import unquote
 
 import pytest
 
 import gopark
+from gopark import pprof as pprof_
 from gopark._runtime.prof import cpuprof
 from gotool import needs_go, pprof
 
@@ -195,3 +199,22 @@ def test_go_tool_pprof_takes_a_cpu_profile_from_the_page(run, client):
 
 def burn():
     sum(range(20000))
+
+
+@pytest.mark.parametrize("name", ["größe", "日本", 'a"b', "a b", "a%20b", "a\r\nX-Other: 1"])
+def test_a_profile_is_found_whatever_it_is_called(client, name):
+    profile = pprof_.lookup(name) or pprof_.new_profile(name)
+    profile.add(1)
+    try:
+        href = re.search(
+            rf'href="([^"]*)">{re.escape(html.escape(name))}</a>', client.get("/debug/pprof/").text
+        )
+        path = "/debug/pprof/" + html.unescape(href[1])
+        assert client.get(path).status == 200
+        answer = client.get(path.partition("?")[0])
+        assert gzip.decompress(answer.body)
+        assert "X-Other" not in answer.headers
+        called = answer.headers["Content-Disposition"].removeprefix("attachment; filename*=UTF-8''")
+        assert unquote(called) == name
+    finally:
+        profile.remove(1)

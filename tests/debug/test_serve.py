@@ -129,6 +129,7 @@ def test_names_of_the_program_are_text_in_the_page(client, monkeypatch):
     monkeypatch.setattr("sys.argv", ["/tmp/<script>alert(1)</script>"])
     assert "<script>alert" not in client.get("/debug/gopark/", q='"><b>x').text
     assert "<b>x" not in client.get("/debug/gopark/", q='"><b>x').text
+    assert 'value="{{ROWS}}{{ABOUT}}"' in client.get("/debug/gopark/", q="{{ROWS}}{{ABOUT}}").text
 
 
 def test_without_a_script_the_page_is_a_table_that_can_be_searched(run, client):
@@ -248,3 +249,10 @@ with urllib.request.urlopen(server.url) as answer:
 """
     )
     assert (done.stdout, done.stderr, done.returncode) == ("200\n", "", 0)
+
+
+def test_an_address_that_cannot_be_had_is_named():
+    with gopark.debug.serve() as server:
+        addr = server.url.split("/")[2]
+        with pytest.raises(OSError, match=f"serve: cannot listen on '{addr}': .*in use"):
+            gopark.debug.serve(addr)

@@ -360,7 +360,7 @@ async def test_a_socket_that_others_have_closed_is_an_error_and_takes_nobody_alo
 async def test_one_that_is_forgotten_is_closed_with_a_warning():
     a, b = pair()
     with b:
-        with pytest.warns(ResourceWarning, match="unclosed connection unix"):
+        with pytest.warns(ResourceWarning, match="unclosed connection unix"):  # noqa: PT031
             del a
             gc.collect()
         assert await b.read() == b""
@@ -627,3 +627,12 @@ def test_connections_come_and_go_at_random_and_leave_nothing(procs):
     finally:
         gopark.runtime.gomaxprocs(before)
     assert not netpoll.netdoor.opened
+
+
+async def test_a_listener_made_by_others_gives_connections_without_delay():
+    """Its `proto` is 0, which asyncio takes for "not TCP"; the kernel knows better."""
+    with net.from_socket(socket.create_server(("127.0.0.1", 0))) as ln:
+        assert ln.socket.proto == 0
+        with await net.dial("tcp", ln.addr) as conn, await ln.accept() as served:
+            for one in (conn, served):
+                assert one.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

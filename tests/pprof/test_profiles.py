@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 import threading
@@ -200,6 +201,17 @@ def test_empty_call_stack(own):
     profile = text(own.name)
     assert profile.startswith(f"{own.name} profile: total 1\n")
     assert "lostProfileEvent" in profile
+
+
+@pytest.mark.parametrize("debug", [0, 1])
+def test_a_name_may_have_what_is_no_text(debug):
+    """Half of a surrogate pair, as a file's name has that is no UTF-8."""
+    mine = pprof.new_profile(f"tests.\udcff{debug}")
+    mine.add(1)
+    out = io.BytesIO()
+    mine.write_to(out, debug)
+    data = out.getvalue()
+    assert b"tests.\\udcff" in (data if debug else gzip.decompress(data))
 
 
 def test_a_value_has_one_stack(own):

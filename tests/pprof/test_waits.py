@@ -429,3 +429,36 @@ async def test_waits_are_recorded_after_a_trace_beside_metrics():
     set_block_profile_rate(0)
     measured._stop()
     assert chan.ready is PLAIN[0]
+
+
+async def test_a_fraction_may_be_any_number():
+    """It is never met, but a lock can be given back."""
+    set_mutex_profile_fraction(10**400)
+    mu = gopark.sync.Mutex()
+    async with mu:
+        gopark.go(mu.lock)
+        await gopark.testing.wait_all_parked()
+    await gopark.testing.wait_all_parked()
+    assert "locked" in repr(mu)
+    assert "unlocked" not in repr(mu)
+
+
+def test_what_a_finaliser_counts_while_others_are_sorted_is_not_lost():
+    buckets, left = mprof._Buckets(), [2000]
+
+    class Comes(str):
+        """Stands for whatever comes in amid it."""
+
+        def __hash__(self):
+            while left:
+                for _ in range(left.pop()):
+                    buckets.add((), "late", 1.0, 0.0)
+            return 0
+
+    for _ in range(3):
+        buckets.add((), Comes("first"), 1.0, 0.0)
+    buckets.records()
+    assert {"".join(record.reason): record.times for record in buckets.records()} == {
+        "first": 3,
+        "late": 2000,
+    }

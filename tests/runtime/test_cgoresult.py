@@ -13,7 +13,7 @@ import pytest
 
 import gopark
 from gopark import Chan, cgo
-from gopark._runtime.c import cgoresult
+from gopark._runtime.c import cgocall, cgoresult
 
 STARTED = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)
 COMPARE = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
@@ -204,6 +204,9 @@ def test_an_error_that_c_cannot_take_is_refused():
         cgo.callback(print, error="x", restype=ctypes.c_int)
     with pytest.raises(TypeError, match=r"export\(\): C cannot take error=None as c_int"):
         cgo.export(COMPARE, error=None)(print)
+    with pytest.raises(TypeError, match=r"cannot take error=4294967296 as c_int: it has 32 bits"):
+        cgo.export(COMPARE, error=1 << 32)(print)
+    assert cgo.export(COMPARE, error=0xFFFFFFFF)  # a sign or none, as for results
 
 
 # --- it is not --------------------------------------------------------------------------------
@@ -290,9 +293,30 @@ def test_what_others_could_not_raise_goes_to_who_was_there_before():
 def test_a_callback_whose_results_are_watched_is_freed():
     entry = cgo.callback(lambda: 1)
     key = id(entry)
-    assert cgoresult._watched[key].entry() is entry
+    assert cgoresult._watched[key]() is entry
     del entry
     assert key not in cgoresult._watched
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_object_that_keeps_the_callback_of_its_own_method_is_freed(asynchronous):
+    class Button:
+        def __init__(self):
+            method = self.later if asynchronous else self.click
+            self.pointer = ctypes.CFUNCTYPE(None)(cgo.callback(method))
+
+        def click(self):
+            pass
+
+        async def later(self):
+            pass
+
+    gc.collect()
+    before = cgocall.nlive()
+    button = weakref.ref(Button())
+    gc.collect()
+    assert button() is None
+    assert cgocall.nlive() == before  # else no deadlock would be found any more
 
 
 # --- exceptions that pass ---------------------------------------------------------------------

@@ -10,8 +10,9 @@ import weakref
 import pytest
 
 import gopark
-from gopark import Chan, ClosedChannelError, NotOnGError
+from gopark import Chan, ClosedChannelError, NotOnGError, block, recv, select, send
 from gopark._runtime.base.runtime2 import GRUNNING, tls
+from gopark._runtime.sched import lockedm
 from gopark.testing import wait_all_parked
 
 pytestmark = pytest.mark.usefixtures("procs")
@@ -587,12 +588,72 @@ async def test_a_wait_under_another_loop_may_be_met_as_it_is_undone():
             thread.join()
 
         m.waitunlockf = met
-        with pytest.raises(NotOnGError):
+        with pytest.raises(StopIteration) as done:
             coro.throw(RuntimeError("bad yield"))
-        outcome.try_send(m.curg.status)
+        outcome.try_send((m.curg.status, done.value.value))
 
     gopark.go(plain)
-    assert await outcome.recv() is GRUNNING
+    assert await outcome.recv() == (GRUNNING, "met")
     assert sent == [True]
     gopark.go(ch.send, "next")
     assert await ch.recv() == "next"
+
+
+@pytest.mark.parametrize(
+    ("wait", "partner", "result"),
+    [
+        (lambda ch: ch.recv(), lambda ch: ch.try_send("v"), "v"),
+        (lambda ch: ch.recv(), lambda ch: ch.close(), None),
+        (lambda ch: ch.recv_ok(), lambda ch: ch.try_send("v"), ("v", True)),
+        (lambda ch: ch.recv_ok(), lambda ch: ch.close(), (None, False)),
+        (lambda ch: ch.send("v"), lambda ch: ch.try_recv(), None),
+        (lambda ch: select(recv(ch)), lambda ch: ch.try_send("v"), (0, "v", True)),
+        (lambda ch: select(send(ch, "v")), lambda ch: ch.try_recv(), (0, None, False)),
+    ],
+)
+async def test_what_comes_before_a_wait_under_asyncio_is_undone_is_not_lost(
+    monkeypatch, wait, partner, result
+):
+    ch = Chan()
+    undo, came = lockedm._takeoff, []
+
+    def late(sched, g):
+        if not came:
+            came.append(partner(ch))
+        return undo(sched, g)
+
+    async def under_asyncio():
+        return await wait(ch)
+
+    monkeypatch.setattr(lockedm, "_takeoff", late)
+    done = Chan()
+
+    def foreign():
+        block(done.send(asyncio.run(under_asyncio())))
+
+    gopark.go(foreign)
+    assert await done.recv() == result
+    assert came[0] in (True, ("v", True, True), None)
+
+
+async def test_a_close_that_comes_before_a_send_under_asyncio_is_undone_is_told(monkeypatch):
+    ch, told = Chan(), Chan()
+    undo = lockedm._takeoff
+
+    def late(sched, g):
+        if not ch._closed:
+            ch.close()
+        return undo(sched, g)
+
+    async def under_asyncio():
+        with pytest.raises(ClosedChannelError):
+            await ch.send("v")
+
+    monkeypatch.setattr(lockedm, "_takeoff", late)
+
+    def foreign():
+        asyncio.run(under_asyncio())
+        told.close()
+
+    gopark.go(foreign)
+    await told.recv()

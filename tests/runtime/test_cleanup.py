@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import types
 
 import pytest
 
@@ -328,3 +329,238 @@ def test_an_async_generator_that_waits_too_long_is_named(run, capsys):
 
     assert leaving(run, left) < 20
     assert "numbers" in capsys.readouterr().err
+
+
+async def _after_func():
+    ch = Chan()
+    gopark.time.after_func(0.001, ch.close)
+    return await ch.recv()
+
+
+async def _after_func_async():
+    ch = Chan()
+    gopark.time.after_func(0.001, ch.send, "fired")
+    assert await ch.recv() == "fired"
+
+
+async def _after_func_that_waits():
+    ch, more = Chan(), Chan()
+
+    def fn():
+        block(gopark.time.sleep(0.001))
+        block(more.send(1))
+        ch.close()
+
+    gopark.time.after_func(0.001, fn)
+    assert await more.recv() == 1
+    await ch.recv()
+
+
+async def _timer():
+    timer = gopark.time.Timer(NEVER)
+    timer.reset(0.001)
+    await timer.c.recv()
+
+
+async def _after():
+    await gopark.select(gopark.recv(gopark.time.after(0.001)), gopark.recv(Chan()))
+
+
+async def _ticker():
+    ticker = gopark.time.Ticker(0.001)
+    await ticker.c.recv()
+    await ticker.c.recv()
+
+
+async def _deadline():
+    with context.with_timeout(context.background(), 0.001) as ctx:
+        await ctx.done().recv()
+        assert isinstance(ctx.err(), context.DeadlineExceeded)
+
+
+TIMED = pytest.mark.parametrize(
+    "cleanup",
+    [_after_func, _after_func_async, _after_func_that_waits, _timer, _after, _ticker, _deadline],
+)
+
+
+@KINDS
+@TIMED
+@pytest.mark.usefixtures("procs")
+def test_timers_that_are_made_there_fire(run, capsys, kind, cleanup):
+    done = []
+
+    async def timed():
+        await cleanup()
+        done.append(True)
+
+    leaving(run, kind(timed))
+    assert done == [True]
+    assert capsys.readouterr().err == ""
+
+
+@KINDS
+def test_a_timer_of_before_that_is_reset_there_fires(run, capsys, kind):
+    timer, fired = gopark.time.Timer(NEVER), []
+    later = gopark.time.after_func(NEVER, fired.append, "function")
+
+    async def cleanup():
+        timer.reset(0.001)
+        await timer.c.recv()
+        later.reset(0)
+        while not fired:
+            await gopark.time.sleep(0.001)
+        fired.append("timer")
+
+    leaving(run, kind(cleanup))
+    assert fired == ["function", "timer"]
+    assert capsys.readouterr().err == ""
+
+
+@KINDS
+def test_what_a_timer_starts_there_has_no_more_than_the_grace(run, capsys, kind):
+    unwound = []
+
+    async def forever():
+        try:
+            await Chan().recv()
+        finally:
+            unwound.append(True)
+
+    async def cleanup():
+        gopark.time.after_func(0, forever)
+        gopark.time.after_func(0, lambda: block(forever()))
+        await Chan().recv()
+
+    assert leaving(run, kind(cleanup)) < 20 * GRACE
+    assert unwound == [True, True]
+    assert "broken off where it waits" in capsys.readouterr().err
+
+
+class _ByGenerator:
+    """An awaitable that is no coroutine, as libraries write one."""
+
+    def __init__(self, coro):
+        self.coro = coro
+
+    def __await__(self):
+        return (yield from self.coro.__await__())
+
+
+class _ByIterator:
+    """The same in the shape in which C writes one: an iterator that passes on what it is told."""
+
+    def __init__(self, coro):
+        self.coro = coro
+
+    def __await__(self):
+        self.inner = self.coro.__await__()
+        return self
+
+    def __next__(self):
+        return self.inner.send(None)
+
+    def __iter__(self):
+        return self
+
+    def send(self, value):
+        return self.inner.send(value)
+
+    def throw(self, *exc):
+        return self.inner.throw(*exc)
+
+    def close(self):
+        self.inner.close()
+
+
+@types.coroutine
+def _by_old_coroutine(coro):
+    return (yield from coro.__await__())
+
+
+async def _by_loop(coro):
+    async def values():
+        yield await coro
+
+    async for value in values():
+        return value
+
+
+async def _by_anext(coro):
+    async def values():
+        yield await coro
+
+    return await anext(values(), None)
+
+
+THROUGH = pytest.mark.parametrize(
+    "through", [_ByGenerator, _ByIterator, _by_old_coroutine, _by_loop, _by_anext]
+)
+
+
+@KINDS
+@THROUGH
+def test_a_wait_inside_of_what_is_no_coroutine_is_cleanup_too(run, capsys, kind, through):
+    closed = []
+
+    async def inner():
+        try:
+            await Chan().recv()
+        finally:
+            await gopark.time.sleep(0.001)
+            closed.append("inner")
+
+    async def outer():
+        try:
+            await through(inner())
+        finally:
+            await gopark.time.sleep(0.001)
+            closed.append("outer")
+
+    leaving(run, outer if kind is coro else lambda: block(outer()))
+    assert closed == ["inner", "outer"]
+    assert capsys.readouterr().err == ""
+
+
+def test_block_takes_an_old_coroutine(run):
+    ch = Chan(1)
+
+    def main():
+        block(ch.send("old"))
+        return block(_by_old_coroutine(ch.recv()))
+
+    assert run(main) == "old"
+
+
+def test_what_the_next_program_wakes_is_finished_by_its_own(child):
+    """It begins on a thread of Python's, while the first one cleans up."""
+    ended = child("""
+import threading
+import gopark
+import gopark.testing
+
+ch, there, log = gopark.Chan(), threading.Event(), []
+
+async def left():
+    try:
+        await gopark.Chan().recv()
+    finally:
+        there.set()
+        got = await ch.recv()
+        for _ in range(3):
+            await gopark.time.sleep(0.001)
+        log.append((got, threading.current_thread() is threading.main_thread()))
+
+def other():
+    there.wait()
+    gopark.go(ch.send, "bye")
+
+async def main():
+    gopark.go(left)
+    await gopark.testing.wait_all_parked()
+    threading.Thread(target=other).start()
+
+gopark.run(main)
+print(log)
+""")
+    assert (ended.stdout, ended.stderr) == ("[('bye', True)]\n", "")

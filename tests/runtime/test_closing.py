@@ -279,3 +279,30 @@ async def test_a_wait_that_is_undone_is_stepped_by_nobody_else(monkeypatch):
     gopark.cgo.call(thread.join, 60)
     assert not thread.is_alive()
     assert (seen, inspect.getcoroutinestate(coro)) == ([], inspect.CORO_CLOSED)
+
+
+def test_what_has_closed_goroutines_does_not_keep_their_program(child):
+    """Nor does the thread that did so, once the next program runs."""
+    ended = child("""
+import gc, time
+import gopark
+import gopark.testing
+
+async def left():
+    await gopark.Chan().recv()
+
+async def main():
+    gopark.go(left)
+    await gopark.testing.wait_all_parked()
+
+gopark.run(main)
+gopark.run(gopark.gosched)
+for _ in range(1000):  # a thread of the first may be on its last lines
+    gc.collect()
+    left = sum(type(one).__name__ == "Sched" for one in gc.get_objects())
+    if left == 1:
+        break
+    time.sleep(0.01)
+print(left)
+""")
+    assert (ended.stdout, ended.stderr) == ("1\n", "")

@@ -186,6 +186,79 @@ async def test_who_would_have_to_wait_is_told_and_leaves_nothing_behind(wait):
     assert other.try_recv() == (None, False, False)
 
 
+class Wanted(deque):
+    """A lock of a channel or a sema that another thread has for long, after its first taker."""
+
+    def __init__(self):
+        super().__init__([None])
+        self.pops = 0
+
+    def pop(self):
+        self.pops += 1
+        if 1 < self.pops < 100:
+            raise IndexError
+        return super().pop()
+
+
+async def _acquire():
+    sem = gopark.sync.semaphore.Weighted(1)
+    assert sem.try_acquire(1)
+    sem._lock = lock = Wanted()
+    return lock, sem.acquire(1), lambda: not sem._waiters
+
+
+async def _receive():
+    ch = Chan()
+    ch._lock = lock = Wanted()
+    ch._unlock = lock.append
+    return lock, ch.recv(), lambda: not ch._recvq
+
+
+async def _select():
+    ch = Chan()
+    ch._lock = lock = Wanted()
+    return lock, select(recv(ch), recv(Chan())), lambda: ch.try_send(1) is False
+
+
+async def _tick():
+    timer = gopark.time.Timer(3600)
+    timer.c._lock = lock = Wanted()
+    return lock, timer.c.recv(), lambda: not timer.c._recvq
+
+
+async def _lock():
+    mu = gopark.sync.Mutex()
+    await mu.lock()
+    mu._sema.lock = lock = Wanted()
+    return lock, mu.lock(), lambda: not mu._sema.waiters
+
+
+async def _wait():
+    cond = gopark.sync.Cond(gopark.sync.Mutex())
+    await cond.locker.lock()
+    cond._list.lock = lock = Wanted()
+    return lock, cond.wait(), lambda: not cond._list.tickets
+
+
+@pytest.mark.parametrize("kind", [_acquire, _receive, _select, _tick, _lock, _wait])
+async def test_a_wait_is_undone_though_others_have_its_lock_just_then(kind):
+    held, told = Chan(1), []
+    lock, wait, nobody_waits = await kind()
+
+    def late():
+        try:
+            block(wait)
+        except AmidRuntime as exc:
+            told.append(exc)
+
+    crowd(held, late)
+    await held.send(1)
+    assert len(told) == 1
+    assert lock.pops >= 100
+    assert len(lock) == 1
+    assert nobody_waits()
+
+
 async def test_what_needs_no_wait_is_done_at_once():
     held, other = Chan(1), Chan(1)
     crowd(held, lambda: block(other.send("now")))

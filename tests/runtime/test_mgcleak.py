@@ -16,6 +16,7 @@ from gopark import Chan, recv, select, send
 from gopark.debug import Leak, leaks
 from gopark.sync import Cond, Mutex, RWMutex, WaitGroup, errgroup, semaphore
 from gopark.testing import wait_all_parked
+from harness import Ended, start_python
 
 _global: dict[str, Any] = {}
 
@@ -550,3 +551,20 @@ async def test_an_errgroup_that_waits_for_a_leaked_one_is_leaked() -> None:
 
     gopark.go(start)
     assert await reasons() == ["chan receive", "sync.WaitGroup.Wait"]
+
+
+def test_a_finaliser_that_a_search_calls_may_search_too() -> None:
+    program = """if True:
+        import gopark
+
+        class Watched:
+            def __init__(self):
+                self.me = self
+
+            def __del__(self):
+                print(gopark.debug.leaks())
+
+        Watched()
+        print(gopark.debug.leaks())
+    """
+    assert start_python(["-c", program]).end() == Ended("[]\n[]\n", "", 0)

@@ -232,3 +232,45 @@ def test_a_taker_that_goes_as_the_hook_is_at_it_takes_nobody_elses_turn(monkeypa
         nolonger(goes)
         nolonger(takes)
     assert (taken, told) == ([ignored], [])
+
+
+@pytest.mark.parametrize(
+    ("error", "body"),
+    [
+        ("DeadlockError", "await gopark.Chan().recv()"),
+        ("FatalError", "gopark.go(int, 'x'); await gopark.time.sleep(3600)"),
+    ],
+)
+def test_a_fatal_error_is_the_last_word(child, error, body):
+    """A handler that raises as the program dies does not take its death away."""
+    done = child(f"""
+import os, signal, sys
+import gopark
+
+class Late(Exception): ...
+
+def late(signum, frame):
+    print("called")
+    raise Late
+
+class Stderr:
+    def write(self, text):
+        sys.__stderr__.write(text)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def flush(self):
+        sys.__stderr__.flush()
+
+async def main():
+    {body}
+
+signal.signal(signal.SIGUSR1, late)
+gopark.debug.strict_deadlock()
+sys.stderr = Stderr()
+try:
+    gopark.run(main)
+except BaseException as exc:
+    print(type(exc).__name__)
+sys.stderr = sys.__stderr__
+""")
+    assert done.stdout == f"called\n{error}\n", done.stderr

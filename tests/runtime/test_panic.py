@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
+import ctypes
 import sys
 import threading
 import time
@@ -324,6 +326,31 @@ async def test_goexit_inside_block_ends_the_plain_goroutine():
     assert log == []
 
 
+@pytest.mark.parametrize("plain", [False, True])
+async def test_a_goexit_that_is_swallowed_is_not_the_next_goroutines(plain):
+    async def swallows():
+        with contextlib.suppress(BaseException):
+            gopark.goexit()
+
+    def swallows_plainly():
+        with contextlib.suppress(BaseException):
+            gopark.goexit()
+
+    pid = ctypes.CDLL(None).getpid
+    pids = Chan(10)
+
+    async def calls():
+        pids.try_send(gopark.cgo.call(pid))  # raises in one that is to end
+
+    for _ in range(10):
+        gopark.go(swallows_plainly if plain else swallows)
+    await wait_all_parked()
+    for _ in range(10):
+        gopark.go(calls)
+    await wait_all_parked()
+    assert len(pids) == 10
+
+
 def test_goexit_where_no_goroutine_runs_says_so():
     with pytest.raises(Goexit, match="none runs here"):
         gopark.goexit()
@@ -415,6 +442,17 @@ def test_an_excepthook_that_fails_hides_nothing(run, capsys, monkeypatch):
     err = capsys.readouterr().err
     assert err.startswith("Error in sys.excepthook:\n")
     assert "KeyError: 'in the hook'\npanic: ValueError: x\n" in err
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_without_an_excepthook_the_report_is_all_there_is(run, capsys, monkeypatch, gone):
+    if gone:
+        monkeypatch.delattr(sys, "excepthook")
+    else:
+        monkeypatch.setattr(sys, "excepthook", None)
+    with pytest.raises(gopark.FatalError):
+        run(wait_for_the_end)
+    assert capsys.readouterr().err.startswith("panic: ValueError: x\n")
 
 
 @pytest.mark.usefixtures("procs")

@@ -9,7 +9,7 @@ import pytest
 import gopark
 from dumps import goroutines
 from gopark import Chan
-from gopark._runtime.base.printstring import indented, lines, oneline
+from gopark._runtime.base.printstring import indented, lines, oneline, shown
 from gopark._runtime.report.printpanics import panictext
 from gopark.testing import wait_all_parked
 from harness import run_python
@@ -139,3 +139,33 @@ gopark.run(main)
     assert "\x1b" not in done.stderr
     report = done.stderr.partition("\n\n")[2]
     assert [g.goid for g in goroutines(report)] == [2]
+
+
+def test_what_has_no_text_is_told_all_the_same():
+    class Mute:
+        def __repr__(self):
+            raise ZeroDivisionError
+
+    class Stopped:
+        def __repr__(self):
+            raise KeyboardInterrupt
+
+    mute = Mute()
+    assert shown("x\n") == "'x\\n'"
+    assert shown(mute) == object.__repr__(mute)
+    assert shown([mute]).startswith("<list object at ")
+    assert shown(2**20000) == "an integer of 20,001 bits"
+    with pytest.raises(KeyboardInterrupt):
+        shown(Stopped())
+
+
+def test_a_default_that_has_no_text_hides_no_error():
+    class Mute:
+        def __repr__(self):
+            raise ZeroDivisionError
+
+    def fn(a, b=Mute()):  # noqa: B008
+        pass
+
+    with pytest.raises(TypeError, match=r"go: .*fn\(\.\.\.\) cannot be called so: missing"):
+        gopark.go(fn)

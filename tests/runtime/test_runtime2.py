@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import deque
 
 import pytest
 
@@ -20,6 +21,7 @@ from gopark._runtime.base.runtime2 import (
     G,
     Note,
     casgstatus,
+    itemsof,
 )
 
 STATES = {s: s.name for s in (GIDLE, GRUNNABLE, GRUNNING, GSYSCALL, GWAITING, GDEAD)}
@@ -159,3 +161,25 @@ def test_getg_outside_any_goroutine_is_none():
 def test_repr_of_a_g_names_its_state():
     g = g_in(GWAITING)
     assert repr(g) == f"<G {g.goid} waiting>"
+
+
+def test_the_items_of_a_queue_are_those_of_one_moment_whoever_changes_it():
+    queue, over = deque(range(5)), threading.Event()
+
+    def changes():
+        for n in itertools.count(5):
+            queue.append(n)
+            queue.popleft()
+            if over.is_set():
+                return
+
+    thread = threading.Thread(target=changes)
+    thread.start()
+    try:
+        for _ in range(2000):
+            items = itemsof(queue)
+            assert items == list(range(items[0], items[0] + len(items)))
+            assert len(items) in (5, 6)
+    finally:
+        over.set()
+        thread.join()

@@ -214,6 +214,59 @@ except Late as exc:
     assert (result.stdout, result.stderr) == ("SIGUSR2\nSIGUSR1\nmain\n", "")
 
 
+def test_nothing_is_lost_that_two_handlers_raise_at_any_two_calls_of_the_end(child):
+    """The first as `run` ends its program, the second at a call after that, whoever has it then."""
+    result = child(
+        PRELUDE
+        + """
+from gopark._runtime.signal import signal_unix
+class Late(Exception): ...
+raised = []
+def late(*_):
+    raised.append(Late(len(raised)))
+    raise raised[-1]
+signal.signal(signal.SIGUSR1, late)
+signal.signal(signal.SIGUSR2, late)
+def chain(exc):
+    while exc is not None:
+        yield exc
+        exc = exc.__context__
+outcomes = set()
+for nth in range(1, 1000):
+    seen = 0
+    def hook(frame, event, arg):
+        global seen
+        if event != "call" or "gopark" not in frame.f_code.co_filename:
+            return
+        if seen or frame.f_code is signal_unix.endsig.__code__:
+            seen += 1
+            if seen == 1:
+                signal.raise_signal(signal.SIGUSR1)
+            if seen == nth + 1:
+                sys.setprofile(None)
+                signal.raise_signal(signal.SIGUSR2)
+    raised.clear()
+    got = []
+    sys.setprofile(hook)
+    try:
+        gopark.run(gopark.gosched)
+    except Late as exc:
+        got = list(chain(exc))
+    sys.setprofile(None)
+    assert set(got) == set(raised) and len(got) == len(raised), (nth, got, raised)
+    outcomes.add(len(got))
+    assert signal.signal.__module__ == "signal", nth
+    for signum, handler in ((signal.SIGUSR1, late), (signal.SIGINT, signal.default_int_handler)):
+        assert signal.getsignal(signum) is handler, nth
+    gopark.run(gopark.gosched)  # owes nobody anything
+    if seen <= nth:
+        break
+print(sorted(outcomes))
+"""
+    )
+    assert (result.stdout, result.stderr) == ("[1, 2]\n", "")
+
+
 def test_an_interrupt_at_each_call_of_the_beginning_and_the_end(child):
     """`run` gives up or goes on; the next one is as if nothing had been."""
     result = child(
@@ -446,3 +499,30 @@ except KeyboardInterrupt:
 """
     )
     assert result.stdout == "never\n"
+
+
+def test_a_handler_of_gopark_that_is_saved_and_put_back_does_what_it_did(child):
+    ended = child("""
+import os, signal, threading
+import gopark
+import gopark.signal
+
+async def main():
+    ch, other = gopark.Chan(1), gopark.Chan(1)
+    gopark.signal.notify(ch, signal.SIGTERM)
+    for signum in signal.SIGTERM, signal.SIGURG, signal.SIGQUIT:
+        old = signal.getsignal(signum)
+        signal.signal(signum, signal.SIG_IGN)
+        signal.signal(signum, old)
+        print(signal.getsignal(signum) is old)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print(await ch.recv())
+    thread = threading.Thread(target=gopark.signal.notify, args=(other, signal.SIGHUP))
+    thread.start()  # reaches this one by SIGURG
+    gopark.cgo.call(thread.join)
+    os.kill(os.getpid(), signal.SIGHUP)
+    print(await other.recv())
+
+gopark.run(main)
+""")
+    assert ended.stdout.split() == ["True", "True", "True", "15", "1"], ended.stderr

@@ -111,6 +111,37 @@ gopark.run(main)
     assert (result.stdout, result.stderr) == ("20\n", "")
 
 
+def test_one_in_a_loop_that_is_the_end_of_its_function_is_raised_there(child):
+    result = child(
+        PRELUDE
+        + """
+begun = []
+async def computes():
+    begun.append(True)
+    while True:
+        sum(range(10))
+
+def kick():
+    for n in range(20):
+        while len(begun) <= n:
+            time.sleep(0.001)
+        os.kill(os.getpid(), signal.SIGINT)
+
+async def main():
+    for _ in range(20):
+        try:
+            await computes()
+        except KeyboardInterrupt as exc:
+            assert exc.__context__ is None
+    print("raised")
+
+threading.Thread(target=kick).start()
+gopark.run(main)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("raised\n", "")
+
+
 def test_an_uncaught_one_passes_out_of_run_and_others_are_unwound(child):
     result = child(
         PRELUDE

@@ -123,7 +123,7 @@ def gone(ref):
     Without a GIL, what the last reference is dropped to on another thread than it was made on goes
     when that thread adds up its counts, or a collection does; this one spares what is in cycles.
     """
-    if gopark._runtime.signal.linewatch.needed():
+    if gopark._runtime.signal.codewatch.needed():
         gc.set_debug(gc.DEBUG_SAVEALL)
         try:
             gc.collect()

@@ -236,3 +236,60 @@ async def test_the_timer_of_after_func_keeps_what_it_calls_while_it_is_pending()
     del thing
     gc.collect()
     assert ref() is not None
+
+
+# --- no memory ----------------------------------------------------------------------------------
+
+
+class Short:
+    """`heappush` on a machine whose memory runs out at the n-th call, and is there again after."""
+
+    def __init__(self, monkeypatch):
+        self.left = -1
+        self.push = module.heappush
+        monkeypatch.setattr(module, "heappush", self)
+
+    def __call__(self, heap, entry):
+        self.left -= 1
+        if self.left == -1:
+            raise MemoryError
+        self.push(heap, entry)
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_without_memory_for_it_a_change_is_none(monkeypatch, at):
+    """Neither where a timer is added nor where others are moved, or come late."""
+    monkeypatch.setattr(module, "_FEW", 0)
+    short = Short(monkeypatch)
+    failed = 0
+    for seed in range(300):
+        accounts = Accounts(random.Random(seed))
+        for _ in range(10):
+            before = accounts.counts.copy()
+            timers = {n: (t.when, t.seq, t.arg) for n, t in accounts.timers.items()}
+            short.left = at
+            try:
+                accounts.random()
+            except MemoryError:
+                failed += 1
+                accounts.counts = before
+                assert timers == {n: (t.when, t.seq, t.arg) for n, t in accounts.timers.items()}
+            short.left = -1
+            accounts.heap.armed[:] = () if accounts.heap.when is NEVER else (True,)
+            accounts.check()
+        accounts.close()
+    assert failed or at
+
+
+async def test_after_func_without_memory_leaves_the_clock_running(monkeypatch):
+    short, fired = Short(monkeypatch), gopark.Chan(1)
+    later = after_func(FAR, fired.try_send, "reset")
+    for change in (lambda: after_func(0, len, ""), lambda: later.reset(0)):
+        short.left = 0
+        with pytest.raises(MemoryError):
+            change()
+        short.left = -1
+        await gopark.time.sleep(0.001)
+    assert not len(fired)
+    assert later.reset(0)
+    assert await fired.recv() == "reset"

@@ -614,17 +614,25 @@ IN_C = {
 }
 
 
+STARTERS = {
+    "go": gopark.go,
+    "WaitGroup": lambda fn, *args: gopark.sync.WaitGroup().go(fn, *args),
+    "errgroup": lambda fn, *args: gopark.sync.errgroup.Group().go(fn, *args),
+}
+
+
+@pytest.mark.parametrize("starter", STARTERS)
 @pytest.mark.parametrize("partial", [False, True])
 @pytest.mark.parametrize("name", IN_C)
-async def test_a_goroutine_in_a_function_of_c_has_a_frame(name, partial):
+async def test_a_goroutine_in_a_function_of_c_has_a_frame(name, partial, starter):
     """And sysmon takes its P, though such a function cannot be hashed."""
     fn, *args = IN_C[name]
     held.acquire()
     try:
         if partial:
-            gopark.go(functools.partial(fn, *args))
+            STARTERS[starter](functools.partial(fn, *args))
         else:
-            gopark.go(fn, *args)
+            STARTERS[starter](fn, *args)
         await gopark.gosched()
         (parsed,) = goroutines(gopark.runtime.stack(all=True).partition("\n\n")[2])
     finally:
@@ -642,6 +650,39 @@ async def test_a_goroutine_that_has_not_begun_has_a_frame():
     seen = goroutines(gopark.runtime.stack(all=True))[1:]
     if not FREE_THREADED:
         assert [g.frames[0].function for g in seen] == ["ctypes.usleep", "builtins.int"]
+
+
+@pytest.mark.parametrize("starter", STARTERS)
+@pytest.mark.parametrize("partial", [False, True])
+async def test_a_function_of_c_that_others_wait_for_can_be_shown_before_it_begins(
+    starter, partial, capsys
+):
+    fn = functools.partial(print, "x") if partial else print
+    STARTERS[starter](fn)
+    (seen,) = goroutines(gopark.runtime.stack(all=True))[1:]
+    if not FREE_THREADED:
+        assert [frame.function for frame in seen.frames] == ["builtins.print"]
+    await wait_all_parked()
+
+
+class Remote:
+    """Has whatever it is asked for, as xmlrpc.client.ServerProxy has."""
+
+    def __getattr__(self, name):
+        return Remote()
+
+    def __call__(self):
+        pass
+
+
+async def test_an_object_that_has_every_attribute_can_be_shown_before_it_begins():
+    gopark.go(Remote().method)
+    gopark.sync.WaitGroup().go(Remote().method)
+    seen = goroutines(gopark.runtime.stack(all=True))[1:]
+    assert len(seen) == 2
+    if not FREE_THREADED:
+        assert [g.frames[0].function.rpartition(".")[2] for g in seen] == ["Remote"] * 2
+    await wait_all_parked()
 
 
 @pytest.mark.skipif(FREE_THREADED, reason="such stacks cannot be read")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import gopark
 from gopark import context
-from gopark.sync import errgroup
+from gopark.sync import _errgroup, errgroup
+from gopark.testing import wait_all_parked
 
 
 class Boom(Exception):
@@ -230,3 +231,62 @@ async def test_limit_and_exactly_once_on_many_ps(procs):
                 g.go(work, i)
         assert runs == [1] * 100, seed
         assert most <= limit, seed
+
+
+# --- what cannot be started -------------------------------------------------------------------
+
+
+async def test_what_breaks_off_one_start_leaves_nobody_waiting_for_the_rest(monkeypatch):
+    """Ctrl-C in the start of one of three: none of them begins, and the group ends."""
+    g = errgroup.Group(limit=0)
+    tasks = [g.go(gopark.gosched) for _ in range(3)]
+    told = gopark.Chan(3)
+
+    async def wait(task):
+        await task.started()
+        await told.send(task)
+
+    for task in tasks:
+        gopark.go(wait, task)
+    await wait_all_parked()
+    begin = _errgroup.start
+
+    def start(*args):
+        monkeypatch.setattr(_errgroup, "start", begin)
+        args[0].close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_errgroup, "start", start)
+    with pytest.raises(KeyboardInterrupt):
+        g.set_limit(2)
+    await wait_all_parked()
+    assert len(told) == 3
+    await g.wait()
+    for task in tasks:
+        with pytest.raises(RuntimeError, match="has no result"):
+            task.result()
+
+
+def test_who_waits_for_the_turn_of_what_is_dropped_is_told(run, capsys):
+    """In a cleanup: the queue goes with the program."""
+    g = errgroup.Group(limit=1)
+    log = []
+
+    async def waits():
+        try:
+            await gopark.Chan().recv()
+        finally:
+            await task.started()
+            log.append(repr(task))
+
+    async def main():
+        nonlocal task
+        gopark.go(waits)
+        g.go(gopark.Chan().recv)
+        task = g.go(gopark.gosched)
+        await wait_all_parked()
+
+    task = None
+    run(main)
+    assert log == ["<Task gosched left>"]
+    assert capsys.readouterr().err == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import signal
 import traceback
 import weakref
 
@@ -95,6 +96,39 @@ def test_what_the_end_of_a_program_cuts_short_is_not_done(run):
     run(once.do, got.append, 1)
     assert got == [1]
     assert value() == "value"
+
+
+def test_what_ctrl_c_breaks_off_is_not_done(run):
+    """It is no outcome of the function, to be raised for whoever calls it ever after."""
+    calls = []
+
+    def load():
+        calls.append(None)
+        if len(calls) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return "loaded"
+
+    value = once_value(load)
+    with pytest.raises(KeyboardInterrupt):
+        run(value)
+    assert run(value) == "loaded"
+    assert run(value) == "loaded"
+    assert len(calls) == 2
+
+
+async def test_what_cannot_be_called_so_is_not_done():
+    once, got = Once(), []
+
+    def needs(value):
+        got.append(value)
+
+    with pytest.raises(TypeError, match=r"Once\.do: .*needs\(value\) cannot be called so"):
+        await once.do(needs)
+    await once.do(needs, 1)
+    assert got == [1]
+    for wrap in (once_func, once_value, once_values):
+        with pytest.raises(TypeError, match=r"needs\(value\) cannot be called so"):
+            wrap(needs)
 
 
 @pytest.mark.parametrize("fn", [None, 3, "text"])

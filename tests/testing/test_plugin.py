@@ -366,6 +366,52 @@ async def test_broken(broken): ...
     )
 
 
+def test_each_async_fixture_is_taken_down_and_every_error_is_shown(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+down = []
+
+@pytest.fixture
+async def first():
+    yield
+    down.append("first")
+    raise ValueError("of the first")
+
+@pytest.fixture
+async def second(first):
+    yield
+    raise KeyError("of the second")
+
+@pytest.fixture
+async def judge(first):
+    yield
+    pytest.fail("of the judge")
+
+async def test_two(second): ...
+async def test_outcome(judge): ...
+def test_down(): assert down == ["first", "first"]
+""",
+        *AUTO,
+    )
+    result.assert_outcomes(passed=1, failed=2)
+    text = result.stdout.str()
+    for line in ("ValueError: of the first", "KeyError: 'of the second'", "Failed: of the judge"):
+        assert line in text
+
+
+def test_a_limit_may_be_longer_than_a_thread_can_wait(pytest_run: Run) -> None:
+    result = pytest_run(
+        """
+@pytest.mark.gopark(timeout=1e300)
+async def test_long(): ...
+""",
+        "-W",
+        "error",
+        *AUTO,
+    )
+    result.assert_outcomes(passed=1)
+
+
 @pytest.mark.parametrize("start", ["gopark.go(worker)", "gopark.go(plain)", "called(plain)"])
 def test_a_goroutine_says_how_its_test_ends(pytest_run: Run, start: str) -> None:
     """pytest.skip in any goroutine of the test skips it, and no panic is reported."""

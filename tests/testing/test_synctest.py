@@ -99,6 +99,8 @@ def test_mistakes():
         synctest.test(plain_add)
     with pytest.raises(RuntimeError, match="goroutine is not in a bubble"):
         gopark.run(synctest.wait)
+    with pytest.raises(RuntimeError, match="goroutine is not in a bubble"):
+        gopark.run(synctest.sleep, 1e6)  # at once
     with pytest.raises(RuntimeError, match="called from within a synctest bubble"):
         synctest.test(synctest.test, add, 1)
 

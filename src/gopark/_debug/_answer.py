@@ -21,7 +21,7 @@ TEXT: Final = "text/plain; charset=utf-8"
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _FIELDS: Final = 32  # parameters of a request
 _LONGEST: Final = 1000  # characters of one
-_SECONDS: Final = re.compile(r"[0-9]+([.][0-9]*)?|[.][0-9]+")
+_SECONDS: Final = re.compile(r"([0-9]+([.][0-9]*)?|[.][0-9]+)(e[+-]?[0-9]+)?")
 _SHOWN: Final = 40  # of them in an answer
 
 # Let so many seconds pass; raise Gone once there is nobody left to be answered.
@@ -84,9 +84,10 @@ def seconds(query: Mapping[str, str], default: float, most: float) -> float:
     if text is None:
         return default
     value = float(text) if _SECONDS.fullmatch(text) else math.nan
-    if not 0 < value < math.inf:
-        raise Refused(400, f"seconds must be a number above 0, not {_short(text)}")
-    return min(value, most)
+    if not 0 < value <= most:
+        bounds = f"above 0 and at most {most:,}"
+        raise Refused(400, f"seconds must be a number {bounds}, not {_short(text)}")
+    return value
 
 
 def _short(text: str) -> str:

@@ -41,7 +41,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from gopark._debug import _api, _paths, _plain
 from gopark._debug._answer import Answer, Gone, Refused, parameters
@@ -99,8 +99,9 @@ class Page(ThreadingHTTPServer):
         self.guard = Guard(hosts | {"localhost"})
         self.shared = Shared()
         self.closing = threading.Event()
-        self._openlock = lasting(threading.Lock())
+        self._openlock = lasting(threading.RLock())  # a finaliser may close the page
         self._open: dict[socket.socket, _Connection] = {}
+        self._closedhere = False  # by the thread that accepts
         self._due = 0.0
         self._pause = 0.0  # seconds to the next try to accept; 0: the last one went well
         super().__init__((host, port), _Handler)
@@ -146,6 +147,8 @@ class Page(ThreadingHTTPServer):
                     accepting, again = False, time.monotonic() + self._pause
                 if time.monotonic() >= self._due:
                     self.tick()
+        if self._closedhere:
+            self._closerest()
 
     def tick(self) -> None:
         """What is done once a second."""
@@ -205,7 +208,7 @@ class Page(ThreadingHTTPServer):
 
     def _cut(self, request: socket.socket) -> None:
         """End a connection, whose thread then closes it. Caller holds the lock: it is open."""
-        self._open.pop(request)
+        self._open.pop(request, None)
         with contextlib.suppress(OSError):
             request.shutdown(socket.SHUT_RDWR)
 
@@ -235,17 +238,24 @@ class Page(ThreadingHTTPServer):
                 connection.until(seconds)
 
     def close(self) -> None:
-        """Stop, and wait for the threads."""
+        """Stop, and wait for the threads; not for one that calls this, out of a finaliser."""
         if self.closing.is_set():
             return
         self.closing.set()
         _pages.discard(self)
         self._waker.close()
+        if self._thread is threading.current_thread():
+            self._closedhere = True  # it closes the rest when it comes to it
+            return
         self._thread.join(10)
+        self._closerest()
+
+    def _closerest(self) -> None:
         self.server_close()
         self._woken.close()
+        me = threading.current_thread()
         with self._openlock:
-            threads = [connection.thread for connection in self._open.values()]
+            threads = [c.thread for c in self._open.values() if c.thread is not me]
             for request in list(self._open):
                 self._cut(request)
         for thread in threads:
@@ -339,7 +349,7 @@ class _Handler(BaseHTTPRequestHandler):
             url = urlsplit(self.path)
         except ValueError as exc:
             raise Refused(400, f"this is no address: {exc}") from None
-        return url.path, parameters(url.query)
+        return unquote(url.path, errors="replace"), parameters(url.query)
 
     def _answer(self, path: str, query: dict[str, str], token: str) -> Answer:
         shared = self.server.shared

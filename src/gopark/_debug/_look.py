@@ -24,7 +24,7 @@ from types import CoroutineType, GeneratorType
 from typing import Any, Final, NamedTuple
 
 from gopark._debug._pacing import paced
-from gopark._runtime.base.runtime2 import FREETHREADED, GDEAD, GWAITING, G, allgs
+from gopark._runtime.base.runtime2 import FREETHREADED, GDEAD, GWAITING, G, allgs, framein
 from gopark._runtime.prof.mgcleak import count as leaks
 from gopark._runtime.report.symtab import Frame, frameof
 from gopark._runtime.report.traceback import (
@@ -260,9 +260,9 @@ def _places(coro: Any) -> tuple[object, ...] | None:
     chain: list[object] = []
     while coro is not None:
         if type(coro) is CoroutineType:
-            frame, coro = coro.cr_frame, coro.cr_await
+            frame, coro = framein(coro, "cr_frame"), coro.cr_await
         elif type(coro) is GeneratorType:
-            frame, coro = coro.gi_frame, coro.gi_yieldfrom
+            frame, coro = framein(coro, "gi_frame"), coro.gi_yieldfrom
         elif not chain or type(coro).__name__ not in ("Point", "list_reverseiterator"):
             return None
         else:

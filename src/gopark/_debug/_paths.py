@@ -16,6 +16,7 @@ from __future__ import annotations
 import html
 import importlib
 import io
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -28,6 +29,7 @@ __all__ = ("PROFILES", "answer")
 
 ROOT: Final = "/debug/pprof/"
 _BYTES: Final = "application/octet-stream"
+_PLAIN: Final = re.compile("[A-Za-z0-9._-]+")  # a file name that needs no quoting
 _LONGEST: Final = 3600  # seconds of a profile or a trace
 
 # What the page says of each; the others that there are come without a word.
@@ -78,8 +80,10 @@ def _profile(name: str, query: Query) -> Answer:
 
 
 def _download(name: str, data: bytes) -> Answer:
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Answer(data, _BYTES, headers=headers)
+    called = f'filename="{name}"'
+    if not _PLAIN.fullmatch(name):  # the name of a profile can be any text
+        called = f"filename*=UTF-8''{quote(name, safe='', errors='replace')}"
+    return Answer(data, _BYTES, headers={"Content-Disposition": f"attachment; {called}"})
 
 
 # --- those that take time ----------------------------------------------------------------
@@ -134,7 +138,7 @@ def _index(token: str) -> Answer:
     rows = ""
     for name in sorted({*PROFILES, *counts}):
         said = ["debug=1"] * (name in counts) + [f"token={token}"] * bool(token)
-        href = html.escape(quote(name) + "?" * bool(said) + "&".join(said))
+        href = html.escape(quote(name, errors="replace") + "?" * bool(said) + "&".join(said))
         says = html.escape(PROFILES.get(name, "A profile of this program."))
         link = f'<a href="{href}">{html.escape(name)}</a>'
         rows += f'<tr><td class="n">{counts.get(name, "")}</td><td>{link}</td><td>{says}</td></tr>'

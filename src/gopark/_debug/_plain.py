@@ -8,6 +8,7 @@ Source: none. Tests: tests/debug/test_serve.py, test_browser.py
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from html import escape
@@ -23,6 +24,7 @@ from gopark._runtime.report.symtab import Frame
 __all__ = ("age", "home")
 
 _ROWS: Final = 50
+_PLACE: Final = re.compile(r"\{\{([A-Z]+)\}\}")
 
 
 def home(look: _look.Look, query: Mapping[str, str], token: str = "") -> str:
@@ -41,9 +43,10 @@ def home(look: _look.Look, query: Mapping[str, str], token: str = "") -> str:
     text = resources.files("gopark._debug").joinpath("static", "page.html").read_text("utf-8")
     now = time.monotonic()
     rows = "".join(_row(group, now) for group in found[offset : offset + _ROWS])
-    for name, value in values.items():
-        text = text.replace(f"{{{{{name}}}}}", escape(str(value)))
-    return text.replace("{{ROWS}}", rows).replace("{{PAGES}}", _pages(query, offset, len(found)))
+    shown = {name: escape(str(value)) for name, value in values.items()}
+    shown |= {"ROWS": rows, "PAGES": _pages(query, offset, len(found))}
+    # In one go, for what is put in may look like a place to put something in.
+    return _PLACE.sub(lambda place: shown[place[1]], text)
 
 
 def _about(program: dict[str, Any]) -> str:

@@ -7,11 +7,11 @@ Source: none; Go has net/http/pprof. Tests: tests/debug/test_serve.py
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.printstring import shown
 from gopark._util import string
 
 if TYPE_CHECKING:
@@ -97,13 +97,17 @@ def serve(addr: str = "127.0.0.1:0", *, public: bool = False, hosts: Iterable[st
     host, port = _address(addr)
     if not public and not _loopback(host):
         raise ValueError(
-            f"serve: {addr!r} can be reached from other machines, and whoever reaches it can read "
-            "the stacks of this program; pass public=True if that is what you want, or "
+            f"serve: {shown(addr)} can be reached from other machines, and whoever reaches it can "
+            "read the stacks of this program; pass public=True if that is what you want, or "
             "listen on 127.0.0.1"
         )
     from gopark._debug._http import Page
 
-    return Server(Page(host, port, frozenset(names)))
+    try:
+        return Server(Page(host, port, frozenset(names)))
+    except OSError as exc:
+        exc.strerror = f"serve: cannot listen on {addr!r}: {exc.strerror}"
+        raise
 
 
 def _names(hosts: Iterable[str]) -> list[str]:
@@ -112,14 +116,16 @@ def _names(hosts: Iterable[str]) -> list[str]:
     except TypeError:
         names = [hosts]  # type: ignore[list-item]
     if isinstance(hosts, str) or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"serve() needs several names as hosts, got {hosts!r}: hosts=['name']")
+        raise TypeError(f"serve() needs several names as hosts, got {shown(hosts)}: hosts=['name']")
     return [name.lower() for name in names]
 
 
 def _address(addr: str) -> tuple[str, int]:
     host, colon, port = addr.rpartition(":")
     if not colon or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"serve: addr must be 'host:port', like '127.0.0.1:6060', got {addr!r}")
+        raise ValueError(
+            f"serve: addr must be 'host:port', like '127.0.0.1:6060', got {shown(addr)}"
+        )
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
@@ -130,6 +136,8 @@ def _address(addr: str) -> tuple[str, int]:
 def _loopback(host: str) -> bool:
     if host == "localhost":
         return True
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

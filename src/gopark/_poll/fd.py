@@ -25,6 +25,7 @@ from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import AmidRuntime
 from gopark._runtime.base.lockrank import lock as take
 from gopark._runtime.base.lockrank import lockslow
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.net.netpoll import REASON, PollDesc
@@ -305,7 +306,9 @@ class FD(PollDesc):
             except BlockingIOError:
                 n = 0
             except TypeError:
-                raise TypeError(f"write() needs bytes, got {data!r}: encode text first") from None
+                raise TypeError(
+                    f"write() needs bytes, got {shown(data)}: encode text first"
+                ) from None
             size = len(data) if type(data) is bytes else memoryview(data).nbytes
             if n != size:
                 yield from self._writerest(memoryview(data).cast("B")[n:])  # type: ignore[misc]
@@ -320,6 +323,39 @@ class FD(PollDesc):
                 rest = rest[self.send(rest) :]
             except BlockingIOError:
                 continue
+
+    # --- without waiting, for who goes ---------------------------------------------------------
+
+    def _trylock(self, write: bool) -> bool:
+        """The turn, if nobody has it and the descriptor is open; until `release`."""
+        take(self.lock)
+        free = not (self.closing or (self.writing if write else self.reading))
+        if free:
+            self._own(write, True)
+        self.unlock(None)
+        return free
+
+    def tryread(self, n: int) -> Any:
+        """What is there, up to `n` bytes; None where there is nothing, or another reads."""
+        if not self._trylock(False):
+            return None
+        try:
+            return self.recv(n)
+        except BlockingIOError:
+            return None
+        finally:
+            self.release(False)
+
+    def trywrite(self, data: Buffer) -> int:
+        """As much as can be sent at once; nothing where another writes. Deadlines do not count."""
+        if not self._trylock(True):
+            return 0
+        try:
+            return self.send(data)
+        except BlockingIOError:
+            return 0
+        finally:
+            self.release(True)
 
     # --- close -----------------------------------------------------------------------------
 

@@ -43,6 +43,7 @@ from typing import Any, Final, NamedTuple
 from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic, walltime
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.recvonly import RecvOnly, shut
@@ -165,7 +166,7 @@ class CancelCtx(Ctx):
 
     def _cancel_cause(self, cause: BaseException | None = None) -> None:
         if cause is not None and not isinstance(cause, BaseException):
-            raise TypeError(f"cancel: the cause must be an exception or None, got {cause!r}")
+            raise TypeError(f"cancel: the cause must be an exception or None, got {shown(cause)}")
         finish(self, self._end[0] if self._end else newend(Canceled(CANCELED), cause))
 
     def _ended(self, late: list[AfterFuncCtx]) -> None:
@@ -404,7 +405,7 @@ def _foreign(parent: Context, child: CancelCtx) -> None:
     if done is None:
         return
     if not isinstance(done, Chan):
-        raise TypeError(f"done() of {parent!r} must return a Chan or None, got {done!r}")
+        raise TypeError(f"done() of {shown(parent)} must return a Chan or None, got {shown(done)}")
     if done.try_recv()[2]:
         _follow(parent, child)
         return
@@ -434,7 +435,7 @@ def _follow(parent: Context, child: CancelCtx) -> None:
     if err is None:
         raise RuntimeError(
             "context: internal error: missing cancel error: the done channel of "
-            f"{parent!r} is ready, so its err() must not be None"
+            f"{shown(parent)} is ready, so its err() must not be None"
         )
     child._link = None  # the parent has let go of it, and may hold a lock that `stop` wants
     why = cause_of(parent)

@@ -1,7 +1,7 @@
 """A date and a duration as Go prints them.
 
 Source: Go 1.27 time/time.go (Duration.String), time/format.go (Time.String).
-Tests: tests/context/test_format.py
+Tests: tests/context/test_context.py
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from math import isfinite
 from types import BuiltinFunctionType, TracebackType
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.sched.newproc import checkcall
 from gopark.context._cancel import AfterFuncCtx, CancelCtx, TimerCtx, cause_of, link
@@ -120,7 +121,7 @@ def checked(who: str, ctx: object) -> None:
         )
     if isinstance(ctx, type) or not all(callable(getattr(ctx, n, None)) for n in _METHODS):
         raise TypeError(
-            f"{who}() needs a context, got {ctx!r}: an object with the methods "
+            f"{who}() needs a context, got {shown(ctx)}: an object with the methods "
             "deadline, done, err and value"
         )
 
@@ -136,19 +137,19 @@ def parentof(who: str, parent: object) -> None:
 
 def _seconds(who: str, what: str, value: object) -> float:
     if isinstance(value, bool) or not hasattr(type(value), "__float__"):
-        raise TypeError(f"{who}: the {what} must be a number of seconds, got {value!r}")
+        raise TypeError(f"{who}: the {what} must be a number of seconds, got {shown(value)}")
     try:
         seconds = float(value)  # type: ignore[arg-type]
     except OverflowError:
         raise ValueError(f"{who}: the {what} is more than a float can hold") from None
     if not isfinite(seconds):
-        raise ValueError(f"{who}: the {what} must be finite, got {value!r}")
+        raise ValueError(f"{who}: the {what} must be finite, got {shown(value)}")
     return seconds
 
 
 def _reason(who: str, cause: object) -> None:
     if cause is not None and not isinstance(cause, BaseException):
-        raise TypeError(f"{who}: the cause must be an exception or None, got {cause!r}")
+        raise TypeError(f"{who}: the cause must be an exception or None, got {shown(cause)}")
 
 
 # --- with a cancel ----------------------------------------------------------------------------
@@ -357,7 +358,7 @@ def with_value(parent: Context, key: object, value: object) -> Context:
         hash(key)
     except TypeError:
         raise TypeError(
-            f"key is not comparable: with_value() needs a hashable key, got {key!r}"
+            f"key is not comparable: with_value() needs a hashable key, got {shown(key)}"
         ) from None
     return ValueCtx(parent, key, value)
 

@@ -16,6 +16,7 @@ from io import FileIO
 from typing import Any, Final
 
 from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.time.timechan import Timer, seconds
@@ -185,22 +186,27 @@ class Cmd:
             return env
         if not isinstance(self.env, Mapping):
             raise TypeError(
-                f"exec: env is {self.env!r}: it takes a mapping, such as os.environ | {{'A': '1'}}"
+                f"exec: env is {shown(self.env)}: it takes a mapping, such as "
+                f"os.environ | {{'A': '1'}}"
             )
         for name, value in self.env.items():
             if not isinstance(name, str) or not isinstance(value, str):
-                raise TypeError(f"exec: env has {name!r}: {value!r}, which are no two strings")
+                raise TypeError(
+                    f"exec: env has {shown(name)}: {shown(value)}, which are no two strings"
+                )
             if "\0" in name + value:
-                raise ValueError(f"exec: environment variable contains NUL: {name!r}: {value!r}")
+                raise ValueError(
+                    f"exec: environment variable contains NUL: {shown(name)}: {shown(value)}"
+                )
             if "=" in name[1:] or not name:
-                raise ValueError(f"exec: no environment variable can be called {name!r}")
+                raise ValueError(f"exec: no environment variable can be called {shown(name)}")
         return dict(self.env)
 
     # --- pipes -------------------------------------------------------------------------------
 
     def _free(self, what: str) -> None:
         if getattr(self, what) is not None:
-            raise ValueError(f"exec: {what} already set: {getattr(self, what)!r}")
+            raise ValueError(f"exec: {what} already set: {shown(getattr(self, what))}")
         if self.process is not None:
             raise RuntimeError(f"exec: {what}_pipe after process started: ask for it before")
 
@@ -364,7 +370,9 @@ class Cmd:
         for file in self.extra_files:
             number = descriptor("extra_files", file)
             if number < 0:
-                raise TypeError(f"exec: extra_files has {file!r}, which is no file of the system")
+                raise TypeError(
+                    f"exec: extra_files has {shown(file)}, which is no file of the system"
+                )
             keep.append(number)
         try:
             return start(
@@ -524,7 +532,7 @@ class Cmd:
         Go: Cmd.Output.
         """
         if self.stdout is not None:
-            raise ValueError(f"exec: stdout already set: {self.stdout!r}")
+            raise ValueError(f"exec: stdout already set: {shown(self.stdout)}")
         tail = None
         if self.stderr is None:
             tail = self.stderr = Tail(_TAIL)
@@ -549,7 +557,7 @@ class Cmd:
         """
         for what in ("stdout", "stderr"):
             if getattr(self, what) is not None:
-                raise ValueError(f"exec: {what} already set: {getattr(self, what)!r}")
+                raise ValueError(f"exec: {what} already set: {shown(getattr(self, what))}")
         return await self._gathered(None, True)
 
     async def _gathered(self, tail: Tail | None, both: bool = False) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 
+from gopark._runtime.base.printstring import shown
 from gopark.context import Context
 from gopark.context._with import checked
 from gopark.exec._cmd import Cmd, Kill
@@ -21,7 +22,7 @@ def _string(who: str, what: str, value: object) -> str:
         value = os.fspath(value)
     if not isinstance(value, str):
         raise TypeError(
-            f"{who}() needs strings, and got {value!r} as {what}: use str(), or fsdecode"
+            f"{who}() needs strings, and got {shown(value)} as {what}: use str(), or fsdecode"
         )
     return value
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any, Final
 
+from gopark._runtime.base.printstring import shown
 from gopark.exec._pipe import PipeReader, PipeWriter, _Pipe
 
 __all__ = ("Tail", "descriptor", "drain", "feed", "sink", "source")
@@ -66,11 +67,14 @@ def source(stdin: Any) -> Any:
     if isinstance(stdin, _BYTES):
         return stdin
     if isinstance(stdin, str | io.TextIOBase):
-        raise TypeError(f"exec: stdin is {stdin!r}, which is text: encode it, or use io.BytesIO")
+        raise TypeError(
+            f"exec: stdin is {shown(stdin)}, which is text: encode it, or use io.BytesIO"
+        )
     if callable(getattr(stdin, "read", None)):
         return stdin
     raise TypeError(
-        f"exec: stdin is {stdin!r}: it takes bytes, a file, a descriptor, or an object with read(n)"
+        f"exec: stdin is {shown(stdin)}: it takes bytes, a file, a descriptor, "
+        "or an object with read(n)"
     )
 
 
@@ -85,12 +89,13 @@ def sink(what: str, file: Any) -> Callable[[bytes], Any]:
     if isinstance(file, io.TextIOBase):
         file = getattr(file, "buffer", file)  # sys.stdout, where a test has caught it
     if isinstance(file, io.TextIOBase):
-        raise TypeError(f"exec: {what} is {file!r}, which takes text: use io.BytesIO")
+        raise TypeError(f"exec: {what} is {shown(file)}, which takes text: use io.BytesIO")
     write: Callable[[bytes], Any] | None = getattr(file, "write", None)
     if callable(write):
         return write
     raise TypeError(
-        f"exec: {what} is {file!r}: it takes a file, a descriptor, a bytearray, or an object with "
+        f"exec: {what} is {shown(file)}: it takes a file, a descriptor, a "
+        "bytearray, or an object with "
         "write(data)"
     )
 
@@ -106,7 +111,7 @@ async def feed(stdin: Any, pipe: PipeWriter) -> None:
             if isawaitable(data):
                 data = await data
             if isinstance(data, str):
-                raise TypeError(f"exec: stdin's read() gave text: open {stdin!r} for bytes")
+                raise TypeError(f"exec: stdin's read() gave text: open {shown(stdin)} for bytes")
             if not data or not await _fed(pipe, data):
                 return
 
@@ -130,7 +135,7 @@ async def drain(pipe: PipeReader, write: Callable[[bytes], Any]) -> None:
                 if not isinstance(n, int) or n >= len(data):
                     break
                 if n <= 0:
-                    raise OSError(f"short write: {write!r} took nothing of {len(data)} bytes")
+                    raise OSError(f"short write: {shown(write)} took nothing of {len(data)} bytes")
                 data = data[n:]  # as io.RawIOBase may
 
 

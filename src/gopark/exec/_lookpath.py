@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import stat
 
+from gopark._runtime.base.printstring import shown
 from gopark.exec._errors import DotError, Error, NotExecutableError, NotFoundError
 
 __all__ = ("look_path",)
@@ -46,7 +47,7 @@ def look_path(file: str) -> str:
     Go: exec.LookPath.
     """
     if not isinstance(file, str):
-        raise TypeError(f"look_path() needs a name as string, got {file!r}")
+        raise TypeError(f"look_path() needs a name as string, got {shown(file)}")
     if file in ("", ".", ".."):
         raise NotFoundError(f'exec: "{file}": names no program', file)
     if "/" in file:
@@ -62,7 +63,7 @@ def look_path(file: str) -> str:
         if not os.path.isabs(path):
             raise DotError(
                 f'exec: "{file}": cannot run executable found relative to current directory: '
-                f"say {os.path.join('.', path)!r} if that is meant",
+                f"say {shown(os.path.join('.', path))} if that is meant",
                 file,
                 path,
             )

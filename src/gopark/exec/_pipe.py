@@ -17,6 +17,7 @@ from typing import Any, Self
 from gopark._poll.errors import ClosedError
 from gopark._poll.fd import FD, Buffer
 from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.printstring import shown
 from gopark.net._conn import deadline
 
 __all__ = ("PipeReader", "PipeWriter", "readend", "writeend")
@@ -151,9 +152,9 @@ class PipeReader(_Pipe):
         Go: File.Read.
         """
         if not isinstance(n, int) or isinstance(n, bool):
-            raise TypeError(f"read() needs a number of bytes, got {n!r}")
+            raise TypeError(f"read() needs a number of bytes, got {shown(n)}")
         if n < 1:
-            raise ValueError(f"read: n must be at least 1, got {n!r}")
+            raise ValueError(f"read: n must be at least 1, got {shown(n)}")
         return self._fd.read(n)
 
 

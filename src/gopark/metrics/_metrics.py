@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import GRUNNABLE, GRUNNING, GSYSCALL, GWAITING, allgs, goids
 from gopark._runtime.c.cgocall import num_cgo_call
 from gopark._runtime.prof import metrics as measured
@@ -159,11 +160,12 @@ def read(samples: Iterable[Sample]) -> None:
     """
     now = _Now()
     if not hasattr(samples, "__iter__"):
-        raise TypeError(f"read() needs a list of samples, got {samples!r}")
+        raise TypeError(f"read() needs a list of samples, got {shown(samples)}")
     for sample in samples:
         if not isinstance(sample, Sample):
             raise TypeError(
-                f"read() needs samples, got {sample!r}; make one of a name: metrics.Sample(name)"
+                f"read() needs samples, got {shown(sample)}; make one of a name: "
+                "metrics.Sample(name)"
             )
         line = _TABLE.get(sample.name)
         sample.kind = Kind.BAD if line is None else line.kind
@@ -231,9 +233,10 @@ _cpulock: Final = lasting(threading.Lock())
 
 def _cputimes() -> tuple[float, float]:
     """User and idle."""
-    with _cpulock:
+    procs = gomaxprocs()
+    with _cpulock:  # no function of Python's is called: no finaliser, which may read metrics
         at, spent = time.monotonic(), time.process_time()
-        could = (at - _Cpu.at) * gomaxprocs()
+        could = (at - _Cpu.at) * procs
         _Cpu.user += spent - _Cpu.spent
         _Cpu.idle += max(0.0, could - (spent - _Cpu.spent))
         _Cpu.at, _Cpu.spent = at, spent

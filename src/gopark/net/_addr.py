@@ -1,12 +1,14 @@
 """Addresses: `host:port` as text, in Go's form, and what the socket module has for them.
 
-Source: Go 1.27 net/ipsock.go (SplitHostPort, JoinHostPort). Tests: tests/net/test_addr.py
+Source: Go 1.27 net/ipsock.go (SplitHostPort, JoinHostPort). Tests: tests/net/test_tcp.py
 """
 
 from __future__ import annotations
 
 import socket
 from typing import Any, Final
+
+from gopark._runtime.base.printstring import shown
 
 __all__ = (
     "Addr",
@@ -106,10 +108,10 @@ def network(who: str, net: object) -> tuple[int, int]:
         ValueError: there is no such network, or not on this system.
     """
     if not isinstance(net, str):
-        raise TypeError(f"{who}() needs the name of a network first, like 'tcp', got {net!r}")
+        raise TypeError(f"{who}() needs the name of a network first, like 'tcp', got {shown(net)}")
     found = NETWORKS.get(net)
     if found is None:
-        raise ValueError(f"{who}: unknown network {net!r}: one of {', '.join(NETWORKS)}")
+        raise ValueError(f"{who}: unknown network {shown(net)}: one of {', '.join(NETWORKS)}")
     if found[0] < 0:
         raise ValueError(f"{who}: this system has no Unix sockets")
     return found
@@ -140,19 +142,23 @@ def split_host_port(address: str) -> tuple[str, str]:
     Go: net.SplitHostPort.
     """
     if not isinstance(address, str):
-        raise TypeError(f"an address is a string like '127.0.0.1:8080', got {address!r}")
+        raise TypeError(f"an address is a string like '127.0.0.1:8080', got {shown(address)}")
     host, colon, port = address.rpartition(":")
     if not colon or (address.startswith("[") and address.endswith("]")):
-        raise ValueError(f"address {address!r}: missing port: write host:port, like 'localhost:80'")
+        raise ValueError(
+            f"address {shown(address)}: missing port: write host:port, like 'localhost:80'"
+        )
     if host.startswith("["):
         inner, bracket, rest = host[1:].partition("]")
         if not bracket or rest or "[" in inner:
-            raise ValueError(f"address {address!r}: write [host]:port around an IPv6 address")
+            raise ValueError(f"address {shown(address)}: write [host]:port around an IPv6 address")
         host = inner
     elif ":" in host:
-        raise ValueError(f"address {address!r}: too many colons: write [host]:port around IPv6")
+        raise ValueError(
+            f"address {shown(address)}: too many colons: write [host]:port around IPv6"
+        )
     if "[" in host or "]" in host or "[" in port or "]" in port:
-        raise ValueError(f"address {address!r}: unexpected bracket")
+        raise ValueError(f"address {shown(address)}: unexpected bracket")
     return host, port
 
 
@@ -172,7 +178,9 @@ def portof(net: str, port: str) -> int:
     try:
         return socket.getservbyname(port, net[:3])
     except OSError:
-        raise ValueError(f"unknown port {port!r}: neither a number nor a service here") from None
+        raise ValueError(
+            f"unknown port {shown(port)}: neither a number nor a service here"
+        ) from None
 
 
 def unixname(address: str) -> str | bytes:
@@ -183,9 +191,9 @@ def unixname(address: str) -> str | bytes:
         ValueError: it is too long, or empty.
     """
     if not isinstance(address, str):
-        raise TypeError(f"the address of a Unix socket is a path as string, got {address!r}")
+        raise TypeError(f"the address of a Unix socket is a path as string, got {shown(address)}")
     if not address:
         raise ValueError("the address of a Unix socket is a path; got an empty string")
     if len(address.encode(errors="surrogateescape")) > 107:
-        raise ValueError(f"a Unix socket's path has at most 107 bytes, got {address!r}")
+        raise ValueError(f"a Unix socket's path has at most 107 bytes, got {shown(address)}")
     return "\0" + address[1:] if address.startswith("@") else address

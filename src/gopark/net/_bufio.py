@@ -5,7 +5,7 @@ one chunk is cut out of it, which is its only copy; what lies in several is join
 
 One goroutine at a time, as in Go.
 
-Source: Go 1.27 bufio/bufio.go, io/io.go. Tests: tests/net/test_bufio.py
+Source: Go 1.27 bufio/bufio.go, io/io.go. Tests: tests/net/test_tcp.py
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
+from gopark._runtime.base.printstring import shown
 from gopark.net._errors import TooLongError, UnexpectedEOFError
 
 __all__ = ("LIMIT", "Readable", "Reader", "checkcount")
@@ -53,9 +54,9 @@ class Readable(Protocol):
 def checkcount(who: str, what: str, n: object, least: int = 0) -> None:
     """Raise unless it is a number of bytes."""
     if not isinstance(n, int) or isinstance(n, bool):
-        raise TypeError(f"{who}() needs a number of bytes as {what}, got {n!r}")
+        raise TypeError(f"{who}() needs a number of bytes as {what}, got {shown(n)}")
     if n < least:
-        raise ValueError(f"{who}: {what} must be at least {least}, got {n!r}")
+        raise ValueError(f"{who}: {what} must be at least {least}, got {shown(n)}")
 
 
 class Reader:
@@ -89,7 +90,7 @@ class Reader:
 
     def __init__(self, stream: Readable, size: int = SIZE) -> None:
         if not callable(getattr(stream, "read", None)):
-            raise TypeError(f"Reader() needs a stream with a read(n), got {stream!r}")
+            raise TypeError(f"Reader() needs a stream with a read(n), got {shown(stream)}")
         checkcount("Reader", "size", size, 1)
         self._stream = stream
         self._size = size
@@ -228,19 +229,19 @@ class Reader:
         Go: Reader.ReadSlice, Reader.ReadBytes.
         """
         if not isinstance(sep, bytes | bytearray | memoryview) or not len(sep):
-            raise TypeError(f"read_until() needs bytes as separator, like b'\\n', got {sep!r}")
+            raise TypeError(f"read_until() needs bytes as separator, like b'\\n', got {shown(sep)}")
         checkcount("read_until", "limit", limit, len(sep))
         start = self._at
         while (found := self._data.find(sep, start, self._at + limit)) < 0:
             if self.buffered >= limit:
-                raise TooLongError(f"read_until: no {bytes(sep)!r} within {limit} bytes")
+                raise TooLongError(f"read_until: no {shown(bytes(sep))} within {limit} bytes")
             more = await self._fill()
             if not more:
                 data = self._cut(len(self._data))
                 if data:
                     raise UnexpectedEOFError(
                         f"read_until: the stream ended after {len(data)} bytes, "
-                        f"without {bytes(sep)!r}",
+                        f"without {shown(bytes(sep))}",
                         data,
                     )
                 return b""
@@ -308,7 +309,7 @@ class Reader:
         Go: io.ReadAll, io.LimitReader.
         """
         if not isinstance(limit, int) or isinstance(limit, bool):
-            raise TypeError(f"read_all() needs a number of bytes as limit, got {limit!r}")
+            raise TypeError(f"read_all() needs a number of bytes as limit, got {shown(limit)}")
         parts = [self._cut(len(self._data))]
         have = len(parts[0])
         try:

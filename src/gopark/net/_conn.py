@@ -3,7 +3,7 @@
 What was read too much by `read_full` or `read_until` lies in `_reader`, made when one of them is
 first called; `read` hands that out first.
 
-Source: Go 1.27 net/net.go (Conn). Tests: tests/net/test_conn.py
+Source: Go 1.27 net/net.go (Conn). Tests: tests/net/test_fd.py
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, BinaryIO, Self
 
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.time.timechan import seconds
 from gopark.net._addr import Addr
 from gopark.net._bufio import LIMIT, Reader
@@ -114,6 +115,13 @@ class Conn(ABC):
 
     @abstractmethod
     def _setdeadline(self, when: float | None, read: bool, write: bool) -> None: ...
+
+    def _trywrite(self, data: Buffer) -> int:
+        """How much of it could be sent without waiting: for a last word, from who may not wait."""
+        return 0
+
+    def _discard(self) -> None:  # noqa: B027, most have nothing to do
+        """Drop what has arrived, without waiting. Who closes a socket over it resets it."""
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -355,6 +363,6 @@ class _Unbuffered:
 def checkn(who: str, n: object) -> None:
     """Raise unless one can read so many bytes."""
     if not isinstance(n, int) or isinstance(n, bool):
-        raise TypeError(f"{who}() needs a number of bytes, got {n!r}")
+        raise TypeError(f"{who}() needs a number of bytes, got {shown(n)}")
     if n < 1:
-        raise ValueError(f"{who}: n must be at least 1, got {n!r}")
+        raise ValueError(f"{who}: n must be at least 1, got {shown(n)}")

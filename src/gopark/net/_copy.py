@@ -17,6 +17,7 @@ from io import FileIO
 from typing import Any, BinaryIO, Final, Protocol
 
 from gopark._poll.fd import FD
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.c.cgocall import call
 from gopark.net._bufio import Readable, checkcount
 
@@ -90,11 +91,11 @@ async def copy(dst: Writable, src: Readable, limit: int = -1) -> int:
     Go: io.Copy, io.CopyN.
     """
     if not callable(getattr(dst, "write", None)):
-        raise TypeError(f"copy() needs a stream with a write(data) first, got {dst!r}")
+        raise TypeError(f"copy() needs a stream with a write(data) first, got {shown(dst)}")
     if not callable(getattr(src, "read", None)):
-        raise TypeError(f"copy() needs a stream with a read(n) second, got {src!r}")
+        raise TypeError(f"copy() needs a stream with a read(n) second, got {shown(src)}")
     if not isinstance(limit, int) or isinstance(limit, bool):
-        raise TypeError(f"copy() needs a number of bytes as limit, got {limit!r}")
+        raise TypeError(f"copy() needs a number of bytes as limit, got {shown(limit)}")
     done = 0
     while done != limit:
         data = await src.read(CHUNK if limit < 0 else min(CHUNK, limit - done))
@@ -115,7 +116,7 @@ def checkpart(file: Any, offset: int, count: int | None) -> None:
         checkcount("sendfile", "count", count)
     mode = getattr(file, "mode", None)
     if not callable(getattr(file, "read", None)) or (isinstance(mode, str) and "b" not in mode):
-        raise TypeError(f"sendfile() needs a file opened in binary mode, got {file!r}")
+        raise TypeError(f"sendfile() needs a file opened in binary mode, got {shown(file)}")
 
 
 def regular(file: Any) -> int | None:
@@ -170,7 +171,7 @@ async def sendfile(dst: Writable, file: BinaryIO, offset: int, count: int | None
             if not data:
                 break
             if not isinstance(data, bytes):
-                raise TypeError(f"sendfile() needs a file opened in binary mode, got {file!r}")
+                raise TypeError(f"sendfile() needs a file opened in binary mode, got {shown(file)}")
             await dst.write(data)
             done += len(data)
     finally:

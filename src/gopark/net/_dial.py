@@ -17,6 +17,7 @@ import errno
 import socket
 from typing import Any, Final, Literal, NamedTuple, overload
 
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
@@ -105,9 +106,9 @@ class Dialer:
         self._fallback = seconds("Dialer", fallback_delay, "fallback_delay")
         self._keepalive = seconds("Dialer", keep_alive, "keep_alive")
         if local_addr is not None and not isinstance(local_addr, str):
-            raise TypeError(f"Dialer() needs a string as local_addr, got {local_addr!r}")
+            raise TypeError(f"Dialer() needs a string as local_addr, got {shown(local_addr)}")
         if resolver is not None and not callable(getattr(resolver, "lookup_host", None)):
-            raise TypeError(f"Dialer() needs a resolver with a lookup_host, got {resolver!r}")
+            raise TypeError(f"Dialer() needs a resolver with a lookup_host, got {shown(resolver)}")
         self._local = local_addr
         self._resolver: Resolves = DEFAULT if resolver is None else resolver
 
@@ -226,7 +227,9 @@ class Dialer:
         host, port = split_host_port(self._local)
         family = numeric(host)
         if host and not family:
-            raise ValueError(f"dial: local_addr {self._local!r} needs an IP address, not a name")
+            raise ValueError(
+                f"dial: local_addr {shown(self._local)} needs an IP address, not a name"
+            )
         return family, (host, portof(net, port))
 
     # --- trying ---------------------------------------------------------------------------------

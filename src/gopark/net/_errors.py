@@ -1,6 +1,6 @@
 """Errors of `gopark.net` that Python has no name for.
 
-Source: Go 1.27 io/io.go, bufio/bufio.go, bufio/scan.go, net/net.go. Tests: tests/net/test_bufio.py,
+Source: Go 1.27 io/io.go, bufio/bufio.go, bufio/scan.go, net/net.go. Tests: tests/net/test_tcp.py,
 test_lookup.py
 """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from gopark._runtime.base.printstring import shown
 from gopark.net._addr import nameof, portof, split_host_port, unixname
 from gopark.net._addr import network as networkof
 from gopark.net._lookup import hostsof, numeric
@@ -44,7 +45,7 @@ def listen(
     """
     family, kind = networkof("listen", network)
     if kind != socket.SOCK_STREAM:
-        raise ValueError(f"listen: {network!r} has no connections: use listen_packet")
+        raise ValueError(f"listen: {shown(network)} has no connections: use listen_packet")
     if network == "unix":
         return _listenunix(address, queue)
     errors: list[OSError] = []
@@ -133,7 +134,7 @@ def listen_packet(network: str, address: str, *, reuse_port: bool = False) -> Pa
     """
     kind = networkof("listen_packet", network)[1]
     if kind != socket.SOCK_DGRAM:
-        raise ValueError(f"listen_packet: {network!r} has no datagrams: use listen")
+        raise ValueError(f"listen_packet: {shown(network)} has no datagrams: use listen")
     if network == "unixgram":
         return _listenunixgram(address)
     errors: list[OSError] = []
@@ -184,7 +185,7 @@ def from_socket(sock: socket.socket) -> SocketConn | PacketConn | Listener:
     Go: net.FileConn, net.FileListener.
     """
     if not isinstance(sock, socket.socket):
-        raise TypeError(f"from_socket() needs a socket of the socket module, got {sock!r}")
+        raise TypeError(f"from_socket() needs a socket of the socket module, got {shown(sock)}")
     net, listens = kindof(sock)
     if net in ("udp", "unixgram"):
         try:
@@ -192,8 +193,8 @@ def from_socket(sock: socket.socket) -> SocketConn | PacketConn | Listener:
         except OSError:
             connected = False
         return PacketConn(opened(sock, net), connected=connected)
+    if net == "tcp":
+        options(sock, net)  # what a listener accepts inherits them
     if listens:
         return Listener(opened(sock, net))
-    if net == "tcp":
-        options(sock, net)
     return SocketConn(opened(sock, net))

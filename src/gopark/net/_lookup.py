@@ -22,6 +22,8 @@ from typing import Any, Final, Protocol
 
 from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import Sched
 from gopark._runtime.c.cgocall import call
 from gopark._runtime.chan.chan import Chan
@@ -151,6 +153,8 @@ class Resolver:
         self._pid = os.getpid()
         self._flights = Group()
         self._places = Weighted(self._limit)
+        for made in (self._flights, self._places):
+            lasting(made._lock)  # another thread may be at it while this one forks
 
     __reduce_ex__ = nocopy
 
@@ -176,7 +180,7 @@ class Resolver:
         """
         _string("lookup_host", "name", host)
         if network not in _FAMILIES:
-            raise ValueError(f"lookup_host: unknown network {network!r}: ip, ip4 or ip6")
+            raise ValueError(f"lookup_host: unknown network {shown(network)}: ip, ip4 or ip6")
         wanted = _FAMILIES[network]
         if numeric(host):
             return _itself(host, wanted)
@@ -358,7 +362,7 @@ def _noted(err: Exception, name: str) -> Exception:
 
 def _string(who: str, what: str, value: object) -> None:
     if not isinstance(value, str):
-        raise TypeError(f"{who}() needs a string as {what}, got {value!r}")
+        raise TypeError(f"{who}() needs a string as {what}, got {shown(value)}")
 
 
 DEFAULT: Final = Resolver()

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.printstring import shown
 from gopark.net._addr import Addr, addrof, nameof, portof, split_host_port, unixname
 from gopark.net._bufio import Reader
 from gopark.net._conn import Buffer, Conn, checkn
@@ -125,7 +126,9 @@ class PacketConn(Conn):
 
     @property
     def _buffered(self) -> Reader:
-        raise TypeError(f"{self!r} has datagrams, and no stream to read exact counts or lines of")
+        raise TypeError(
+            f"{shown(self)} has datagrams, and no stream to read exact counts or lines of"
+        )
 
     # --- write -------------------------------------------------------------------------------
 
@@ -175,12 +178,12 @@ class PacketConn(Conn):
                 except BlockingIOError:
                     await fd.wait("write", True)
         except TypeError:
-            raise TypeError(f"write() needs bytes, got {data!r}: encode text first") from None
+            raise TypeError(f"write() needs bytes, got {shown(data)}: encode text first") from None
         finally:
             fd.release(True)
 
     def sendfile(self, file: BinaryIO, offset: int = 0, count: int | None = None) -> NoReturn:
-        raise TypeError(f"{self!r} has datagrams, and no stream to send a file on")
+        raise TypeError(f"{shown(self)} has datagrams, and no stream to send a file on")
 
     sendfile.__doc__ = Conn.sendfile.__doc__
 
@@ -216,10 +219,10 @@ def sockname(family: int, addr: str) -> Any:
     kind = numeric(host)
     if not kind:
         raise ValueError(
-            f"address {addr!r}: write an IP address; lookup_host gives those of a name"
+            f"address {shown(addr)}: write an IP address; lookup_host gives those of a name"
         )
     if family == socket.AF_INET6 and kind == socket.AF_INET:
         host = f"::ffff:{host}"
     elif kind != family:
-        raise ValueError(f"address {addr!r}: this socket is for IPv4 alone")
+        raise ValueError(f"address {shown(addr)}: this socket is for IPv4 alone")
     return nameof(host, portof("udp", port))

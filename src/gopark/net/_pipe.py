@@ -20,6 +20,7 @@ from typing import Any, Final
 from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import ClosedChannelError, nocopy
 from gopark._runtime.base.lockrank import Holding, Rank, mkmutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select, send
@@ -147,7 +148,7 @@ class _PipeConn(Conn):
         try:
             rest = memoryview(data).cast("B")
         except TypeError:
-            raise TypeError(f"write() needs bytes, got {data!r}: encode text first") from None
+            raise TypeError(f"write() needs bytes, got {shown(data)}: encode text first") from None
         size, turn = len(rest), self._out.turn
         await self._hand(turn, None)
         try:

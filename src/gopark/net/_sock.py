@@ -15,6 +15,7 @@ import sys
 from typing import Any, Final
 
 from gopark._poll.fd import FD
+from gopark._runtime.base.printstring import shown
 from gopark.net._addr import Addr, addrof
 
 __all__ = ("SockFD", "backlog", "keepalive", "kindof", "opened", "options")
@@ -96,7 +97,9 @@ def kindof(sock: socket.socket) -> tuple[str, bool]:
         return ("unix" if stream else "unixgram"), listens
     if family in (socket.AF_INET, socket.AF_INET6):
         return ("tcp" if stream else "udp"), listens
-    raise ValueError(f"from_socket: a socket of family {family!r} is neither TCP, UDP nor Unix")
+    raise ValueError(
+        f"from_socket: a socket of family {shown(family)} is neither TCP, UDP nor Unix"
+    )
 
 
 def options(sock: socket.socket, net: str) -> None:

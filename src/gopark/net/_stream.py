@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Self
 
 from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.time.timechan import seconds
 from gopark._runtime.time.timesleep import sleep
 from gopark.net._addr import Addr
@@ -74,6 +75,12 @@ class SocketConn(Conn):
         return self._fd.write(data)
 
     write.__doc__ = Conn.write.__doc__
+
+    def _trywrite(self, data: Buffer) -> int:
+        return self._fd.trywrite(data)
+
+    def _discard(self) -> None:
+        self._fd.tryread(65536)
 
     def close(self) -> None:
         if not self._fd.closing:
@@ -193,7 +200,7 @@ class SocketConn(Conn):
         """
         wanted = math.ceil(seconds("set_keep_alive", period))
         if wanted < 0:
-            raise ValueError(f"set_keep_alive: a period cannot be negative, got {period!r}")
+            raise ValueError(f"set_keep_alive: a period cannot be negative, got {shown(period)}")
         keepalive(self._fd.raw, wanted)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import IO, Any
 
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.prof import cpuprof
 from gopark._util import integer
 from gopark.pprof._profile import nanoseconds, refusetext, writebytes
@@ -40,7 +41,9 @@ def start_cpu_profile(file: IO[Any], rate: int = 100) -> None:
     refusetext("start_cpu_profile", file)
     integer("start_cpu_profile", "rate", rate)
     if not 1 <= rate <= cpuprof.MAXRATE:
-        raise ValueError(f"start_cpu_profile: rate is 1 to {cpuprof.MAXRATE} samples, got {rate}")
+        raise ValueError(
+            f"start_cpu_profile: rate is 1 to {cpuprof.MAXRATE} samples, got {shown(rate)}"
+        )
     cpuprof.start(rate, file)
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar, overload
 
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.prof.proflabel import Labels, setproflabel
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import isasync, startable_check
@@ -83,7 +84,7 @@ def labels(*args: str) -> LabelSet:
     """
     for arg in args:
         if not isinstance(arg, str):
-            raise TypeError(f"labels() takes strings, got {arg!r}; say str({arg!r})")
+            raise TypeError(f"labels() takes strings, got {shown(arg)}; say str({shown(arg)})")
     if len(args) % 2:
         raise ValueError("uneven number of arguments to pprof.labels: each key needs a value")
     return LabelSet(_sorted(dict(zip(args[::2], args[1::2], strict=True))))
@@ -122,7 +123,7 @@ def with_labels(ctx: Context, labels: LabelSet) -> Context:
 def _checked(who: str, ctx: object, labels: object) -> None:
     checked(who, ctx)
     if not isinstance(labels, LabelSet):
-        raise TypeError(f"{who}() needs what labels() returns, got {labels!r}")
+        raise TypeError(f"{who}() needs what labels() returns, got {shown(labels)}")
 
 
 def _withlabels(ctx: Context, labels: LabelSet) -> Context:

@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 
 from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.prof.mprof import MAXDEPTH, Record, Source, callerstack, sources
 from gopark._runtime.report.symtab import Frame, pathof
 from gopark._runtime.report.traceback import stack as stacks
@@ -113,7 +114,7 @@ class Profile:
             raise TypeError(f"pprof: add called on built-in Profile {self.name}")
         stack = callerstack(skip)[:MAXDEPTH] or (lostframe(),)
         if self._stacks.setdefault(value, stack) is not stack:
-            raise ValueError(f"pprof: Profile.add of duplicate value {value!r}")
+            raise ValueError(f"pprof: Profile.add of duplicate value {shown(value)}")
 
     def remove(self, value: Hashable) -> None:
         """Forget the stack of `value`, if there is one.
@@ -197,7 +198,7 @@ def _hashable(who: str, value: object) -> None:
     try:
         hash(value)
     except TypeError:
-        raise TypeError(f"{who}() needs something hashable, got {value!r}") from None
+        raise TypeError(f"{who}() needs something hashable, got {shown(value)}") from None
 
 
 def _slowest(records: list[Record]) -> list[Record]:
@@ -264,14 +265,14 @@ def refusetext(who: str, file: object) -> None:
     refuseothers(who, file)
     if isinstance(file, io.TextIOBase):
         raise TypeError(
-            f"{who}: pprof's format is bytes, and {file!r} takes text; open it with 'wb' "
+            f"{who}: pprof's format is bytes, and {shown(file)} takes text; open it with 'wb' "
             "(sys.stdout.buffer), or ask for text with debug=1"
         )
 
 
 def refuseothers(who: str, file: object) -> None:
     if not callable(getattr(file, "write", None)):
-        raise TypeError(f"{who}() needs an open file, got {file!r}: open(path, 'wb')")
+        raise TypeError(f"{who}() needs an open file, got {shown(file)}: open(path, 'wb')")
 
 
 def writebytes(file: IO[Any], data: bytes) -> None:
@@ -282,7 +283,7 @@ def writebytes(file: IO[Any], data: bytes) -> None:
         while taken is not None and (left := left[taken:]):
             taken = file.write(left)
         if taken is None:
-            raise BlockingIOError(f"{file!r} takes no more, and does not wait")
+            raise BlockingIOError(f"{shown(file)} takes no more, and does not wait")
     flush(file)
 
 
@@ -292,7 +293,7 @@ def writetext(who: str, file: IO[Any], text: str) -> None:
         file.write(text)
         flush(file)
     else:
-        writebytes(file, text.encode(errors="surrogateescape"))
+        writebytes(file, text.encode(errors="backslashreplace"))
 
 
 # --- by name -----------------------------------------------------------------------------

@@ -14,10 +14,10 @@ github.com/google/pprof/proto/profile.proto. Tests: tests/pprof/test_proto.py
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import sys
 import time
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -25,6 +25,8 @@ from gopark._runtime.prof.proflabel import Labels
 from gopark._runtime.report.symtab import Frame
 
 __all__ = ("Builder", "Message", "addressof", "entryof")
+
+_GZIP: Final = 31  # has zlib put gzip's header and trailer round it
 
 # Fields of Profile; those of the messages in it are where they are written.
 _SAMPLE_TYPE: Final = 1
@@ -119,8 +121,8 @@ class Builder:
         profile.number(_TIME_NANOS, began or self._began)
         profile.number(_DURATION_NANOS, lasted)
         for string in self._strings:
-            profile.blob(_STRING_TABLE, string.encode(errors="surrogateescape"))
-        return gzip.compress(profile.data, compresslevel=1, mtime=0)
+            profile.blob(_STRING_TABLE, _utf8(string))
+        return zlib.compress(profile.data, level=1, wbits=_GZIP)
 
     def _valuetype(self, kind: tuple[str, str]) -> bytearray:
         message = Message()
@@ -167,6 +169,11 @@ class Builder:
             message.number(4, self._string(file))
             self._profile.blob(_FUNCTION, message.data)
         return number
+
+
+def _utf8(text: str) -> bytes:
+    """Readers refuse what is no UTF-8, as halves of surrogate pairs are not."""
+    return text.encode(errors="backslashreplace")
 
 
 # Python's functions have no addresses, but readers tell locations apart by them, and Go's text

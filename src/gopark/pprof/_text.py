@@ -1,7 +1,7 @@
 """Profiles as text, in the form of Go's `debug=1`.
 
 Source: Go 1.27 runtime/pprof/pprof.go (printCountProfile, printStackRecord), text/tabwriter.
-Tests: tests/pprof/test_text.py
+Tests: tests/pprof/test_profiles.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A context that a signal ends.
 
-Source: Go 1.27 os/signal/signal.go (NotifyContext). Tests: tests/signal/test_notify_context.py
+Source: Go 1.27 os/signal/signal.go (NotifyContext). Tests: tests/test_notify_context.py
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
 """Who listens for which signal: what a program calls. The work is done in sigqueue.py.
 
 Source: Go 1.27 os/signal/signal.go. Differs: `reset` undoes `ignore` as well.
-Tests: tests/signal/test_signal.py
+Tests: tests/test_signal.py
 """
 
 from __future__ import annotations
 
 import signal
 
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.signal.sigqueue import (
     CATCHABLE,
@@ -149,7 +150,7 @@ def _checkchan(who: str, ch: object) -> None:
     if isinstance(ch, Chan):
         return
     nil = f"os/signal: {who.capitalize()} using nil channel: " if ch is None else ""
-    raise TypeError(f"{nil}{who}() needs a channel, got {ch!r}: {who}(gopark.Chan(1), ...)")
+    raise TypeError(f"{nil}{who}() needs a channel, got {shown(ch)}: {who}(gopark.Chan(1), ...)")
 
 
 def _numbers(who: str, sigs: tuple[int, ...], all_: frozenset[int]) -> frozenset[int]:
@@ -162,4 +163,4 @@ def signals(who: str, sigs: tuple[int, ...]) -> None:
     """Raise TypeError unless all are numbers."""
     for sig in sigs:
         if not isinstance(sig, int) or isinstance(sig, bool):
-            raise TypeError(f"{who}() needs signal numbers, got {sig!r}: signal.SIGTERM")
+            raise TypeError(f"{who}() needs signal numbers, got {shown(sig)}: signal.SIGTERM")

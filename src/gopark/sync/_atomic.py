@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 from typing import ClassVar, Generic, TypeVar
 
+from gopark._runtime.base.printstring import shown
 from gopark.sync._common import nocopy
 
 __all__ = ("Bool", "Int32", "Int64", "Pointer", "Uint32", "Uint64", "Value")
@@ -51,7 +52,7 @@ class _Integer(_Cell[int]):
 
     def _wrapped(self, value: int) -> int:
         if not isinstance(value, int):
-            raise TypeError(f"atomic.{type(self).__name__} holds integers, got {value!r}")
+            raise TypeError(f"atomic.{type(self).__name__} holds integers, got {shown(value)}")
         return ((value - self._low) & self._mask) + self._low
 
     def load(self) -> int:

@@ -24,8 +24,9 @@ from collections.abc import Callable, Generator
 from typing import Any, Generic, TypeVar
 
 from gopark._runtime.base.errors import AmidRuntime
-from gopark._runtime.base.lockrank import Holding, Rank, lock, mkmutex
+from gopark._runtime.base.lockrank import Holding, Rank, Regaining, lock, mkmutex
 from gopark._runtime.base.lockrank import Mutex as Lock
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.report.traceback import calling
@@ -121,7 +122,7 @@ class Cond(Generic[L]):
     def __init__(self, locker: L) -> None:
         if not all(callable(getattr(locker, name, None)) for name in ("lock", "unlock")):
             raise TypeError(
-                f"Cond() needs a locker, got {locker!r}: gopark.sync.Mutex(), or what has the "
+                f"Cond() needs a locker, got {shown(locker)}: gopark.sync.Mutex(), or what has the "
                 "methods lock and unlock"
             )
         self.locker = locker
@@ -167,7 +168,7 @@ class Cond(Generic[L]):
         Go: sync.Cond.Wait.
         """
         self._check()
-        g = ongoroutine(f"wait for {self!r}", "gopark.block(cond.wait())")
+        g = ongoroutine(f"wait for {shown(self)}", "gopark.block(cond.wait())")
         ticket = _Ticket(g)
         waiting = self._list
         with Holding(waiting.lock):
@@ -209,7 +210,7 @@ class Cond(Generic[L]):
             if ticket.parked:
                 notparked(self._list, exc)
         finally:
-            with Holding(self._list.lock):
+            with Regaining(self._list.lock):
                 if not ticket.taken and ticket in self._list.tickets:
                     self._list.tickets.remove(ticket)
             if ticket.signalled:

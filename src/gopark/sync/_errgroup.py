@@ -24,12 +24,13 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import copy_context
 from types import FrameType, TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from gopark._runtime.base.lockrank import Holding, lock
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.sched.lockedm import block
@@ -97,7 +98,7 @@ class Group:
         if ctx is None:
             ctx = current()
         elif isinstance(ctx, int):  # what Go's SetLimit, and most pools of others, take first
-            raise TypeError(f"Group() needs a context, got {ctx!r}: Group(limit={ctx!r})")
+            raise TypeError(f"Group() needs a context, got {shown(ctx)}: Group(limit={shown(ctx)})")
         checkedctx("Group", ctx)
         self.ctx, self._cancel = with_cancel_cause(ctx)
         self._sema = Sema()
@@ -217,7 +218,7 @@ class Group:
             call = Call(fn, args, kwargs, Creator(frame), copy_context())
         with Holding(self._lock):
             if self._closed:
-                raise RuntimeError(f"errgroup: {who}: the block of {self!r} has ended")
+                raise RuntimeError(f"errgroup: {who}: the block of {shown(self)} has ended")
             if not wait and self._full():  # else nothing is queued: E2
                 return None
             task._call = call
@@ -240,15 +241,15 @@ class Group:
         return tasks
 
     def _startall(self, tasks: list[Task[Any]]) -> None:
-        for task in tasks:
+        for n, task in enumerate(tasks):
             call, task._call = task._call, None
             assert call is not None
             try:
                 call.variables.run(_start, task, call)
             except Exception as exc:  # a function that is marked as `async def`, and is none
                 task._raised(exc)
-            except BaseException as why:
-                task._left(why)
+            except BaseException:  # Ctrl-C in one, or the end of the program: nothing more begins
+                self._drop(tasks[n:])
                 raise
             if task._began is not None:
                 task._began.close()
@@ -280,21 +281,23 @@ class Group:
 
     def _dropped(self) -> None:
         """A function has ended with its program: none that is queued will be started in that."""
+        self._drop(ended=1)
+
+    def _drop(self, admitted: Sequence[Task[Any]] = (), ended: int = 0) -> None:
+        """What is queued will not be run, nor what has been admitted and has not begun."""
         with Holding(self._lock):
-            self._active -= 1
-            self._clear()
+            self._active -= len(admitted) + ended
+            tasks = [*admitted, *self._queue]
+            self._queue.clear()
+            for task in tasks:
+                task._call = None
+                task._state = LEFT
             waiters = self._done()
+        for task in tasks:
+            if task._began is not None:
+                task._began.close()
         for g in waiters:
             ready(g)
-
-    def _clear(self) -> list[Task[Any]]:
-        """What is queued will not be run. Lock held."""
-        tasks = [*self._queue]
-        self._queue.clear()
-        for task in tasks:
-            task._call = None
-            task._state = LEFT
-        return tasks
 
     def _done(self) -> list[G]:
         """Whom to wake, if nothing is left to be waited for. Lock held."""
@@ -311,7 +314,7 @@ class Group:
         try:
             waits = self._active > 0 or bool(self._queue)
             if waits:
-                g = ongoroutine(f"wait for {self!r}", "gopark.block(g.wait()) or `with`")
+                g = ongoroutine(f"wait for {shown(self)}", "gopark.block(g.wait()) or `with`")
                 self._sema.enqueue(g)
                 self._sema.park(g, "sync.WaitGroup.Wait")
         except BaseException:
@@ -383,7 +386,7 @@ class Group:
 
     def __enter__(self) -> Group:
         if self._closed or self._use is not None:
-            raise RuntimeError(f"errgroup: {self!r} has had its block; make another group")
+            raise RuntimeError(f"errgroup: {shown(self)} has had its block; make another group")
         self._use = use(self.ctx)
         self._use.__enter__()
         return self
@@ -423,7 +426,7 @@ class Group:
             self._raise(exc)
         else:  # passes through; what would be lost is told with it
             for err, _ in self._errors:
-                exc.add_note(f"a function of the group has failed: {err!r}")
+                exc.add_note(f"a function of the group has failed: {shown(err)}")
 
     def _leave(self, exc: BaseException | None, traceback: TracebackType | None) -> None:
         """The block's body has ended, by this exception if any."""
@@ -440,14 +443,7 @@ class Group:
     def _interrupted(self, why: BaseException) -> None:
         """By Ctrl-C, or sys.exit: who runs is told, and what is queued is not begun any more."""
         if not isinstance(why, UNWOUND):
-            with Holding(self._lock):
-                tasks = self._clear()
-                waiters = self._done()
-            for task in tasks:
-                if task._began is not None:
-                    task._began.close()
-            for g in waiters:
-                ready(g)
+            self._drop()
         self._cancel(None)
 
     async def _close(self) -> None:
@@ -488,7 +484,9 @@ def _checked(who: str, limit: object) -> int | None:
     if limit is None:
         return None
     if not isinstance(limit, int) or isinstance(limit, bool):
-        raise TypeError(f"errgroup: {who}: the limit must be an integer or None, got {limit!r}")
+        raise TypeError(
+            f"errgroup: {who}: the limit must be an integer or None, got {shown(limit)}"
+        )
     return None if limit < 0 else limit
 
 

@@ -37,7 +37,8 @@ from time import monotonic
 from typing import Final, NoReturn, Protocol
 
 from gopark._runtime.base.errors import AmidRuntime
-from gopark._runtime.base.lockrank import Holding, lock
+from gopark._runtime.base.lockrank import Holding, Regaining, lock
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, getg
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.sched.finq import later
@@ -164,7 +165,7 @@ class Mutex:
 
     def _lockslow(self) -> Generator[Command, None, None]:
         """The token is gone: queue up, until it is ours. For `RWMutex` as well."""
-        g = ongoroutine(f"lock of {self!r}", "gopark.block(mu.lock()) or `with mu:`")
+        g = ongoroutine(f"lock of {shown(self)}", "gopark.block(mu.lock()) or `with mu:`")
         since = 0.0
         woken = starving = False
         while not self._queueup(g, woken, starving):
@@ -210,7 +211,7 @@ class Mutex:
 
     def _fed(self, starving: bool) -> None:
         """The mutex was handed to this waiter: is that mode still needed?"""
-        with Holding(self._sema.lock):
+        with Regaining(self._sema.lock):
             if not starving or not self._sema.waiters:
                 self._starving = False
 

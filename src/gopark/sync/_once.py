@@ -15,7 +15,7 @@ from typing import TypeVarTuple
 
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import startable_check
-from gopark.sync._common import PROGRAMENDS, nocopy
+from gopark.sync._common import PROGRAMENDS, checked, nocopy
 from gopark.sync._mutex import Mutex
 
 __all__ = ("Once",)
@@ -58,7 +58,7 @@ class Once:
             fn: A plain function or an `async def`. Its result is dropped.
             args: What it is called with.
         Raises:
-            TypeError: `fn` is not a function.
+            TypeError: `fn` is not a function, or cannot be called so.
         Example:
             >>> once = gopark.sync.Once()
             >>> gopark.run(once.do, print, "hello")
@@ -73,6 +73,7 @@ class Once:
             return
         async with self._mu:
             if not self._done:
+                checked("Once.do", fn, args, {})  # what was not even called is not done
                 try:
                     result = fn(*args)
                     if isawaitable(result):

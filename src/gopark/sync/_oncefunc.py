@@ -3,9 +3,10 @@
 The wrapped function keeps its colour: an `async def` gives an `async def`, a plain function a
 plain one. What it raised is raised again at each call, as an exception of that call's own: equal
 in type, arguments and attributes. It has not the frames of the call that failed, whose locals
-would live as long as the function, but a note that says where that was.
+would live as long as the function, but a note that says where that was. Ctrl-C is none of the
+function's own: the next caller calls it again.
 
-Source: Go 1.27 sync/oncefunc.go. Tests: tests/sync/test_oncefunc.py
+Source: Go 1.27 sync/oncefunc.go. Tests: tests/sync/test_once.py
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ import sys
 from collections.abc import Callable, Coroutine
 from traceback import walk_tb
 from types import CodeType
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import Any, Final, Generic, TypeVar, cast, overload
 
 from gopark._runtime.report.traceback import transparent
-from gopark._runtime.sched.newproc import isasync, startable_check
+from gopark._runtime.sched.newproc import isasync
 from gopark.sync._again import copied, mine, raise_again, traceback_of
-from gopark.sync._common import PROGRAMENDS
+from gopark.sync._common import PROGRAMENDS, checked
 from gopark.sync._mutex import Mutex
 
 __all__ = ("once_func", "once_value", "once_values")
+
+# What comes from outside is no outcome of the function, to be raised ever after.
+_BROKENOFF: Final = (*PROGRAMENDS, KeyboardInterrupt)
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -44,8 +48,8 @@ class _Once(Generic[T]):
 
     def failed(self, exc: BaseException, outer: BaseException | None) -> None:
         """Keep what it raised, and none of the frames; the first caller raises it itself."""
-        if isinstance(exc, PROGRAMENDS):
-            return  # another program may have it done
+        if isinstance(exc, _BROKENOFF):
+            return  # another caller, or another program, may have it done
         self.exc = copied(exc, outer=outer)
         places = [_place(frame.f_code, line) for frame, line in walk_tb(traceback_of(exc))]
         if places and self.exc is not exc:
@@ -68,7 +72,7 @@ def _place(code: CodeType, line: int) -> str:
 
 
 def _once(who: str, fn: Callable[[], Any], keep: bool = True) -> Callable[[], Any]:
-    startable_check(who, fn)
+    checked(who, fn, (), {})
     once: _Once[Any] = _Once(fn)
 
     async def call() -> Any:
@@ -123,7 +127,7 @@ def once_func(fn: Callable[[], Any]) -> Callable[[], Any]:
             may be called by any goroutine. Its own result is dropped, what it raises is
             raised at every call, as an object of that call's own.
     Raises:
-        TypeError: `fn` is not a function.
+        TypeError: `fn` is not a function, or needs arguments.
     Example:
         >>> setup = gopark.sync.once_func(lambda: print("set up"))
         >>> setup()
@@ -152,7 +156,7 @@ def once_value(fn: Callable[[], Any]) -> Callable[[], Any]:
             may be called by any goroutine. What it raises is raised at every call, as an
             object of that call's own.
     Raises:
-        TypeError: `fn` is not a function.
+        TypeError: `fn` is not a function, or needs arguments.
     Example:
         >>> total = gopark.sync.once_value(lambda: print("computed") or sum(range(1000)))
         >>> total(), total()
@@ -178,7 +182,7 @@ def once_values(fn: Callable[[], Any]) -> Callable[[], Any]:
     Args:
         fn: A plain function or an `async def` without arguments.
     Raises:
-        TypeError: `fn` is not a function.
+        TypeError: `fn` is not a function, or needs arguments.
     Example:
         >>> read = gopark.sync.once_values(lambda: ("text", None))
         >>> text, error = read()

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import FREETHREADED
 from gopark._runtime.report.traceback import transparent
 from gopark.sync._common import nocopy
@@ -57,7 +58,7 @@ class Pool(Generic[T]):
 
     def __init__(self, new: Callable[[], T] | None = None) -> None:
         if new is not None and not callable(new):
-            raise TypeError(f"Pool: new must be a function that makes one, got {new!r}")
+            raise TypeError(f"Pool: new must be a function that makes one, got {shown(new)}")
         self.new = new
         self._stock: deque[T] = deque()
         self._victims: deque[T] = deque()

@@ -26,6 +26,7 @@ from typing import Final
 from gopark._runtime.base.errors import AmidRuntime
 from gopark._runtime.base.lockrank import Mutex as Lock
 from gopark._runtime.base.lockrank import Rank, lockslow, mkmutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.sched.finq import later
@@ -101,7 +102,7 @@ class RWMutex:
             lockslow(self._lock)
         try:
             if self._writer:
-                me = ongoroutine(f"rlock of {self!r}", _BLOCK.format("rlock"))
+                me = ongoroutine(f"rlock of {shown(self)}", _BLOCK.format("rlock"))
                 self._readq.enqueue(me)
                 self._readq.park(me, "sync.RWMutex.RLock")
                 g = me
@@ -222,7 +223,7 @@ class RWMutex:
                 raise
         try:
             if self._readers:
-                me = ongoroutine(f"lock of {self!r}", _BLOCK.format("lock"))
+                me = ongoroutine(f"lock of {shown(self)}", _BLOCK.format("lock"))
                 self._writeq.enqueue(me)
                 self._writeq.park(me, "sync.RWMutex.Lock")
                 self._writer = True

@@ -21,7 +21,8 @@ from collections.abc import Awaitable
 from typing import Final
 
 from gopark._runtime.base.errors import AmidRuntime
-from gopark._runtime.base.lockrank import Holding, Rank, mkmutex
+from gopark._runtime.base.lockrank import Holding, Rank, Regaining, mkmutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.finq import later
@@ -178,7 +179,7 @@ class Weighted:
         try:
             with Holding(self._lock):
                 if n > self._cur:
-                    raise RuntimeError(f"{_TOOMUCH}: {n} of {self._cur}")
+                    raise RuntimeError(f"{_TOOMUCH}: {shown(n)} of {shown(self._cur)}")
                 self._cur -= n
                 granted = self._grant()
         except AmidRuntime:
@@ -239,7 +240,7 @@ class Weighted:
 
     def _leave(self, waiter: _Waiter) -> None:
         """It waits no more: off the queue, or its units go back, and others may be next."""
-        with Holding(self._lock):
+        with Regaining(self._lock):
             if waiter.granted:
                 self._cur -= waiter.n
             else:
@@ -278,9 +279,9 @@ def _tell(granted: list[_Waiter]) -> None:
 
 def _units(who: str, what: str, n: object) -> int:
     if not isinstance(n, int) or isinstance(n, bool):
-        raise TypeError(f"semaphore: {who}: the {what} must be an integer, got {n!r}")
+        raise TypeError(f"semaphore: {who}: the {what} must be an integer, got {shown(n)}")
     if n < 0:
-        raise ValueError(f"semaphore: {who}: the {what} must not be negative, got {n}")
+        raise ValueError(f"semaphore: {who}: the {what} must not be negative, got {shown(n)}")
     return n
 
 
@@ -296,5 +297,5 @@ def _isdone(done: Chan[object] | None) -> bool:
 def _err(ctx: Context | None) -> Exception:
     err = None if ctx is None else ctx.err()
     if err is None:
-        raise RuntimeError(f"semaphore: {ctx!r} is done, so its err() must not be None")
+        raise RuntimeError(f"semaphore: {shown(ctx)} is done, so its err() must not be None")
     return err

@@ -25,7 +25,8 @@ from types import FrameType, TracebackType
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar, overload
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded
-from gopark._runtime.base.lockrank import Holding, Rank, mkmutex
+from gopark._runtime.base.lockrank import Holding, Rank, Regaining, mkmutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.recvonly import RecvOnly, put, shut
@@ -281,7 +282,7 @@ class Group:
         block(self._run(*call))
 
     def _end(self, key: Hashable, call: _Call) -> bool:
-        with Holding(self._lock):
+        with Regaining(self._lock):
             if self._calls.get(key) is call:  # else it has been forgotten
                 del self._calls[key]
             shared = call.dups > 0
@@ -298,9 +299,6 @@ class _Apart(Watched):
     """A call in a plain goroutine."""
 
     __slots__ = ("fn", "tell")
-
-    __code__ = Group._apart_plain.__code__  # for sysmon, and for dumps
-    __globals__ = globals()
 
     def __init__(self, fn: Callable[..., None], tell: Callable[[], None]) -> None:
         self.fn = fn
@@ -323,7 +321,7 @@ def _result(key: Hashable, call: _Call, shared: bool) -> Result[Any]:
 
 
 def _brokenoff(key: Hashable, exc: BaseException) -> RuntimeError:
-    err = RuntimeError(f"singleflight: the call for {key!r} was broken off by {exc!r}")
+    err = RuntimeError(f"singleflight: the call for {shown(key)} was broken off by {shown(exc)}")
     err.__cause__ = exc
     return err
 
@@ -338,4 +336,4 @@ def _hashed(who: str, key: object) -> None:
     try:
         hash(key)
     except TypeError as exc:
-        raise TypeError(f"{who}() needs a hashable key, got {key!r}: {exc}") from None
+        raise TypeError(f"{who}() needs a hashable key, got {shown(key)}: {exc}") from None

@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded
 from gopark._runtime.base.lockrank import Holding, Mutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import Creator, Watched
@@ -93,7 +94,7 @@ class Task(Generic[T]):
 
     def __init__(self, group: Owner, fn: object) -> None:
         self._group: Owner = group
-        self._name: str = getattr(fn, "__qualname__", None) or repr(fn)
+        self._name: str = getattr(fn, "__qualname__", None) or shown(fn)
         self._state: str = QUEUED
         self._call: Call | None = None  # while it is queued
         self._began: Chan[None] | None = None  # guarded by the group's lock
@@ -131,11 +132,11 @@ class Task(Generic[T]):
             raise_again(mine(self._err, self._traceback), self._traceback)
         if self._state is LEFT:
             raise RuntimeError(
-                f"errgroup: {self!r} has no result: goexit, or the end of its program, or Ctrl-C "
-                "came first"
+                f"errgroup: {shown(self)} has no result: goexit, or the end of its program, or "
+                "Ctrl-C came first"
             )
         raise RuntimeError(
-            f"errgroup: {self!r} has no result yet; it is there once the group is done: "
+            f"errgroup: {shown(self)} has no result yet; it is there once the group is done: "
             "after `await g.wait()`, or after the block of `async with Group() as g:`"
         )
 
@@ -202,15 +203,13 @@ async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any]) -> None:
 
 
 class Plain(Watched):
-    """The function of a goroutine that is none; sysmon and dumps know it by the user's code."""
+    """The function of a goroutine that is no `async def`."""
 
-    __slots__ = ("__code__", "__globals__", "fn", "task")
+    __slots__ = ("fn", "task")
 
     def __init__(self, task: Task[Any], fn: Callable[..., Any]) -> None:
         self.task = task
         self.fn = fn
-        self.__code__ = getattr(fn, "__code__", fn)
-        self.__globals__ = getattr(fn, "__globals__", {})
 
     def unbegun(self) -> None:
         self.task._unbegun()

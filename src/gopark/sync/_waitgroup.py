@@ -19,6 +19,7 @@ from typing import Any, Final, ParamSpec
 
 from gopark._runtime.base.errors import AmidRuntime, Goexit, ProgramEnded
 from gopark._runtime.base.lockrank import lock
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.report.traceback import transparent
@@ -84,7 +85,7 @@ class WaitGroup:
         Go: sync.WaitGroup.Add.
         """
         if not isinstance(delta, int):
-            raise TypeError(f"WaitGroup.add: delta must be an integer, got {delta!r}")
+            raise TypeError(f"WaitGroup.add: delta must be an integer, got {shown(delta)}")
         woken: list[G] = []
         try:
             lock(self._sema.lock)
@@ -141,7 +142,7 @@ class WaitGroup:
         """
         if not self._count:
             return
-        g = ongoroutine(f"wait for {self!r}", "gopark.block(wg.wait())")
+        g = ongoroutine(f"wait for {shown(self)}", "gopark.block(wg.wait())")
         lock(self._sema.lock)
         try:
             if waits := self._count > 0:
@@ -228,15 +229,13 @@ async def _counted(coro: Coroutine[Any, Any, object], done: Callable[[], None]) 
 
 
 class _Counted(Watched):
-    """A plain function whose end counts; known to sysmon, and in dumps, by its own code."""
+    """A plain function whose end counts."""
 
-    __slots__ = ("__code__", "__globals__", "done", "fn")
+    __slots__ = ("done", "fn")
 
     def __init__(self, fn: Callable[..., object], done: Callable[[], None]) -> None:
         self.fn = fn
         self.done = done
-        self.__code__ = getattr(fn, "__code__", fn)
-        self.__globals__ = getattr(fn, "__globals__", {})
 
     def unbegun(self) -> None:
         self.done()

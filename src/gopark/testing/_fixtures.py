@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from gopark._runtime.report.traceback import calling
 
 __all__ = ("Fixtures", "isasyncfixture", "pending", "refused")
+
+
+_ERRORS: Final = (Exception, pytest.fail.Exception, pytest.skip.Exception)
 
 
 class Pending:
@@ -94,19 +97,20 @@ class Fixtures:
         return self._values[id(value)]
 
     async def close(self) -> None:
-        """Take them down, all of them, and raise the first error."""
-        errors: list[Exception] = []
+        """Take them down, all of them, and raise what went wrong."""
+        errors: list[BaseException] = []
         while self._open:
             name, agen = self._open.pop()
             try:
                 await anext(agen)
+                await agen.aclose()
+                raise RuntimeError(f"the async fixture {name!r} has yielded twice")
             except StopAsyncIteration:
                 continue
-            except Exception as exc:
+            except _ERRORS as exc:
                 errors.append(exc)
-            else:
-                await agen.aclose()
-                errors.append(RuntimeError(f"the async fixture {name!r} has yielded twice"))
+        if len(errors) > 1:  # as pytest does with those of plain fixtures
+            raise BaseExceptionGroup("errors while async fixtures were taken down", errors)
         if errors:
             raise errors[0]
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import GDEAD, G, allgs, getg
 from gopark._runtime.prof.mgcleak import leakedgs
 from gopark._runtime.prof.proflabel import contextvalue
@@ -190,8 +191,8 @@ def cleanup(fn: Callable[[], object]) -> Option:
     Go: goleak.Cleanup.
     """
     if not callable(fn):
-        raise TypeError(f"cleanup() needs a function, got {fn!r}")
-    return Option(f"cleanup({fn!r})", cleanup=fn)
+        raise TypeError(f"cleanup() needs a function, got {shown(fn)}")
+    return Option(f"cleanup({shown(fn)})", cleanup=fn)
 
 
 def max_retry(attempts: int) -> Option:
@@ -210,16 +211,17 @@ def max_retry(attempts: int) -> Option:
     Go: goleak.MaxRetryAttempts.
     """
     if not isinstance(attempts, int) or isinstance(attempts, bool):
-        raise TypeError(f"max_retry() needs an integer, got {attempts!r}")
+        raise TypeError(f"max_retry() needs an integer, got {shown(attempts)}")
     if attempts < 1:
-        raise ValueError(f"max_retry() needs one attempt at least, got {attempts}")
-    return Option(f"max_retry({attempts})", attempts=attempts)
+        raise ValueError(f"max_retry() needs one attempt at least, got {shown(attempts)}")
+    return Option(f"max_retry({shown(attempts)})", attempts=attempts)
 
 
 def _named(who: str, name: object) -> None:
     if not isinstance(name, str):
         raise TypeError(
-            f"{who}() needs the name of a function as dumps have it, 'main.worker', got {name!r}"
+            f"{who}() needs the name of a function as dumps have it, 'main.worker', "
+            f"got {shown(name)}"
         )
 
 
@@ -319,7 +321,7 @@ def _checked(who: str, options: tuple[Any, ...]) -> None:
     for option in options:
         if not isinstance(option, Option):
             raise TypeError(
-                f"{who}() needs options, as gopark.testing.leak has them, got {option!r}"
+                f"{who}() needs options, as gopark.testing.leak has them, got {shown(option)}"
             )
 
 

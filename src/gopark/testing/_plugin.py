@@ -326,7 +326,7 @@ class _Watch:
             bystanders.discard(self._ident)
 
     def _look(self) -> None:
-        if self._ended.wait(self.seconds):
+        if self._ended.wait(min(self.seconds, threading.TIMEOUT_MAX)):
             return
         sched = current()
         dump = stack(all=True)

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar, overload
 
 from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.prof.trace import LOG, REGION, REGION_END, TASK, TASK_END, emit, now, tracing
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import isasync, startable_check
@@ -47,7 +48,7 @@ def _taskof(who: str, ctx: Context) -> int:
 
 def _name(who: str, what: str, name: object) -> str:
     if not isinstance(name, str):
-        raise TypeError(f"{who}: the {what} must be a string, got {name!r}")
+        raise TypeError(f"{who}: the {what} must be a string, got {shown(name)}")
     return str(name)
 
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.prof.trace import Goroutine, Items, clock, tracing
 from gopark._util import integer
 from gopark.trace._events import Recorded
@@ -107,11 +108,11 @@ class FlightRecorder:
         integer("FlightRecorder", "max_bytes", max_bytes)
         for name, value in (("min_age", min_age), ("max_bytes", max_bytes)):
             if isinstance(value, bool) or not isinstance(value, int | float):
-                raise TypeError(f"FlightRecorder: {name} must be a number, got {value!r}")
+                raise TypeError(f"FlightRecorder: {name} must be a number, got {shown(value)}")
             if not 0 < value <= _MOST:
-                raise ValueError(f"FlightRecorder: {name} must be positive, got {value!r}")
+                raise ValueError(f"FlightRecorder: {name} must be positive, got {shown(value)}")
         if on_panic is not None and not isinstance(on_panic, str | os.PathLike):
-            raise TypeError(f"FlightRecorder() needs a path as on_panic, got {on_panic!r}")
+            raise TypeError(f"FlightRecorder() needs a path as on_panic, got {shown(on_panic)}")
         self._limits = min_age, max_bytes
         self._on_panic = on_panic
         self._ring: _Ring | None = None  # while it records

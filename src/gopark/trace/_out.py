@@ -19,6 +19,7 @@ import stat
 from collections.abc import Callable
 from typing import IO, Any, Final
 
+from gopark._runtime.base.printstring import shown
 from gopark._util import flush
 
 __all__ = ("File", "Out", "checkfile", "create")
@@ -73,7 +74,7 @@ def _refused(number: int, path: str, what: str) -> OSError:
 
 def checkfile(who: str, file: object) -> None:
     if not isinstance(file, str | os.PathLike) and not callable(getattr(file, "write", None)):
-        raise TypeError(f"{who}() needs a path or an open file, got {file!r}")
+        raise TypeError(f"{who}() needs a path or an open file, got {shown(file)}")
 
 
 class Out:

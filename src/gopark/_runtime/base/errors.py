@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
+from gopark._runtime.base.printstring import shown
+
 __all__ = (
     "AmidRuntime",
     "BubbleDeadlockError",
@@ -35,7 +37,7 @@ def nocopy(self: object, *_: object) -> NoReturn:
     cls = next(classes, type(self))  # the one that users know, not what we have made of it
     name = f"{cls.__module__}.{cls.__qualname__}".removeprefix("gopark.")
     raise TypeError(
-        f"{name} must not be copied: the copy would share nothing with {self!r}; "
+        f"{name} must not be copied: the copy would share nothing with {shown(self)}; "
         "pass the object itself"
     )
 

@@ -92,11 +92,13 @@ doors: Final = _Doors()
 Mutex = deque[None]
 
 
-def lockslow(mu: Mutex) -> None:
+def lockslow(mu: Mutex, again: bool = False) -> None:
     """Take a lock that another thread holds, which does so for less than a microsecond.
 
     Unless that thread has lost its CPU or the GIL on the way: so give way, then sleep.
 
+    Args:
+        again: See `Regaining`.
     Raises:
         AmidRuntime: the other thread may be this one: see finq.py.
     """
@@ -107,7 +109,7 @@ def lockslow(mu: Mutex) -> None:
         try:
             return mu.pop()
         except IndexError:
-            if spins == _SPINS and doors.amid():
+            if spins == _SPINS and not again and doors.amid():
                 raise AmidRuntime from None
 
 
@@ -132,6 +134,22 @@ class Holding:
 
     def __exit__(self, *exc: object) -> None:
         self.mu.append(None)
+
+
+class Regaining(Holding):
+    """The same for who has had the lock before, in the same call, and is to undo what it did then.
+
+    Whatever this thread is amid of, below it on the stack, does not hold it: so it may wait, and
+    has to, for nobody else would undo that.
+    """
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        try:
+            self.mu.pop()
+        except IndexError:
+            lockslow(self.mu, again=True)
 
 
 _held = threading.local()

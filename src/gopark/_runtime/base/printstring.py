@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ("indented", "lines", "oneline")
+__all__ = ("indented", "lines", "oneline", "shown")
 
 _C: Final = "\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _ANY: Final = re.compile(f"[\x00-\x1f{_C}]")
@@ -39,6 +39,16 @@ def oneline(text: str) -> str:
 def lines(text: str) -> str:
     """Its lines and tabs as they are, the rest escaped."""
     return text if text.isprintable() else _INLINE.sub(_escape, text)
+
+
+def shown(value: object) -> str:
+    """`repr(value)` for the message of an error, which is to be told whatever that does."""
+    try:
+        return repr(value)
+    except Exception:
+        if isinstance(value, int):  # Python writes none of more than 4,300 digits
+            return f"an integer of {value.bit_length():,} bits"
+        return object.__repr__(value)
 
 
 def indented(text: str) -> str:

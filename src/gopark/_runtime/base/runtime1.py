@@ -22,6 +22,7 @@ import threading
 from typing import Final, NamedTuple, Protocol
 
 from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import shown
 
 __all__ = ("Traceback", "gotraceback", "set_crash_output", "set_traceback", "writecrash")
 
@@ -81,10 +82,10 @@ def set_traceback(level: str) -> None:
     """
     global _current
     if not isinstance(level, str):
-        raise TypeError(f"set_traceback() needs the name of a level, got {level!r}")
+        raise TypeError(f"set_traceback() needs the name of a level, got {shown(level)}")
     if level not in _LEVELS:
         names = ", ".join(name for name in _LEVELS if name.isalpha())
-        raise ValueError(f"set_traceback: no level {level!r}; there are {names}")
+        raise ValueError(f"set_traceback: no level {shown(level)}; there are {names}")
     _current = _more(_LEVELS[level], _env)
 
 
@@ -126,13 +127,13 @@ def set_crash_output(file: HasFileno | int | None) -> None:
     fd = -1
     if file is not None:
         if not isinstance(file, int) and not hasattr(file, "fileno"):
-            raise TypeError(f"set_crash_output needs a file or a descriptor, got {file!r}")
+            raise TypeError(f"set_crash_output needs a file or a descriptor, got {shown(file)}")
         try:
             fd = os.dup(
                 file if isinstance(file, int) else file.fileno()
             )  # not inheritable: PEP 446
         except OSError as exc:
-            raise OSError(exc.errno, f"set_crash_output of {file!r}: {exc.strerror}") from None
+            raise OSError(exc.errno, f"set_crash_output of {shown(file)}: {exc.strerror}") from None
     with _crashlock:
         before, _crashfd = _crashfd, fd
     if before >= 0:

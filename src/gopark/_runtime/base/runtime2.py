@@ -42,7 +42,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator
 from contextvars import Context
 from types import BuiltinFunctionType, CodeType, FrameType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gopark._runtime.base.errors import FatalError, Throw
 from gopark._runtime.base.lockrank import Rank, lasting, mklock
@@ -53,6 +53,7 @@ __all__ = (
     "LOCKED",
     "PARK",
     "TRANSITIONS",
+    "Around",
     "Command",
     "G",
     "Gone",
@@ -69,9 +70,12 @@ __all__ = (
     "codeof",
     "currentframes",
     "extragoids",
+    "framein",
     "getg",
     "goids",
+    "itemsof",
     "park_point",
+    "startedwith",
     "tls",
 )
 
@@ -86,6 +90,22 @@ class Status:
 
     def __repr__(self) -> str:
         return self.name
+
+
+T = TypeVar("T")
+
+
+def itemsof(queue: deque[T]) -> list[T]:
+    """What is in it, at one moment.
+
+    Not by `copy`: that of CPython 3.13 without a GIL waits for a lock that its own caller holds.
+    It takes half a millisecond, and gives the lock away meanwhile.
+    """
+    while True:
+        try:
+            return list(queue)
+        except RuntimeError:  # another thread has changed it on the way
+            pass
 
 
 # Without the GIL the frames of a thread, or of a coroutine that may be resumed, must not be
@@ -508,6 +528,22 @@ class nocollection:
         def __exit__(self, *exc: object) -> None: ...
 
 
+if sys.version_info < (3, 12):
+
+    def framein(awaited: Any, name: str) -> FrameType | None:
+        """The frame of a coroutine that another thread may resume; None: it has ended.
+
+        In 3.11 a collection may start where the frame is made, and let the other thread go on, to
+        the end of the coroutine: what was made then lies on memory that is free.
+        """
+        with nocollection():
+            frame: FrameType | None = getattr(awaited, name)
+            return frame
+
+else:
+    framein = getattr
+
+
 def _stacks(only: Container[int] | None, mine: FrameType | None) -> dict[int, list[FrameType]]:
     me = _thread.get_ident()
     return {  # what is gone through has no name: this frame is in it
@@ -526,13 +562,31 @@ def codeof(g: G) -> object:
     coro = g.coro
     if coro is not None:
         return getattr(coro, "cr_code", None)
-    fn = getattr(g.step, "fn", None)
-    while isinstance(fn, functools.partial):
-        fn = fn.func
+    fn = startedwith(g)
     code = getattr(fn, "__code__", None)
-    if code is None and fn is not None and not isinstance(fn, BuiltinFunctionType):
-        return type(fn)
-    return fn if code is None else code
+    if isinstance(code, CodeType):
+        return code
+    return fn if fn is None or isinstance(fn, BuiltinFunctionType) else type(fn)
+
+
+class Around:
+    """A function of ours that calls the user's, which is `fn`, and sees to what comes after."""
+
+    __slots__ = ()
+
+    fn: Any
+
+
+def startedwith(g: G) -> Any:
+    """The user's function that a plain goroutine was started with; None if there is none."""
+    fn = getattr(g.step, "fn", None)
+    while True:
+        if isinstance(fn, functools.partial):
+            fn = fn.func
+        elif isinstance(fn, Around):
+            fn = fn.fn
+        else:
+            return fn
 
 
 def casgstatus(g: G, old: Status, new: Status) -> None:

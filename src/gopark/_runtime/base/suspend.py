@@ -11,8 +11,8 @@ Tests: tests/runtime/test_suspend.py
 
 from __future__ import annotations
 
-import dis
 import inspect
+import opcode
 import sys
 import types
 from collections.abc import Callable, Coroutine, Generator
@@ -42,7 +42,8 @@ def suspends(fn: Callable[A, Generator[Command, None, R]]) -> Callable[A, Corout
     number in the instruction and in the one after it. There Python takes what lies below on the
     stack of the frame for what is awaited (the second from above since 3.15), and asks it for a
     `throw`, a `close` and frames. `_ = None is (None is (yield PARK))` leaves a None there, which
-    has none of them, for 2 ns; it is the one form in which such a function may yield.
+    has none of them; it is the one form in which such a function may yield, and nothing is compared
+    in the end.
 
     Relies on: this meaning of the two instructions, in 3.11 to 3.15. Elsewhere, and where they
     are not as expected, an `async def` awaits the generator, which takes longer.
@@ -65,28 +66,68 @@ def _awaiting(code: CodeType, known: bool = _KNOWN) -> CodeType | None:
     if not known:
         return None
     raw = bytearray(code.co_code)
-    instructions = [i for i in dis.get_instructions(code) if i.opname != "CACHE"]
-    for n, one in enumerate(instructions):
-        if one.opname != "YIELD_VALUE":
-            continue
-        if instructions[n - 1].opname == "SEND":  # of a `yield from`: it is one
-            continue
-        below, then = instructions[n - 3 : n - 1], instructions[n + 1]
-        if any(i.argval is not None or not i.opname.startswith("LOAD_") for i in below):
+    # Where the instructions are; `dis` would say more of each, and take a fifth of our import.
+    places = [place for place in range(0, len(raw), 2) if raw[place] != _CACHE]
+    for n, at in enumerate(places):
+        if raw[at] != _YIELD_VALUE or raw[places[n - 1]] == _SEND:
+            continue  # the yield of a `yield from` is marked already
+        below = places[n - 3 : n - 1]
+        if not all(_loads_none(code, raw[place], raw[place + 1]) for place in below):
             raise TypeError(f"{code.co_qualname}: yield as in None is (None is (yield PARK))")
-        if then.opname != "RESUME" or raw[then.offset + 1] & _RESUME != _AFTERYIELD:
+        then = places[n + 1]
+        if raw[then] != _RESUME or raw[then + 1] & _AFTER != _AFTERYIELD:
             return None
-        raw[then.offset + 1] += _AFTERAWAIT - _AFTERYIELD
+        raw[then + 1] += _AFTERAWAIT - _AFTERYIELD
         if sys.version_info >= (3, 13):
-            if raw[one.offset + 1] != 0:
+            if raw[at + 1] != 0:
                 return None
-            raw[one.offset + 1] = 1
+            raw[at + 1] = 1
+        _unwound(code, raw, places[n + 2 :])
     return code.replace(co_code=bytes(raw))
 
 
-_RESUME: Final = 3  # the bits of RESUME's number that tell after what: below, two values of them
+def _loads_none(code: CodeType, op: int, arg: int) -> bool:
+    if op == _LOAD_CONST:
+        return code.co_consts[arg] is None
+    # The constants that all code shares, which None is one of since 3.15.
+    shared: list[object] = getattr(opcode, "_common_constants", [])
+    return op == _LOAD_COMMON and arg < len(shared) and shared[arg] is None
+
+
+_CACHE: Final = opcode.opmap.get("CACHE", 0)
+_YIELD_VALUE: Final = opcode.opmap["YIELD_VALUE"]
+_SEND: Final = opcode.opmap["SEND"]
+_RESUME: Final = opcode.opmap["RESUME"]
+_LOAD_CONST: Final = opcode.opmap["LOAD_CONST"]
+_LOAD_COMMON: Final = opcode.opmap.get("LOAD_COMMON_CONSTANT", -1)
+_RETURN_CONST: Final = opcode.opmap.get("RETURN_CONST", -1)
+_RETURN_VALUE: Final = opcode.opmap["RETURN_VALUE"]
+_STORE_FAST: Final = opcode.opmap["STORE_FAST"]
+_POP_TOP: Final = opcode.opmap["POP_TOP"]
+_IS_OP: Final = opcode.opmap["IS_OP"]
+_AFTER: Final = 3  # the bits of RESUME's number that tell after what: below, two values of them
 _AFTERYIELD: Final = 1
 _AFTERAWAIT: Final = 3
+
+
+def _unwound(code: CodeType, raw: bytearray, after: list[int]) -> None:
+    """Behind a `yield`: what was put below is dropped, not compared, 1 % of what `gosched` takes.
+
+    Of the three values one None is left, for `_`. Where the function would return None next, it
+    returns that one, another 1 %.
+    """
+    if any(raw[place] != _IS_OP for place in after[:2]):
+        return
+    for place in after[:2]:
+        raw[place : place + 2] = _POP_TOP, 0
+    store, last, end = after[2:5]
+    op, arg = raw[last], raw[last + 1]
+    if op == _RETURN_CONST:
+        returns = code.co_consts[arg] is None
+    else:
+        returns = _loads_none(code, op, arg) and raw[end] == _RETURN_VALUE
+    if returns and raw[store] == _STORE_FAST:
+        raw[store : store + 2] = _RETURN_VALUE, 0
 
 
 def _wrapped(fn: Callable[A, Generator[Command, None, R]]) -> Callable[A, Coroutine[Any, Any, R]]:

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from gopark._runtime.base.errors import FatalError, Goexit, ProgramEnded
-from gopark._runtime.base.runtime2 import PARK, Command, tls
+from gopark._runtime.base.runtime2 import PARK, Around, Command, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.bubble.bubble import Bubble, bubbleof, mybubble, roots, within
 from gopark._runtime.main.rt0 import run
@@ -24,6 +24,7 @@ from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import block, notparked
 from gopark._runtime.sched.newproc import Creator, Wrapped, start, startable
 from gopark._runtime.sched.startm import current, mysched
+from gopark._runtime.time.timechan import seconds
 from gopark._runtime.time.timesleep import sleep as timesleep
 
 __all__ = ("sleep", "test", "wait")
@@ -31,6 +32,7 @@ __all__ = ("sleep", "test", "wait")
 Params = ParamSpec("Params")
 T = TypeVar("T")
 
+_NOBUBBLE: Final = "synctest.wait: goroutine is not in a bubble"
 _UNWINDS: Final = (Goexit, ProgramEnded, GeneratorExit)
 
 
@@ -141,16 +143,14 @@ async def _main(bubble: Bubble, coro: Coroutine[Any, Any, Any]) -> None:
         _keep(bubble, exc)
 
 
-class _Main:
-    """The same for a plain function; known to sysmon, and in dumps, by its own code."""
+class _Main(Around):
+    """The same for a plain function."""
 
-    __slots__ = ("__code__", "__globals__", "bubble", "fn")
+    __slots__ = ("bubble", "fn")
 
     def __init__(self, fn: Callable[..., Any], bubble: Bubble) -> None:
         self.fn = fn
         self.bubble = bubble
-        self.__code__ = getattr(fn, "__code__", fn)
-        self.__globals__ = getattr(fn, "__globals__", {})
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         try:
@@ -192,7 +192,7 @@ def wait() -> Generator[Command, None, None]:
     g = None if m is None else m.curg
     bubble = None if g is None else bubbleof(g)
     if m is None or g is None or bubble is None:
-        raise RuntimeError("synctest.wait: goroutine is not in a bubble")
+        raise RuntimeError(_NOBUBBLE)
     with bubble.lock:
         if bubble.waiting:
             raise RuntimeError("synctest.wait: wait already in progress")
@@ -229,6 +229,10 @@ async def sleep(duration: float) -> None:
 
     Go: testing/synctest.Sleep.
     """
+    seconds("sleep", duration)
+    m = tls.m
+    if m is None or m.curg is None or bubbleof(m.curg) is None:
+        raise RuntimeError(_NOBUBBLE)  # not after that time, which would be real
     await timesleep(duration)
     await wait()
 

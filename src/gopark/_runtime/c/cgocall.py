@@ -45,6 +45,7 @@ from gopark._runtime.base.errors import (
     Throw,
 )
 from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import GDEAD, GRUNNING, GSYSCALL, G, M, allgs, tls
 from gopark._runtime.c import cgogate, cgoresult
 from gopark._runtime.c.cgoresult import (
@@ -255,7 +256,7 @@ def export(
     restype: Any = getattr(prototype, "_restype_", prototype)
     if restype is prototype or not isinstance(prototype, type):
         raise TypeError(
-            f"export() needs a ctypes function type, got {prototype!r}: "
+            f"export() needs a ctypes function type, got {shown(prototype)}: "
             "@export(CFUNCTYPE(c_int, c_int))"
         )
     resultof("export", export, restype)
@@ -378,7 +379,7 @@ def _failed(m: M, g: G, exc: BaseException, error: Any) -> Any:
 def _toolate(run: Callable[..., Any], error: Any) -> Any:
     """A callback while the interpreter exits."""
     if cgogate.first():
-        name = getattr(run, "__qualname__", repr(run))
+        name = getattr(run, "__qualname__", None) or shown(run)
         printerr(f"gopark: callback {name} came in while the interpreter exits; it returns {error}")
     return error
 

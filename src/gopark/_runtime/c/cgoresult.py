@@ -33,6 +33,7 @@ from types import EllipsisType
 from typing import Any, Final, NamedTuple, NoReturn, cast
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded, Throw
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.unraisable import look
 from gopark._runtime.report.traceback import transparent
 
@@ -88,7 +89,7 @@ def resultof(who: str, fn: Callable[..., Any], restype: Restype) -> Result | Non
     simple: Any = restype
     if not (isinstance(restype, type) and issubclass(restype, _SIMPLE)):
         raise TypeError(
-            f"{who}(): no function of Python can return {restype!r} to C: ctypes has the "
+            f"{who}(): no function of Python can return {shown(restype)} to C: ctypes has the "
             "simple types for that, as c_int; for a pointer say c_void_p and return the address"
         )
     code, bits = simple._type_, 8 * ctypes.sizeof(simple)
@@ -96,27 +97,30 @@ def resultof(who: str, fn: Callable[..., Any], restype: Restype) -> Result | Non
         return None
     if code in _INTEGERS:
         low, high = -1 << bits - 1, (1 << bits) - 1
-        check = _checker(fn, restype, low, high)
+        check = _checker(fn, restype)
         if bits <= 32:  # compared with small numbers, an integer costs half
             low, high = max(low, -_SMALL), min(high, _SMALL)
         return Result(restype, int, low, high, check, 0)
-    check = _checker(fn, restype, None, None)
+    check = _checker(fn, restype)
     if code in _FLOATS:
         return Result(restype, float, -_INF, _INF, check, 0)
     return Result(restype, _Nothing, None, None, check, "\0" if code == "u" else 0)
 
 
-def _checker(
-    fn: Callable[..., Any], restype: type[Any], low: int | None, high: int | None
-) -> Callable[[Any], Any]:
+def _take(restype: Any, value: Any) -> Any:
+    """`value`, which C can take as that; else an exception says why it cannot."""
+    restype(value)
+    if restype._type_ in _INTEGERS and value is not None:
+        bits = 8 * ctypes.sizeof(restype)
+        if not -1 << bits - 1 <= operator.index(value) < 1 << bits:
+            raise OverflowError(f"it has {bits} bits")
+    return value
+
+
+def _checker(fn: Callable[..., Any], restype: type[Any]) -> Callable[[Any], Any]:
     def check(result: Any) -> Any:
         try:
-            restype(result)
-            if low is None or high is None or result is None:
-                return result
-            if low <= operator.index(result) <= high:
-                return result
-            raise OverflowError(f"it has {8 * ctypes.sizeof(restype)} bits")
+            return _take(restype, result)
         except Exception as exc:
             what = f"{reprlib.repr(result)}, which C cannot take as {restype.__name__}: {exc}"
             cls = OverflowError if isinstance(exc, OverflowError) else TypeError
@@ -128,10 +132,10 @@ def _checker(
 def checkerror(who: str, how: Result, error: Any) -> None:
     """Raise TypeError unless C can take this instead of a result."""
     try:
-        how.restype(error)
-    except (TypeError, ValueError) as exc:
+        _take(how.restype, error)
+    except (TypeError, ValueError, OverflowError) as exc:
         raise TypeError(
-            f"{who}(): C cannot take error={error!r} as {how.restype.__name__}: {exc}"
+            f"{who}(): C cannot take error={shown(error)} as {how.restype.__name__}: {exc}"
         ) from None
 
 
@@ -181,7 +185,9 @@ UNWINDS: Final = (Goexit, ProgramEnded, GeneratorExit, Throw)  # never for who c
 def classes(who: str, passes: Any) -> tuple[type[BaseException], ...]:
     found = passes if isinstance(passes, tuple) else (passes,)
     if not all(isinstance(cls, type) and issubclass(cls, BaseException) for cls in found):
-        raise TypeError(f"{who}() needs a tuple of exception classes as passes, got {passes!r}")
+        raise TypeError(
+            f"{who}() needs a tuple of exception classes as passes, got {shown(passes)}"
+        )
     return found
 
 
@@ -220,7 +226,8 @@ transparent.update(
     (
         trying(nameof, nameof).__code__,
         passing(nameof, ()).__code__,
-        _checker(nameof, ctypes.c_int, None, None).__code__,
+        _checker(nameof, ctypes.c_int).__code__,
+        _take.__code__,
     )
 )
 
@@ -237,13 +244,6 @@ class _Doors:
 doors: Final = _Doors()
 
 
-class _Watched(NamedTuple):
-    """A callback whose prototype nobody has told."""
-
-    entry: weakref.ref[Any]
-    fn: Callable[..., Any]
-
-
 _CONVERTING: Final = re.compile(
     r"(on|while) converting result of ctypes callback function"  # 3.15: while
     r"|from cffi callback .*convert the result"
@@ -251,35 +251,40 @@ _CONVERTING: Final = re.compile(
 _ADDRESS: Final = re.compile(r" at 0x([0-9a-f]+)>")
 _NOTVOID: Final = "callback with the return type 'void'"  # cffi: nothing is lost
 
-_watched: Final[dict[int, _Watched]] = {}  # by the identity of the callback
+# Callbacks whose prototype nobody has told, by identity. Each has its function as an attribute: a
+# method whose object keeps the callback would otherwise be kept from here for ever, with both.
+_watched: Final[dict[int, weakref.ref[Any]]] = {}
+_FN: Final = "_gopark_fn"
 
 
 def watch(entry: Callable[..., Any], fn: Callable[..., Any]) -> None:
     """Be told if C cannot take what `entry` returns for `fn`."""
     key = id(entry)
-    _watched[key] = _Watched(weakref.ref(entry, lambda _: _watched.pop(key, None)), fn)
+    vars(entry)[_FN] = fn
+    _watched[key] = weakref.ref(entry, lambda _: _watched.pop(key, None))
     look(_refused)
 
 
 def _refused(args: Any) -> Callable[[], object] | None:
     """For unraisable.py: what becomes of a result that C could not take."""
-    watched = _callbackof(args)
-    if watched is None:
+    entry = _callbackof(args)
+    if entry is None:
         return None
-    prototypes = _prototypes(watched)
-    return lambda: _fail(watched, prototypes, args)
+    prototypes = _prototypes(entry)
+    return lambda: _fail(entry, prototypes, args)
 
 
-def _fail(watched: _Watched, prototypes: list[Result], args: Any) -> None:
+def _fail(entry: Any, prototypes: list[Result], args: Any) -> None:
     if len(prototypes) == 1:
-        _learn(watched.entry(), prototypes[0])
+        _learn(entry, prototypes[0])
     exc = args.exc_value or args.exc_type()
     cls = OverflowError if isinstance(exc, OverflowError) else TypeError
-    err = cls(f"{nameof(watched.fn)}() returned what C cannot take: {exc}")
-    doors.fail(lambda: raiseas(watched.fn, err))
+    fn = vars(entry)[_FN]
+    err = cls(f"{nameof(fn)}() returned what C cannot take: {exc}")
+    doors.fail(lambda: raiseas(fn, err))
 
 
-def _callbackof(args: Any) -> _Watched | None:
+def _callbackof(args: Any) -> Any:
     """Which callback of ours the binding could not convert the result of."""
     text = args.err_msg or ""
     exc = args.exc_value
@@ -289,7 +294,8 @@ def _callbackof(args: Any) -> _Watched | None:
     if args.object is None:  # the text alone says which
         address = _ADDRESS.search(text)
         key = int(address[1], 16) if address else 0
-    return _watched.get(key)
+    ref = _watched.get(key)
+    return None if ref is None else ref()
 
 
 def _learn(entry: Any, how: Result) -> None:
@@ -301,12 +307,12 @@ def _learn(entry: Any, how: Result) -> None:
             cell.cell_contents = trying(cell.cell_contents, how.check)
 
 
-def _prototypes(watched: _Watched) -> list[Result]:
+def _prototypes(entry: Any) -> list[Result]:
     """What function pointers of ctypes the callback is in; a search through all objects."""
     restypes = {
         cast("Any", type(pointer))._restype_
-        for pointer in gc.get_referrers(watched.entry())
+        for pointer in gc.get_referrers(entry)
         if isinstance(pointer, _CFuncPtr)
     }
-    found = (resultof("callback", watched.fn, restype) for restype in restypes)
+    found = (resultof("callback", vars(entry)[_FN], restype) for restype in restypes)
     return [result for result in found if result is not None]

@@ -14,6 +14,8 @@ from __future__ import annotations
 import itertools
 from typing import Any, Final, NoReturn
 
+from gopark._runtime.base.printstring import shown
+
 __all__ = ("Handle", "new_handle")
 
 _values: Final[dict[int, Any]] = {}
@@ -42,7 +44,7 @@ class Handle(int):
         if not isinstance(number, int):
             null = ", which is NULL in C" if number is None else ""
             raise TypeError(
-                f"Handle() needs the number that new_handle gave out, got {number!r}{null}"
+                f"Handle() needs the number that new_handle gave out, got {shown(number)}{null}"
             )
         return super().__new__(cls, number)
 
@@ -88,8 +90,8 @@ class Handle(int):
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(
-            f"cannot pickle {self!r}: in another process the number stands for nothing, or for "
-            "another value"
+            f"cannot pickle {shown(self)}: in another process the number stands for nothing, or "
+            "for another value"
         )
 
     def _invalid(self) -> ValueError:

@@ -19,7 +19,8 @@ from random import Random
 from typing import Any, Final, Generic, TypeVar
 
 from gopark._runtime.base.errors import AmidRuntime, ClosedChannelError, NotOnGError
-from gopark._runtime.base.lockrank import Holding, lock
+from gopark._runtime.base.lockrank import Regaining, lock
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, park_point, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.chan.chan import SEND_CLOSED, Chan, wake
@@ -78,7 +79,7 @@ def recv(ch: Chan[T] | None) -> RecvCase[T]:
     Go: `case v, ok := <-ch`.
     """
     if ch is not None and not isinstance(ch, Chan):
-        raise TypeError(f"recv() needs a Chan or None, got {ch!r}")
+        raise TypeError(f"recv() needs a Chan or None, got {shown(ch)}")
     return RecvCase(ch)
 
 
@@ -97,7 +98,7 @@ def send(ch: Chan[T] | None, value: T) -> SendCase[T]:
     Go: `case ch <- value`.
     """
     if ch is not None and not isinstance(ch, Chan):
-        raise TypeError(f"send() needs a Chan or None, got {ch!r}")
+        raise TypeError(f"send() needs a Chan or None, got {shown(ch)}")
     return SendCase(ch, value)
 
 
@@ -156,7 +157,8 @@ def _live(cases: tuple[Case, ...]) -> list[Polled]:
     for i, case in enumerate(cases):
         if not isinstance(case, (RecvCase, SendCase)):
             raise TypeError(
-                f"select: case {i} is {case!r}; a case is gopark.recv(ch) or gopark.send(ch, v)"
+                f"select: case {i} is {shown(case)}; a case is gopark.recv(ch) or "
+                "gopark.send(ch, v)"
             )
         if case.ch is not None:
             polled.append((i, case, case.ch))
@@ -232,12 +234,15 @@ def _wait(polled: list[Polled], waiting: _Selecting) -> Generator[Command, None,
     try:
         _ = None is (None is (yield PARK))
     except BaseException as exc:
+        quicker = False
         try:
-            notparked(waiting, exc)
+            quicker = notparked(waiting, exc, takes=True)
         finally:
-            waiting.leave()  # one case may have won all the same
-            g.elem = None
-        raise
+            if not quicker:
+                waiting.leave()  # one case may have won all the same
+                g.elem = None
+        if not quicker:
+            raise
     won = g.elem
     g.elem = g.waiting = None
     waiting.leave()
@@ -322,7 +327,7 @@ class _Selecting(Waiter):
         """Pass 3: off every queue, keeping nothing alive where a Sudog has to stay a while."""
         for ch, is_send, sudog in self.sudogs:
             if sudog.queued:
-                with Holding(ch._lock):
+                with Regaining(ch._lock):
                     ch.leave(ch._sendq if is_send else ch._recvq, sudog)
                     sudog.forget()
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from gopark._runtime.base.runtime2 import G
 
-__all__ = ("Entry", "Sudog", "WaitQ")
+__all__ = ("Entry", "Sudog", "WaitQ", "discard")
 
 
 class Sudog:
@@ -54,3 +54,12 @@ Entry = G | Sudog
 # One side's waiters, first come first. A plain deque: the methods of a subclass are called in
 # a slower way, 50 ns of a round trip.
 WaitQ = deque[Entry]
+
+
+def discard(queue: WaitQ, g: G) -> bool:
+    """Take out a plain waiter, wherever it is. O(n): only at an interrupt and at the end."""
+    try:
+        queue.remove(g)
+    except ValueError:
+        return False
+    return True

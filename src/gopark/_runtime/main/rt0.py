@@ -66,6 +66,7 @@ from gopark._runtime.sched.newproc import newg, startable
 from gopark._runtime.sched.proc import schedule, stopm
 from gopark._runtime.sched.runq import drainp, runqput
 from gopark._runtime.sched.startm import newsched, toolate
+from gopark._runtime.sched.sysmon import cputime, runnable
 from gopark._runtime.signal import bringhome as bringhome
 from gopark._runtime.signal import nomain, remote, signal_unix, sigquit
 from gopark._runtime.time.timesleep import gosched
@@ -76,9 +77,11 @@ Params = ParamSpec("Params")
 T = TypeVar("T")
 
 # Seconds that `run` waits at its end, at most: for threads that were asleep to unwind, and for
-# those in the middle of a step, after which they find that the program has ended.
+# those in the middle of a step, after which they find that the program has ended. The latter is
+# processor time, if the thread has any, and in all not more than the third.
 _ENDWAIT: Final = 1.0
 _STEPWAIT: Final = 0.1
+_MOSTWAIT: Final = 10.0
 _LINGER: Final = 1000  # turns, as in Go
 _run: Final = lasting(deque((None,)))  # a token: one `run` at a time
 _forks = 0
@@ -388,6 +391,8 @@ def _programof(sched: Sched, g: G) -> Sched:
         return m.sched
     if g.goid < sched.lastgoid or (m is not None and mfinal.closes(g)):
         return sched
+    if sched.cleanup is not None and g in sched.cleanup.coros:
+        return sched  # which one of its timers has started
     g.m = None  # made after the end, of a dead one that a P of the program had kept
     return startm.getsched()
 
@@ -402,8 +407,9 @@ def abandon(sched: Sched, g: G | None) -> None:
     """
     cleanup: Cleanup | None = sched.cleanup
     me = tls.m
-    if cleanup is not None and not cleanup.over and (me is None or me.g is not None):
-        return  # M0 is at it, and looks at the queues again; a thread of others steps nothing
+    ours = me is not None and me.g is None and me.sched is sched
+    if cleanup is not None and not cleanup.over and not ours:
+        return  # M0 is at it, and looks at the queues again; others step nothing of this program
     if cleanup is not None and g in cleanup.coros:
         g = None  # it has been told, and is waited for
     if g is not None and g.status is GWAITING and g.lockedm is None and _ours(sched, g):
@@ -454,8 +460,12 @@ def _buryaway(sched: Sched, left: list[G]) -> None:
 
 
 def _join(sched: Sched, m: M) -> None:
-    """Wait for our threads to end; a short while only for one that is in C or computing."""
+    """Wait for our threads to end; a short while only for one that is in C or computing.
+
+    For one that has no CPU, on a busy machine, that while is one of its own processor time.
+    """
     began = time.monotonic()
+    watches: dict[M, _Watch] = {}
     pause = 0.00005
     cleanup: Cleanup | None = sched.cleanup
     while True:
@@ -467,7 +477,11 @@ def _join(sched: Sched, m: M) -> None:
                 others = [o for o in others if o.curg not in cleanup.waiting]
         abandon(sched, None)  # what was on its way to a queue when the end came
         waited = time.monotonic() - began
-        if not any(waited < (_ENDWAIT if _unwinding(o) else _STEPWAIT) for o in others):
+        if not any(
+            (waited < _ENDWAIT and _unwinding(o))
+            or (waited < _MOSTWAIT and watches.setdefault(o, _Watch(o)).gets(o, waited))
+            for o in others
+        ):
             return
         time.sleep(pause)
         pause = min(pause * 2, 0.005)
@@ -477,6 +491,22 @@ def _unwinding(m: M) -> bool:
     """This M was asleep, so it is on its way out; a G that runs user code may take for ever."""
     g = m.curg
     return g is None or g.status is GWAITING or closing.refusing(m)
+
+
+class _Watch:
+    """Of a thread that runs user code, while it is waited for."""
+
+    def __init__(self, m: M) -> None:
+        self.cpu0 = self.cpu = cputime(m)
+        self.moved = 0.0  # when it was last seen to run, or to want to
+
+    def gets(self, m: M, waited: float) -> bool:
+        """It has some of its while left: what it has slept counts, and what it has computed."""
+        cpu = cputime(m)
+        if cpu != self.cpu or runnable(m):
+            self.cpu, self.moved = cpu, waited
+        most = _ENDWAIT if closing.refusing(m) else _STEPWAIT
+        return max(cpu - self.cpu0, waited - self.moved) < most
 
 
 # --- fork and exit -----------------------------------------------------------------------

@@ -25,7 +25,7 @@ Fork. The child has a poller of its own, made when it is first needed. What it h
 opened there when it is first waited for (`rbad`, until then); who waited was the parent's.
 
 Locks: `PollDesc.lock`, rank NETPOLL, never taken under Sched.lock. No G is made ready under it.
-Source: Go 1.27 runtime/netpoll.go. Tests: tests/runtime/test_netpoll.py
+Source: Go 1.27 runtime/netpoll.go. Tests: tests/net/test_netpoll.py
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ What the kernel says once it does not say again until the state changes: netpoll
 sleeps here is got out by an eventfd, which is level-triggered, and read only by who sleeps: a look
 in passing must not take the wake-up of another.
 
-Source: Go 1.27 runtime/netpoll_epoll.go. Tests: tests/runtime/test_netpoll.py
+Source: Go 1.27 runtime/netpoll_epoll.go. Tests: tests/net/test_netpoll.py
 """
 
 from __future__ import annotations

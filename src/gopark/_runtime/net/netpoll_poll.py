@@ -4,7 +4,7 @@ It is level-triggered, so a descriptor is asked for only from the moment that a 
 it (`arm`) until it is told of once. So to netpoll.py it looks as the other does. Who arms one gets
 out who sleeps in `poll`, for the system is to be asked for one more.
 
-Locks: `_lock`, a leaf. Source: Go 1.27 runtime/netpoll_aix.go. Tests: tests/runtime/test_netpoll.py
+Locks: `_lock`, a leaf. Source: Go 1.27 runtime/netpoll_aix.go. Tests: tests/net/test_netpoll.py
 """
 
 from __future__ import annotations

@@ -54,6 +54,7 @@ class Measured:
 
     def __init__(self) -> None:
         self.queue: deque[float] = deque()
+        self.sorting = False
         self.counts = [0] * (len(BOUNDS) - 1)
         self.total = 0.0
 
@@ -66,11 +67,17 @@ class Measured:
                 _lock.release()
 
     def sort(self) -> None:
-        """Caller holds the lock."""
-        for _ in range(len(self.queue)):
-            seconds = max(0.0, self.queue.popleft())
-            self.counts[bisect_right(BOUNDS, seconds) - 1] += 1
-            self.total += seconds
+        """Caller holds the lock. The collector, which may come in amid it, leaves what is there."""
+        if self.sorting:
+            return
+        self.sorting = True
+        try:
+            for _ in range(len(self.queue)):
+                seconds = max(0.0, self.queue.popleft())
+                self.counts[bisect_right(BOUNDS, seconds) - 1] += 1
+                self.total += seconds
+        finally:
+            self.sorting = False
 
     def read(self) -> tuple[list[int], float]:
         """How many there were in each bucket, and all together in seconds."""

@@ -36,7 +36,9 @@ is not leaked would have to be on its way from object to object, and be missed a
 A plain function waits on its thread, whose frames hold what it waits on, and these cannot be
 told from the frames of others: it is not found, nor is a coroutine locked to its thread.
 
-Locks: `_lock`, held throughout, or two searches would see each other's lists; no other is taken.
+Locks: `_lock`, held throughout, or two searches would see each other's lists; no other is taken. It
+is reentrant: a search begins with a collection, and so with finalisers, which may search. Without
+the GIL a fork takes it too (`_beforefork`).
 Relies on: `list()` over iterators of C alone being one step to other threads, with the GIL.
 Source: Go 1.27 runtime/mgc.go (findGoroutineLeaks), proc.go (goroutineleakcount).
 Tests: tests/runtime/test_mgcleak.py, test_mgcleak_model.py
@@ -45,6 +47,7 @@ Tests: tests/runtime/test_mgcleak.py, test_mgcleak_model.py
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import threading
 import time
@@ -91,6 +94,7 @@ _NOCASES: Final = "select (no cases)"
 _COLLECTIONS: Final = 2 if FREETHREADED else 1
 _PASSES: Final = 3  # without the GIL
 _PAUSE: Final = 0.001  # seconds, between two of them
+_PATIENCE: Final = 10.0  # seconds that a fork waits for a search, whose finalisers may take long
 _MANY: Final = 16  # goroutines that one report names
 _FAR: Final = 1000  # objects looked at for them
 
@@ -107,7 +111,7 @@ _status: Final = attrgetter("status")
 _waiting: Final = attrgetter("waiting")
 _waitunlockf: Final = attrgetter("waitunlockf")
 
-_lock: Final = lasting(threading.Lock())
+_lock: Final = lasting(threading.RLock())
 _found: weakref.WeakKeyDictionary[G, float] = weakref.WeakKeyDictionary()
 
 Objects = dict[int, Any]  # by identity
@@ -298,6 +302,26 @@ def _ofmain(sched: Sched | None) -> list[Any]:
     """Coroutines that `run` keeps, and does nothing with until main is done."""
     g = None if sched is None else sched.main
     return [] if sched is None or g is None else [g.coro, sched.maincoro]
+
+
+# A child of free-threaded 3.13 that was forked while another thread waited to stop the world, as
+# each step of a search does, finds the interpreter's own lock for that taken, and hangs.
+_forking: Final[list[int]] = []  # the thread that forks, while it has `_lock`
+
+
+def _beforefork() -> None:
+    if _lock.acquire(timeout=_PATIENCE):
+        _forking[:] = [threading.get_ident()]
+
+
+def _afterfork() -> None:
+    if _forking and _forking[0] == threading.get_ident():
+        _forking.clear()
+        _lock.release()
+
+
+if FREETHREADED and hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_beforefork, after_in_parent=_afterfork, after_in_child=_afterfork)
 
 
 def leakedgs() -> list[G]:

@@ -30,6 +30,7 @@ from time import monotonic
 from typing import Any, Final, NamedTuple
 
 from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     FREETHREADED,
     GDEAD,
@@ -207,7 +208,8 @@ class _Buckets:
 
     def __init__(self) -> None:
         self.queue: deque[tuple[Stack, str, float, float]] = deque()
-        self.lock = lasting(threading.RLock())  # guards `sums`
+        self.lock = lasting(threading.RLock())  # guards `sums`, and who sorts
+        self.sorting = False
         self.sums: dict[tuple[Stack, str], list[float]] = {}
 
     def add(self, stack: Stack, reason: str, times: float, delay: float) -> None:
@@ -219,18 +221,25 @@ class _Buckets:
                 self.lock.release()
 
     def _sort(self) -> None:
-        for _ in range(len(self.queue)):
-            stack, reason, times, delay = self.queue.popleft()
-            sums = self.sums.setdefault((stack, reason), [0.0, 0.0])
-            sums[0] += times
-            sums[1] += delay
+        """Caller holds the lock. A finaliser that comes in amid it leaves what is there."""
+        if self.sorting:
+            return
+        self.sorting = True
+        try:
+            for _ in range(len(self.queue)):
+                stack, reason, times, delay = self.queue.popleft()
+                sums = self.sums.setdefault((stack, reason), [0.0, 0.0])
+                sums[0] += times
+                sums[1] += delay
+        finally:
+            self.sorting = False
 
     def records(self) -> list[Record]:
         with self.lock:
             self._sort()
             return [
                 Record(stack, reason, (), round(times), delay)
-                for (stack, reason), (times, delay) in self.sums.items()
+                for (stack, reason), (times, delay) in self.sums.copy().items()
             ]
 
     def size(self) -> int:
@@ -238,7 +247,7 @@ class _Buckets:
 
 
 _QUEUED: Final = 1000
-_LONGEST: Final = 1 << 63  # nanoseconds
+_LONGEST: Final = 1 << 63  # nanoseconds; and what a fraction is at most: a float has to hold it
 
 
 class _Waits:
@@ -308,14 +317,14 @@ def set_mutex_profile_fraction(rate: int) -> int:
     with _ratelock:
         before = _waits.fraction
         if rate >= 0:
-            _waits.fraction = rate
+            _waits.fraction = min(rate, _LONGEST)
             _swap()
         return before
 
 
 def _checkint(who: str, rate: object) -> None:
     if not isinstance(rate, int):
-        raise TypeError(f"{who}() needs an integer, got {rate!r}")
+        raise TypeError(f"{who}() needs an integer, got {shown(rate)}")
 
 
 def _swap() -> None:

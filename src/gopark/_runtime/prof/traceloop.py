@@ -102,9 +102,9 @@ def _schedule(m: M) -> None:
     armed = timers.armed
     unlistg = allgs.discard
     time = clock
-    ticks, onetick = range(SCHEDTICK - 1), range(1)
+    ticks, onetick = (None,) * (SCHEDTICK - 1), (None,)
     runnable, running, waiting = GRUNNABLE, GRUNNING, GWAITING
-    park, done, next_ = PARK, DONE, next
+    park, done, gosched, next_ = PARK, DONE, GOSCHED, next
     g: G | None = None
     nop = p = P(-1, sched)
     while True:
@@ -121,16 +121,16 @@ def _schedule(m: M) -> None:
             return
         p = m.p or nop
         runnext, runq = p.runnext, p.runq
-        popnext, popleft, gfput = runnext.pop, runq.popleft, p.gfree.append
+        popnext, popleft, append, gfput = runnext.pop, runq.popleft, runq.append, p.gfree.append
         t = time()
         log.append((SLICE, t, p.pid))
         for _ in ticks if not (sched.nhogs or sched.careful) else onetick:
             if g.status is not runnable:
                 badrunnable(g)
             g.status = running
-            if (last := g.m) is not m:
-                if last is not None and last.sched is not sched:
-                    proc.astray(g, last)
+            if g.m is not m:
+                if g.m is not None and g.m.sched is not sched:
+                    proc.astray(g, g.m)
                 g.m = m
             m.curg = g
             try:
@@ -163,13 +163,13 @@ def _schedule(m: M) -> None:
                     g.status = GDEAD
                     g.ctx = g.coro = g.step = g.gocode = g.goglobals = None
                     gfput(g)
-                elif command is GOSCHED and m.lockedg is None:
+                elif command is gosched and m.lockedg is None:
                     log.append(t)
                     log.append(g.goid)
                     log.append(YIELD)
                     m.curg = None
                     g.status = runnable
-                    runq.append(g)
+                    append(g)
                 else:
                     if command is LOCKED:
                         log.append(t)

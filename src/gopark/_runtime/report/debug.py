@@ -1,6 +1,6 @@
 """The stack of the calling goroutine, with the function that asks for it.
 
-Source: Go 1.27 runtime/debug/stack.go. Tests: tests/conformance/traceback/test_debug.py
+Source: Go 1.27 runtime/debug/stack.go. Tests: tests/conformance/traceback
 """
 
 from __future__ import annotations

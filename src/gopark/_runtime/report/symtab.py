@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import os
 import sys
-from types import CodeType
+from types import CodeType, CoroutineType
 from typing import Any, Final
 
 from gopark._runtime.base.printstring import oneline
+from gopark._runtime.base.runtime2 import framein
 
 __all__ = ("Frame", "frameof", "funcname", "moduleof", "pathof", "publicname", "qualified")
 
@@ -60,7 +61,7 @@ def moduleof(code: CodeType, fn: Any) -> str:
     A coroutine has them in its frame, and has none of that once it has ended: its goroutine is seen
     so for a moment, and while it panics.
     """
-    frame = getattr(fn, "cr_frame", None)
+    frame = framein(fn, "cr_frame") if type(fn) is CoroutineType else getattr(fn, "cr_frame", None)
     if frame is not None:
         return str(frame.f_globals.get("__name__", ""))
     if (module := getattr(fn, "__module__", None)) is not None:

@@ -33,7 +33,6 @@ Tests: tests/runtime/test_traceback.py, tests/conformance/traceback
 
 from __future__ import annotations
 
-import functools
 import gc
 import os
 import sys
@@ -64,7 +63,9 @@ from gopark._runtime.base.runtime2 import (
     allgs,
     callers,
     currentframes,
+    framein,
     getg,
+    startedwith,
     tls,
 )
 from gopark._runtime.report.symtab import Frame, frameof, moduleof, pathof, publicname, qualified
@@ -312,11 +313,6 @@ def threadframes(stack: list[Link], m: M | None, own: tuple[CodeType, ...] = ())
 
 def coroframes(g: G) -> list[Frame]:
     """The whole chain of awaits of a coroutine that is not running, innermost first."""
-    if g.coro is None and g.step is not None:
-        start = getattr(g.step, "fn", None)  # a plain function that has not begun
-        code = getattr(start, "__code__", None)
-        if code is not None:
-            return [frameof(code, start.__globals__, code.co_firstlineno)]  # type: ignore[union-attr]
     return awaitframes(g.coro) or ownframe(g.coro)
 
 
@@ -335,7 +331,7 @@ def awaiting(inner: Any) -> list[FrameType]:
     if getattr(inner, "cr_running", False):
         return frames
     for _ in range(sys.getrecursionlimit()):
-        frame, inner = _await_link(inner)
+        frame, inner = awaitlink(inner)
         if frame is not None:
             frames.append(frame)
         if inner is None:
@@ -345,7 +341,7 @@ def awaiting(inner: Any) -> list[FrameType]:
 
 def ownframe(coro: Any) -> list[Frame]:
     """The frame of a goroutine whose function is one of ours, as in `go(ch.recv)`."""
-    frame = _await_link(getattr(coro, "coro", coro))[0]  # newproc.Wrapped has it inside
+    frame = awaitlink(getattr(coro, "coro", coro))[0]  # newproc.Wrapped has it inside
     if frame is None:
         return []
     return [frameof(frame.f_code, {"__name__": "gopark"}, frame.f_lineno)]
@@ -357,13 +353,12 @@ def startframe(g: G) -> list[Frame]:
     So it is while a function of C runs or waits, and one of ours. Without a single frame the
     readers of dumps would drop the goroutine.
     """
-    coro, start = g.coro, getattr(g.step, "fn", None)
+    coro = g.coro
     if coro is not None:
         return ([] if FREETHREADED else ownframe(coro)) or [
             codeframe(getattr(coro, "cr_code", None), coro)
         ]
-    while isinstance(start, functools.partial):
-        start = start.func
+    start = startedwith(g)
     return [] if start is None else [codeframe(getattr(start, "__code__", None), start)]
 
 
@@ -402,17 +397,19 @@ def suspended(g: G) -> bool:
     return g.coro is not None and not getattr(g.coro, "cr_running", True)
 
 
-def _await_link(awaited: Any) -> tuple[FrameType | None, Any]:
+def awaitlink(awaited: Any) -> tuple[FrameType | None, Any]:
     """The frame of one awaited object, and what that in turn awaits."""
     if isinstance(awaited, CoroutineType):
-        return awaited.cr_frame, awaited.cr_await
+        return framein(awaited, "cr_frame"), awaited.cr_await
     if isinstance(awaited, GeneratorType):
-        return awaited.gi_frame, awaited.gi_yieldfrom
+        return framein(awaited, "gi_frame"), awaited.gi_yieldfrom
     if isinstance(awaited, AsyncGeneratorType):
-        return awaited.ag_frame, awaited.ag_await
+        return framein(awaited, "ag_frame"), awaited.ag_await
     # `async for` and `coro.__await__()` wrap the object without a public way to it.
     for ref in gc.get_referents(awaited) if awaited is not None else ():
         if isinstance(ref, (CoroutineType, GeneratorType, AsyncGeneratorType)):
+            return None, ref
+        if type(ref).__name__ == "async_generator_asend":  # inside of `anext(it, default)`
             return None, ref
     return None, None
 

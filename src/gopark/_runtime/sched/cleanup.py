@@ -6,9 +6,10 @@ gone by then, so M0 serves these waits, and only these, for GRACE seconds altoge
   a coroutine    GeneratorExit is thrown into it by whoever takes it off its queue; if it parks
                  after that, who takes it off a queue again steps it on
   on a thread    ProgramEnded is raised at its wait; the waits that come after that are real ones
-  timers         a heap of their own, so that no timer of the program fires any more
+  timers         a heap of their own, so that no timer of the program fires any more; what a timer
+                 that was started in a cleanup starts, a deadline or `after_func`, has its grace too
 
-Nothing new starts: `go` raises ProgramEnded. When the time is up, or nothing can end the waits,
+Nothing else starts: `go` raises ProgramEnded. When the time is up, or nothing can end the waits,
 what still waits is broken off as if there had been no grace, and a report says who that is, and
 where.
 After a fatal error there is no grace: then the process dies, as in Go.
@@ -19,15 +20,18 @@ Source: none; Go's process is gone. Tests: tests/runtime/test_cleanup.py
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from types import CoroutineType
 from typing import Any, Final
 
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.runtime2 import (
     FREETHREADED,
+    GDEAD,
     GOSCHED,
     GRUNNABLE,
     GRUNNING,
@@ -36,10 +40,11 @@ from gopark._runtime.base.runtime2 import (
     G,
     M,
     Sched,
+    allgs,
     tls,
 )
-from gopark._runtime.report.traceback import calling, gtraceback
-from gopark._runtime.sched import closing, mfinal
+from gopark._runtime.report.traceback import boundary, calling, gtraceback, transparent
+from gopark._runtime.sched import closing, lockedm, mfinal, startm
 from gopark._runtime.sched.newproc import unbegun
 from gopark._runtime.sched.panic import printerr
 from gopark._runtime.sched.timer import Timers
@@ -70,6 +75,11 @@ class Cleanup:
         self.giveup: list[tuple[G, str]] = []  # was broken off, with the stack at that wait
         self.timers = Timers(_nothing)
         sched.timers = self.timers
+
+    @property
+    def ended(self) -> bool:
+        """For the timers: see `hooks.TimeBase`."""
+        return self.over
 
     # --- coroutines -------------------------------------------------------------------------
 
@@ -162,6 +172,49 @@ class Cleanup:
         """It has been told, so what it waits for now is its cleanup's. Not on M0, which serves."""
         return g in self.told and not self.over and g.m is not self.sched.m0
 
+    # --- what timers start ----------------------------------------------------------------------
+
+    def begin(self, g: G) -> bool:
+        """A timer has started this goroutine; False: too late. On M0, between two looks."""
+        m = tls.m
+        if self.over or m is not self.sched.m0:
+            return False
+        if g.coro is not None:
+            g.m = m
+            self.coros[g] = None  # nothing to tell it: somebody waits for what it does
+            self.again.append(g)
+            return True
+        m = g.m = M(self.sched)
+        m.curg = g
+        self.told.add(g)
+        with self.sched.lock:
+            self.sched.allm.append(m)
+        try:
+            _thread.start_new_thread(self._runplain, (m, g))
+        except (RuntimeError, MemoryError):  # no more threads
+            self._gone(m, g)
+        return True
+
+    def _runplain(self, m: M, g: G) -> None:
+        """A thread for a plain function, from its first to its last line."""
+        tls.m = m
+        try:
+            startm.minit(m)
+            g.status = GRUNNING
+            g.ctx.run(_call, g.step)  # type: ignore[union-attr]
+        except BaseException:
+            pass  # its own, as that of a coroutine: nobody is there who could be told
+        finally:
+            self._gone(m, g)
+            tls.m = None
+
+    def _gone(self, m: M, g: G) -> None:
+        allgs.discard(g)
+        g.status = GDEAD
+        with self.sched.lock:
+            if m in self.sched.allm:
+                self.sched.allm.remove(m)
+
     # --- M0 -------------------------------------------------------------------------------------
 
     def poll(self) -> None:
@@ -253,5 +306,13 @@ class Cleanup:
         )
 
 
+def _call(step: Any) -> None:
+    result = step.fn(*step.args, **step.kwargs)
+    if type(result) is CoroutineType:  # a decorated `async def`
+        lockedm.drive(result)
+
+
 hooks.cleanup = Cleanup
 calling.update((Cleanup._tell.__code__, Cleanup._advance.__code__))
+transparent.add(_call.__code__)
+boundary.add(Cleanup._runplain.__code__)

@@ -24,11 +24,12 @@ import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from functools import partial
+from types import CoroutineType, GeneratorType
 from typing import Any, Final, NoReturn
 
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.runtime2 import GDEAD, GRUNNING, G, M, Sched, allgs, callers, tls
-from gopark._runtime.report.traceback import awaitframes, calling, threadframes
+from gopark._runtime.report.traceback import awaitframes, awaitlink, calling, threadframes
 from gopark._runtime.sched import lockedm, panic
 from gopark._runtime.sched.newproc import unbegun
 
@@ -100,6 +101,7 @@ def _close(sched: Sched, g: G, coro: Coroutine[Any, Any, Any], ctx: Any, m: M) -
 
 def leave(g: G, coro: Any) -> None:
     """It swallows what ends it: say so, and let nobody close it any more."""
+    allgs.discard(g)
     _keep(coro)
     name(g, awaitframes(coro), "what ends it (GeneratorExit)")
 
@@ -111,22 +113,33 @@ def _keep(*coros: object) -> None:
 
 
 def chain(coro: Any) -> list[Any]:
-    """The coroutine, and those that it awaits, the outermost first."""
-    chain = []
+    """The coroutine, and what it awaits that can be closed, the outermost first.
+
+    That is coroutines, generators, and what others have made that iterates, which has to pass on
+    what it is told. What Python puts in between is not told by itself: an async generator's step
+    that is closed cannot be gone on with.
+    """
+    chain: list[Any] = []
+    seen: set[int] = set()
     link = getattr(coro, "ours", coro)  # newproc.Wrapped
-    while inspect.iscoroutine(link):
-        chain.append(link)
-        link = link.cr_await
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        theirs = type(link).__module__ != "builtins"
+        if theirs or type(link) in (CoroutineType, GeneratorType):
+            chain.append(link)
+        link = None if theirs else awaitlink(link)[1]
     inner = getattr(coro, "coro", None)
-    if inner is not None and inner not in chain:
+    if inner is not None and id(inner) not in seen:
         chain.append(inner)  # ours does not await it yet, or any more
     return chain or [coro]
 
 
 def waits(m: M, link: Any) -> bool:
     """One that was told to end goes on. What is no coroutine of Python's does not say so itself."""
-    if inspect.iscoroutine(link):
+    if type(link) is CoroutineType:
         return inspect.getcoroutinestate(link) == _SUSPENDED
+    if type(link) is GeneratorType:
+        return inspect.getgeneratorstate(link) == inspect.GEN_SUSPENDED
     return m.waitunlockf is not None
 
 
@@ -147,6 +160,9 @@ def forget(sched: Sched) -> None:
     for m in list(_refusals):
         if m.sched is sched:
             del _refusals[m]
+    mine: M | None = getattr(_own, "m", None)
+    if mine is not None and mine.sched is sched:
+        del _own.m  # it would keep the program
 
 
 def refused(sched: Sched, m: M, g: G) -> bool:

@@ -43,6 +43,7 @@ from gopark._runtime.base import lockrank
 from gopark._runtime.base.errors import AmidRuntime
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import Lock
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import tls
 from gopark._runtime.report.traceback import boundary, callback_entry, calling, hidden, transparent
 from gopark._runtime.sched.startm import ourthreads, sysmonwait, watchers
@@ -178,7 +179,7 @@ def _drain() -> None:
         try:
             work(*args)
         except BaseException as exc:
-            exc.add_note(f"in {work!r}, which a finalizer has asked for")
+            exc.add_note(f"in {shown(work)}, which a finalizer has asked for")
             _Unraisable(exc)
 
 

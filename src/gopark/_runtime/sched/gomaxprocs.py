@@ -22,6 +22,7 @@ from gopark._runtime.base.cgroup import cpulimit
 from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import debugvar
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import Gone, P, Sched, getg
 from gopark._runtime.sched import startm
 from gopark._runtime.sched.runq import strayed
@@ -69,9 +70,9 @@ def gomaxprocs(n: int = 0) -> int:
     Go: runtime.GOMAXPROCS.
     """
     if not isinstance(n, int) or isinstance(n, bool):
-        raise TypeError(f"gomaxprocs: n must be an integer, got {n!r}")
+        raise TypeError(f"gomaxprocs: n must be an integer, got {shown(n)}")
     if n > _MAX:
-        raise ValueError(f"gomaxprocs: n must be at most {_MAX}, got {n}")
+        raise ValueError(f"gomaxprocs: n must be at most {_MAX}, got {shown(n)}")
     before = startm.gomaxprocs()
     if n > 0:
         _custom[:] = [True]
@@ -109,9 +110,9 @@ def set_max_threads(n: int) -> int:
     Go: debug.SetMaxThreads.
     """
     if not isinstance(n, int) or isinstance(n, bool):
-        raise TypeError(f"set_max_threads: n must be an integer, got {n!r}")
+        raise TypeError(f"set_max_threads: n must be an integer, got {shown(n)}")
     if n < 1:
-        raise ValueError(f"set_max_threads: n must be at least 1, got {n}")
+        raise ValueError(f"set_max_threads: n must be at least 1, got {shown(n)}")
     before = startm.maxthreads()
     startm.setmaxthreads(n)
     sched = startm.current()

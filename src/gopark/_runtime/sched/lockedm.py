@@ -31,6 +31,7 @@ Tests: tests/runtime/test_lockedm.py
 
 from __future__ import annotations
 
+import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
@@ -39,6 +40,7 @@ from typing import Any, Final, TypeVar
 
 from gopark._runtime.base.errors import AmidRuntime, NotOnGError, ProgramEnded
 from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     FREETHREADED,
     GOSCHED,
@@ -70,15 +72,8 @@ from gopark._runtime.sched.startm import (
 )
 
 __all__ = (
-    "YIELDS",
-    "block",
-    "drive",
-    "entersyscall",
-    "exitsyscall",
-    "letgo",
-    "offqueue",
-    "requeue",
-    "yieldcodes",
+    *("YIELDS", "block", "drive", "entersyscall", "exitsyscall", "letgo"),
+    *("notparked", "offqueue", "requeue", "yieldcodes"),
 )
 
 T = TypeVar("T")
@@ -137,10 +132,10 @@ def block(awaitable: Awaitable[T]) -> T:
     """
     if type(awaitable) is CoroutineType:
         coro: Coroutine[Any, Any, T] = awaitable
-    elif hasattr(awaitable, "__await__"):
+    elif hasattr(awaitable, "__await__") or inspect.isawaitable(awaitable):
         coro = _await(awaitable)
     else:
-        raise TypeError(f"block() needs an awaitable, got {awaitable!r}: block(ch.recv())")
+        raise TypeError(f"block() needs an awaitable, got {shown(awaitable)}: block(ch.recv())")
     m = tls.m
     if m is None or ((g := m.curg) is None and m.g is not None):
         return foreign.callback(partial(drive, coro))  # type: ignore[no-any-return]
@@ -202,7 +197,7 @@ def _leavec(m: M, g: G, coro: Coroutine[Any, Any, Any]) -> None:
 
 def foreigncommand(command: object) -> BaseException:
     """The error for a coroutine that yielded something that is not ours."""
-    what = "a bare yield" if command is None else repr(command)
+    what = "a bare yield" if command is None else shown(command)
     return TypeError(
         f"a goroutine awaited {what}, which belongs to another event loop (asyncio, trio, ...); "
         "use gopark's own sleep, channels and locks, or run that loop in a plain goroutine: "
@@ -210,20 +205,22 @@ def foreigncommand(command: object) -> BaseException:
     )
 
 
-def notparked(waiter: object, exc: BaseException) -> None:
+def notparked(waiter: object, exc: BaseException, takes: bool = False) -> bool:
     """PARK raised: if no scheduler of ours took it, undo the wait that has just begun.
 
-    Called by a primitive, which still holds its lock in that case. A wake-up from outside
-    clears `g.waiting` first, so what is still set was never handed to a scheduler.
+    Called by a primitive, which still holds its lock in that case. A wake-up from outside clears
+    `g.waiting` first, so what is still set was never handed to a scheduler. Once the lock is free
+    anybody may wake it: one that `takes` what it was woken with is told so, by True, instead.
     """
     m = tls.m
     g = None if m is None else m.curg
     if m is None or g is None or g.waiting is not waiter:
-        return
+        return False
     status = g.status
-    if m.waitunlockf is not None:
-        letgo(mprogram(m), m, g)  # once the lock is free somebody may wake it
+    woken = m.waitunlockf is not None and letgo(mprogram(m), m, g)
     g.status = status  # in C, it may be
+    if woken and takes:
+        return True
     raise NotOnGError(
         "a gopark operation had to wait where no goroutine runs it (under another event loop?); "
         "start it with gopark.go or gopark.run, or use gopark.block in a thread of its own"

@@ -33,7 +33,7 @@ from typing import Final, NoReturn
 from gopark._runtime.base.errors import FatalError, Goexit, ProgramEnded, Throw
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import lasting
-from gopark._runtime.base.printstring import lines
+from gopark._runtime.base.printstring import lines, shown
 from gopark._runtime.base.runtime1 import gotraceback, writecrash
 from gopark._runtime.base.runtime2 import (
     GDEAD,
@@ -377,7 +377,9 @@ def set_panic_handler(handler: PanicHandler | None) -> PanicHandler | None:
     if handler is not None:
         checkcall("set_panic_handler", handler, (None, 0, ""), {})
         if isasync(handler):
-            raise TypeError(f"set_panic_handler needs a plain function, got the async {handler!r}")
+            raise TypeError(
+                f"set_panic_handler needs a plain function, got the async {shown(handler)}"
+            )
     before, _handler = _handler, handler
     return before
 
@@ -400,8 +402,13 @@ def _handled(sched: Sched, g: G, exc: BaseException, handler: PanicHandler) -> B
 
 def _tell(sched: Sched, g: G, exc: BaseException) -> bool:
     """Tell `sys.excepthook`, if it is not Python's own: that would print what we print."""
-    hook = sys.excepthook
-    if hook is sys.__excepthook__ or sched.ended or (sched.main is None and doors.interactive()):
+    hook = getattr(sys, "excepthook", None)  # None, or gone: nobody is to be told
+    if (
+        hook is None
+        or hook is sys.__excepthook__
+        or sched.ended
+        or (sched.main is None and doors.interactive())
+    ):
         return False
     traceback = exc.__traceback__
     while traceback is not None and hidden(traceback.tb_frame.f_code):

@@ -274,10 +274,12 @@ def findrunnable(m: M) -> G | None:
         if netdoor.opened and netdoor.sleeper is None:
             netdoor.ready(netdoor.poll(0))  # once a slice, while nobody sleeps there
         p.schedtick += 1
-        # In turn, so that neither queue starves the other whatever sends us here.
         if sched.hogq and (g := hogget(m, sched)) is not None:
             return g
-        if p.schedtick & 1:
+        # In turn, so that neither queue starves the other whatever sends us here.
+        if not sched.runq:
+            g = runqhead(p)
+        elif p.schedtick & 1:
             g = globrunqget(sched, p) or runqhead(p)
         else:
             g = runqhead(p) or globrunqget(sched, p)
@@ -413,7 +415,10 @@ def netblock(m: M, sched: Sched, p: P) -> G | None:
     if m.p is not p or not found:
         return None
     sched.now = p.began
-    return runqhead(p)
+    g = runqhead(p)
+    if g is not None and m.spinning:  # by who chose it meanwhile, to look for work
+        resetspinning(m, sched)
+    return g
 
 
 def badrunnable(g: G) -> None:
@@ -432,10 +437,11 @@ def schedule(m: M) -> None:
     armed = timers.armed
     unlistg = allgs.discard
     monotime = monotonic
-    ticks, onetick = range(SCHEDTICK - 1), range(1)
+    # Tuples: to go through a range makes an integer at each step, 1 % of a yield (3.11).
+    ticks, onetick = (None,) * (SCHEDTICK - 1), (None,)
     # Locals: as globals they would cost 5 % of a yield, 2 % of a round trip (3.13).
     runnable, running, waiting = GRUNNABLE, GRUNNING, GWAITING
-    park, done, next_ = PARK, DONE, next
+    park, done, gosched, next_ = PARK, DONE, GOSCHED, next
     opened = netdoor.opened
     g: G | None = None
     nop = p = P(-1, sched)  # in the place of a P that was taken before the first step
@@ -450,16 +456,16 @@ def schedule(m: M) -> None:
             return
         p = m.p or nop
         runnext, runq = p.runnext, p.runq
-        popnext, popleft, gfput = runnext.pop, runq.popleft, p.gfree.append
+        popnext, popleft, append, gfput = runnext.pop, runq.popleft, runq.append, p.gfree.append
         now = sched.now
         # findrunnable is to see each goroutine before it runs, while there are hogs or sleepers.
         for _ in ticks if not (sched.nhogs or sched.careful) else onetick:
             if g.status is not runnable:
                 badrunnable(g)
             g.status = running
-            if (last := g.m) is not m:
-                if last is not None and last.sched is not sched:
-                    astray(g, last)
+            if g.m is not m:
+                if g.m is not None and g.m.sched is not sched:
+                    astray(g, g.m)
                 g.m = m
             m.curg = g
             try:
@@ -483,12 +489,12 @@ def schedule(m: M) -> None:
                     g.status = GDEAD
                     g.ctx = g.coro = g.step = g.gocode = g.goglobals = None
                     gfput(g)
-                elif command is GOSCHED and m.lockedg is None:
+                elif command is gosched and m.lockedg is None:
                     m.curg = None
                     g.status = runnable
                     # Not onto the global queue, as Go does: that one is shared between Ps,
                     # and this one is seen to often enough for nobody to starve.
-                    runq.append(g)
+                    append(g)
                 else:
                     _unusual(m, g, command)
             if m.p is not p or (armed and monotime() >= timers.when):

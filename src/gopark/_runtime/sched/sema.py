@@ -30,7 +30,7 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
 from gopark._runtime.base.errors import FatalError, NotOnGError
-from gopark._runtime.base.lockrank import Holding, Mutex, Rank, mkmutex
+from gopark._runtime.base.lockrank import Holding, Mutex, Rank, Regaining, mkmutex
 from gopark._runtime.base.runtime1 import gotraceback
 from gopark._runtime.base.runtime2 import G, Sched, Waiter, callers, getg, tls
 from gopark._runtime.report.printpanics import pendingtext
@@ -119,7 +119,7 @@ class Sema(Waiter):
         return [self]
 
     def unwait(self, g: G) -> bool:
-        with Holding(self.lock):
+        with Regaining(self.lock):
             if not self.discard(g):
                 return False
             g.waiting = None

@@ -30,7 +30,7 @@ from contextvars import Context
 from time import monotonic
 from typing import Any, Final
 
-from gopark._runtime.base.hooks import hooks, netdoor
+from gopark._runtime.base.hooks import TimeBase, hooks, netdoor
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.monkey import refusepatched
 from gopark._runtime.base.runtime2 import GSYSCALL, G, M, Note, P, Sched, tls
@@ -181,12 +181,13 @@ def mprogram(m: M) -> Sched:
     return sched
 
 
-def timebase() -> Sched:
-    """The program whose timers the caller makes; see `hooks.timebase`."""
+def timebase() -> TimeBase:
+    """The program whose timers the caller makes, or its cleanup; see `hooks.timebase`."""
     m = tls.m
-    if m is None or m.curg is None:
-        return mysched()
-    return mprogram(m)
+    sched = mysched() if m is None or m.curg is None else mprogram(m)
+    if sched.ended and (cleanup := sched.cleanup) is not None:
+        return cleanup  # type: ignore[no-any-return]
+    return sched
 
 
 hooks.timebase = timebase

@@ -49,7 +49,7 @@ from gopark._runtime.sched.startm import (
     wakep,
 )
 
-__all__ = ("FORCE_PREEMPT", "MAXHOGS", "Sysmon", "Watch", "keepon")
+__all__ = ("FORCE_PREEMPT", "MAXHOGS", "Sysmon", "Watch", "cputime", "keepon", "runnable")
 
 # Seconds.
 _SHORT: Final = 0.0003  # between two looks, after a P was retaken
@@ -200,7 +200,7 @@ class Sysmon:
         if m is None or g is None or m.p is not p:
             watch.m = None
             return "idle"
-        cpu = _cputime(m)
+        cpu = cputime(m)
         if watch.m is not m or watch.tick != p.schedtick:
             watch.m, watch.tick = m, p.schedtick
             watch.cpu = watch.cpu0 = cpu
@@ -222,7 +222,7 @@ class Sysmon:
         need = 1.2 * sys.getswitchinterval() if now < self.contended else _STILL
         if now - watch.still < need:
             return "suspect"
-        if _runnable(m):
+        if runnable(m):
             return "busy"  # it wants to run, and its machine has no CPU for it
         self.blocked = now
         return "taken" if self.take(sched, p, m, False) else "busy"
@@ -238,7 +238,7 @@ class Sysmon:
                     return False
                 _counthog(sched, m, g)
             else:
-                self.strays[m] = (g, _cputime(m))
+                self.strays[m] = (g, cputime(m))
                 sched.sleepcodes.add(codeof(g))
                 self.met = min(self.met + 1, 2 * _MANY)
             m.p = None
@@ -251,7 +251,7 @@ class Sysmon:
         for m, (g, cpu) in list(self.strays.items()):
             if m.p is not None or m.curg is not g or m.sched is not sched:
                 del self.strays[m]
-            elif _cputime(m) - cpu > FORCE_PREEMPT:
+            elif cputime(m) - cpu > FORCE_PREEMPT:
                 del self.strays[m]
                 with sched.lock:
                     running = m.curg is g and g.status is GRUNNING and m.p is None
@@ -267,7 +267,7 @@ def _counthog(sched: Sched, m: M, g: G) -> None:
     sched.hogwhen = monotonic()
 
 
-def _cputime(m: M) -> float:
+def cputime(m: M) -> float:
     """The CPU time of the M's thread; 0 where there is no such clock."""
     if m.clock is None or _clock is None:
         return 0.0
@@ -278,7 +278,7 @@ def _cputime(m: M) -> float:
     return cpu
 
 
-def _runnable(m: M) -> bool:
+def runnable(m: M) -> bool:
     """Linux says of this thread that it runs or waits for a CPU: a clock may stand still then."""
     try:
         with open(f"/proc/self/task/{m.nativeid}/stat", "rb", 0) as file:

@@ -13,6 +13,7 @@ calls, can start and stop timers in a thread that has the lock. It finds `_insid
 timer is told at once that it will run or not (`seq`), and what is to be done to the heap is
 left for the one that was interrupted (`_late`, `_catchup`). Between looking at a `seq` and
 storing one nothing is called, so nobody comes there.
+Memory that runs out amid a change raises MemoryError, and leaves things as they were before it.
 Who runs timers: any M between two goroutines, once `when` has come; and the one idle M
 that sleeps until `when` (`Sched.pollm`). `when` is read without the lock: a stale value is
 corrected by `wake`, which the adder calls after it has stored the new one (with a
@@ -127,21 +128,28 @@ class Timers:
     def add(self, t: Timer) -> bool:
         """Start a timer that is not pending. True: it is the first now, and the caller wakes."""
         with self.lock:
+            seq = next(_seq)
+            when = t.when
             if self._inside:
-                t.seq = seq = next(_seq)
-                self._late.append((t.when, seq, t))
+                self._late.append((when, seq, t))
+                t.seq = seq
                 return False
             self._inside = True
-            t.seq = seq = next(_seq)
-            when = t.when
-            heappush(self._heap, (when, seq, t))  # from here on as _put, in line: 3 %
-            if self._old:
-                self._move()
-            first = when < self.when
-            if first:
-                self.when = when
-                self.armed[:] = (True,)
-            self._inside = False
+            try:
+                first = when < self.when
+                if first:
+                    self.armed[:] = (True,)
+                t.seq = seq
+                heappush(self._heap, (when, seq, t))  # from here on as _put, in line: 3 %
+                if self._old:
+                    self._move()
+                if first:
+                    self.when = when
+            except MemoryError:
+                t.seq = 0
+                raise
+            finally:
+                self._inside = False
             return self._catchup(first) if self._late else first
 
     def delete(self, t: Timer) -> bool:
@@ -157,14 +165,16 @@ class Timers:
                 self._late.append(None)
                 return True
             self._inside = True
-            self._ndead += 1  # from here on as _dropped, in line
-            if self._old:
-                self._move()
-            elif self._ndead > len(self._heap) // 2 + _FEW:
-                self._old, self._heap = self._heap, []
-            if t.when <= self.when or self._ndead == len(self._heap) + len(self._old):
-                self._settle(_STEP)
-            self._inside = False
+            try:
+                self._ndead += 1  # from here on as _dropped, in line
+                if self._old:
+                    self._move()
+                elif self._ndead > len(self._heap) // 2 + _FEW:
+                    self._old, self._heap = self._heap, []
+                if t.when <= self.when or self._ndead == len(self._heap) + len(self._old):
+                    self._settle(_STEP)
+            finally:
+                self._inside = False
             if self._late:
                 first = self._catchup(False)
         if first:
@@ -177,8 +187,8 @@ class Timers:
         with self.lock:
             seq = next(_seq)
             entry = when, seq, t
+            before = t.when, t.arg, t.seq
             pending = t.seq != 0
-            before = t.when
             t.when = when
             t.arg = arg
             t.seq = seq
@@ -188,10 +198,16 @@ class Timers:
                     self._late.append(None)
                 return pending, False
             self._inside = True
-            first = self._put(entry)
-            if pending:
-                self._dropped(before)
-            self._inside = False
+            try:
+                first = self._put(entry)
+                if pending:
+                    self._dropped(before[0])
+            except MemoryError:
+                if t.seq == seq:
+                    t.when, t.arg, t.seq = before
+                raise
+            finally:
+                self._inside = False
             return pending, self._catchup(first) if self._late else first
 
     def leave(self, t: Timer, other: Timers) -> bool:
@@ -203,15 +219,16 @@ class Timers:
         return pending
 
     def _put(self, entry: Entry) -> bool:
+        when = entry[0]
+        first = when < self.when
+        if first:
+            self.armed[:] = (True,)
         heappush(self._heap, entry)
         if self._old:
             self._move()
-        when = entry[0]
-        if when >= self.when:
-            return False
-        self.when = when
-        self.armed[:] = (True,)
-        return True
+        if first:
+            self.when = when
+        return first
 
     def _dropped(self, when: float) -> None:
         """An entry for that time is dead from here on."""
@@ -227,14 +244,17 @@ class Timers:
         """Do what came in the midst of something, before the lock is let go of."""
         while self._late:
             self._inside = True
-            while self._late:
-                entry = self._late.popleft()
-                if entry is None:
-                    self._ndead += 1
-                else:
-                    first = self._put(entry) or first
-            self._settle(_STEP)
-            self._inside = False
+            try:
+                while self._late:
+                    entry = self._late[0]
+                    if entry is None:
+                        self._ndead += 1
+                    else:
+                        first = self._put(entry) or first
+                    self._late.popleft()
+                self._settle(_STEP)
+            finally:
+                self._inside = False
         return first
 
     def _move(self) -> None:
@@ -245,10 +265,15 @@ class Timers:
         """
         old = self._old
         for _ in range(min(_STEP, len(old))):
-            entry = old.pop()
+            entry = old[-1]
             if entry[2].seq == entry[1]:
-                heappush(self._heap, entry)
+                try:
+                    heappush(self._heap, entry)
+                except MemoryError:
+                    return  # there is time for it
+                old.pop()
             else:
+                old.pop()
                 self._ndead -= 1
 
     def _settle(self, most: int) -> None:
@@ -282,17 +307,19 @@ class Timers:
         first = False
         with self.lock:
             self._inside = True
-            while self.when <= now and len(due) < _BATCH:
-                _, seq, t = heappop(self._first())
-                if t.seq == seq:
-                    t.seq = 0
-                    f, arg = t.f, t.arg
-                    t.arg = None
-                    due.append((f, arg))
-                else:
-                    self._ndead -= 1
-                self._settle(_BATCH)
-            self._inside = False
+            try:
+                while self.when <= now and len(due) < _BATCH:
+                    _, seq, t = heappop(self._first())
+                    if t.seq == seq:
+                        t.seq = 0
+                        f, arg = t.f, t.arg
+                        t.arg = None
+                        due.append((f, arg))
+                    else:
+                        self._ndead -= 1
+                    self._settle(_BATCH)
+            finally:
+                self._inside = False
             if self._late:
                 first = self._catchup(False)
         if first:

@@ -76,7 +76,7 @@ class _Errand:
 
 _errands: deque[_Errand] = deque()
 # Who gets a SIGURG that is not of ours: the handler that stood before `run`, and sigqueue.py. Two
-# that come at once are one to the kernel, so that one of others may get lost beside one of ours.
+# that come at once are one to Python, so that one of others may get lost beside one of ours.
 chained: Final[list[Callable[[int, FrameType | None], object]]] = []
 _RESEND: Final = 0.05  # seconds; a signal may come in the instant before the main thread waits
 

@@ -6,7 +6,8 @@ begun a finaliser in between, on top of main's own line: what is raised there it
 one that is found ignored is owed again.
 
 Relies on: append and pop of a deque are atomic.
-Locks: none, for signal handlers come here. Source: none in Go, whose handlers raise nothing.
+Locks: none, for signal handlers come here; but not in `throw` and `throwatyield`, for helpers.
+Source: none in Go, whose handlers raise nothing.
 Tests: tests/runtime/test_owed.py
 """
 
@@ -19,7 +20,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from gopark._runtime.base.errors import ProgramEnded
+from gopark._runtime.base.errors import FatalError, ProgramEnded
+from gopark._runtime.base.runtime2 import GRUNNABLE, G, Sched, itemsof
+from gopark._runtime.sched.lockedm import offqueue
+from gopark._runtime.sched.startm import wakep
+from gopark._runtime.signal.preempt import throwin, trap, wakewith, yields
 from gopark._runtime.signal.sigfwd import Forward, Handler, handlerof
 
 __all__ = (
@@ -31,8 +36,11 @@ __all__ = (
     "owed",
     "pressed",
     "raiseall",
+    "raiseone",
     "raisers",
     "take",
+    "throw",
+    "throwatyield",
 )
 
 _SIGNUM: Final = "__signum__"  # in the exception's own dict
@@ -69,10 +77,36 @@ def take() -> BaseException | None:
         return None
 
 
+def throw(g: G) -> None:
+    """Main is parked: let its wait end with what it is owed, unless somebody wakes it just now."""
+    if g.waiting is None:
+        return
+    try:
+        debt = owed.popleft()
+    except IndexError:
+        return
+    if not wakewith(g, debt.exc):
+        owed.appendleft(debt)
+
+
+def throwatyield(sched: Sched, g: G) -> None:
+    """Main runs, or is about to: if it only gives way, it gets what it is owed there."""
+    if g.lockedm is None:
+        trap(g, take)
+    elif g.status is GRUNNABLE and offqueue(sched, g):
+        if yields(g) and (exc := take()) is not None:
+            throwin(g, exc)
+        sched.runq.append(g)
+        if sched.npidle:
+            wakep(sched)
+
+
 def raiseall() -> None:
     """Raise what is left as one chain, behind what the caller handles.
 
-    The handlers are Python's own again: what they raise amid this is the next in the chain.
+    But a fatal error that the caller handles is the last word: whoever catches what a handler
+    raises, a timeout, would go on in a process that has died. What is raised amid this is the
+    next in the chain.
     """
     while True:
         try:
@@ -86,17 +120,46 @@ def raiseall() -> None:
 
 def _raiseall() -> None:
     last = ends = sys.exc_info()[1]
-    for debt in owed.copy():
+    if isinstance(ends, FatalError):
+        owed.clear()
+        return
+    debts = itemsof(owed)
+    for debt in debts:
         last = debt.exc if last is None else behind(debt.exc, last)
     if last is None or last is ends:
+        _paid(debts)
         return
     context = last.__context__
     try:
         raise last
     finally:
         last.__context__ = context  # `raise` has put there what ends `run`, and dropped the rest
+        _paid(debts)
+        del last, ends, context, debts, debt
+
+
+def raiseone() -> None:
+    """Raise the first, behind what the caller handles; handlers may raise at any line of this.
+
+    Python looks for signals as a function begins, after a call and in a loop: not from where this
+    is on its way to where it is owed no more.
+    """
+    debt, ends = owed[0], sys.exc_info()[1]
+    if isinstance(ends, FatalError):  # the last word
         owed.clear()
-        del last, ends, context, debt
+        return
+    last = debt.exc if ends is None else behind(debt.exc, ends)
+    context = last.__context__
+    try:
+        raise last
+    finally:
+        last.__context__ = context
+        owed.popleft()
+
+
+def _paid(debts: list[Debt]) -> None:
+    """These, and not those that have come meanwhile."""
+    deque(map(owed.remove, debts), maxlen=0)
 
 
 def behind(exc: BaseException, last: BaseException) -> BaseException:
@@ -123,12 +186,12 @@ def _chain(exc: BaseException) -> list[BaseException]:
 
 def pressed() -> bool:
     """A Ctrl-C is among it."""
-    return any(debt.raiser is None for debt in owed.copy())
+    return any(debt.raiser is None for debt in itemsof(owed))
 
 
 def raisers() -> list[tuple[Handler, int]]:
     """Whose exceptions main has not got yet."""
-    return [debt.raiser for debt in owed.copy() if debt.raiser is not None]
+    return [debt.raiser for debt in itemsof(owed) if debt.raiser is not None]
 
 
 def again(args: Any) -> Callable[[], object] | None:

@@ -32,7 +32,13 @@ from gopark._runtime.base.runtime2 import (
     nocollection,
 )
 from gopark._runtime.c import cgocall
-from gopark._runtime.report.traceback import boundary, callback_entry, hidden, transparent
+from gopark._runtime.report.traceback import (
+    awaitlink,
+    boundary,
+    callback_entry,
+    hidden,
+    transparent,
+)
 from gopark._runtime.sched import lockedm, newproc, proc
 from gopark._runtime.sched.runq import ready
 
@@ -79,7 +85,11 @@ def interruptible(frame: FrameType | None, g: G | None, at: int | None = None) -
                 return False
         elif innermost:
             at = frame.f_lasti if at is None else at
-            if _entering(frame, at) or _handling(frame.f_code, at) or _jumping(frame.f_code, at):
+            if (
+                _entering(frame, at)
+                or _leaving(frame.f_code.co_code, at)
+                or _jumping(frame.f_code, at)
+            ):
                 return False
         innermost = False
         frame = frame.f_back
@@ -97,26 +107,16 @@ def _entering(frame: FrameType, at: int) -> bool:
 _LOAD_SPECIAL: Final = opcode.opmap.get("LOAD_SPECIAL", -1)
 
 
-def _handling(code: CodeType, at: int) -> bool:
-    """Amid the passing of another exception, which no frame shows there and which would be lost,
-    or is about to be given to `__exit__`. Python sees no signal there; a watch of lines may."""
-    return code.co_code[at] in _HANDLING
+def _leaving(code: bytes, at: int) -> bool:
+    """At the call of `__aexit__`: what is to be awaited next is made, and has not yet begun."""
+    after = at + 2
+    while code[after : after + 1] == _CACHE:
+        after += 2
+    return code[after : after + 2] == _AEXIT
 
 
-_HANDLING: Final = frozenset(
-    opcode.opmap[name]
-    for name in (
-        "CALL_INTRINSIC_1",
-        "CHECK_EXC_MATCH",
-        "CLEANUP_THROW",
-        "END_ASYNC_FOR",
-        "POP_EXCEPT",
-        "PUSH_EXC_INFO",
-        "RERAISE",
-        "WITH_EXCEPT_START",
-    )
-    if name in opcode.opmap
-)
+_CACHE: Final = bytes((opcode.opmap["CACHE"],))
+_AEXIT: Final = bytes((opcode.opmap["GET_AWAITABLE"], 2))
 
 
 def _jumping(code: CodeType, at: int) -> bool:
@@ -206,7 +206,7 @@ def yields(g: G) -> bool:
     if g.lockedm is not None:
         return g.waitreason is lockedm.YIELDS
     inner: Any = g.coro
-    while (below := getattr(inner, "cr_await", None)) is not None:
+    while (below := awaitlink(inner)[1]) is not None:
         inner = below
     return getattr(inner, "cr_code", None) in lockedm.yieldcodes
 

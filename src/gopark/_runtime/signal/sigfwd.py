@@ -12,7 +12,7 @@ What it raises belongs to main: it is raised there, at its wait or its next line
 KeyboardInterrupt. Nothing of this costs anything while no signal comes.
 
 Handlers that are set meanwhile are caught at `signal.signal`: that function, `getsignal` and
-`set_wakeup_fd` are ours from `install` to `uninstall`. They do what they did, but that the
+`set_wakeup_fd` are ours from `install` to `uninstalling`. They do what they did, but that the
 program's handlers go into a `Forward` and come out of it, and that the descriptor which is woken
 stays ours, with theirs served behind it (sigwatch.py, `wakeupfd`): an asyncio loop sets and clears
 one as it comes and goes. Who has bound those functions to names of his own before is not caught;
@@ -31,14 +31,20 @@ tests/runtime/test_sigfwd.py
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import os
 import signal
 from _signal import getsignal as handlerof  # type: ignore[import-not-found]  # no enumeration
-from collections.abc import Callable
+from _signal import signal as _csignal
+from collections import deque
+from collections.abc import Callable, Iterable
+from itertools import repeat, starmap
+from operator import call, itemgetter
 from types import FrameType
 from typing import Any, Final
 
+from gopark._runtime.base.runtime2 import itemsof
 from gopark._runtime.sched.startm import pending
 
 __all__ = (
@@ -46,24 +52,28 @@ __all__ = (
     "Forward",
     "Handler",
     "Relay",
+    "Step",
     "denote",
     "doors",
     "forwarded",
     "getsignal",
     "handlerof",
+    "inone",
     "install",
     "installed",
     "nforwards",
     "note",
+    "oncemore",
     "ours",
     "pending",
     "relays",
     "set_wakeup_fd",
     "setsignal",
-    "uninstall",
+    "uninstalling",
 )
 
 Handler = Callable[[int, FrameType | None], Any]
+Step = tuple[Any, ...]  # a function of C, and its arguments
 
 # As they are without us.
 setsignal: Final = signal.signal
@@ -114,7 +124,7 @@ class Relay(Forward):
 def note(handler: Handler, signum: int, frame: FrameType | None = None) -> None:
     """Have it called at the next safe point."""
     one = handler, signum
-    if not any(one == (other, n) for other, n, _ in pending.copy()):
+    if not any(one == (other, n) for other, n, _ in itemsof(pending)):
         pending.append((*one, frame))
 
 
@@ -123,10 +133,17 @@ def denote(one: tuple[Handler, int, FrameType | None]) -> bool:
 
     The main thread and the signal goroutine may have noted the same at the same time (`relay`).
     """
-    same = [other for other in pending.copy() if other[:2] == one[:2]]
+    same = [other for other in itemsof(pending) if other[:2] == one[:2]]
     for other in same:
         pending.remove(other)
     return bool(same)
+
+
+def oncemore() -> None:
+    """On the main thread: what is pending comes to Python's handlers as signals do, all of it by
+    one call of C: they raise at any line of this."""
+    noted = starmap(pending.popleft, repeat((), len(pending)))
+    deque(map(_thread.interrupt_main, map(itemgetter(1), noted)), maxlen=0)
 
 
 def relays() -> dict[int, Relay]:
@@ -196,12 +213,31 @@ class Disposition:
         would only complain about one that comes.
         """
         self.restoring = True
-        self.restoreraw()
-        setsignal(self.signum, signal.SIG_DFL if self.python is None else self.python)
-        self.restoreraw()  # with the flags
+        for function, *args in self.steps():
+            function(*args)
+
+    def steps(self) -> list[Step]:
+        """What is done to put it back."""
+        python = signal.SIG_DFL if self.python is None else self.python
+        raw = _sigaction, self.signum, self.raw, None
+        return [raw, _setting(self.signum, python), raw]  # the second time with the flags
 
     def restoreraw(self) -> None:
         _sigaction(self.signum, self.raw, None)
+
+
+def _setting(signum: int, handler: Any) -> Step:
+    return _csignal, signum, int(handler) if isinstance(handler, signal.Handlers) else handler
+
+
+def inone(steps: Iterable[Step]) -> None:
+    """Do all of it in one call of C, so that no handler which it puts back comes in between.
+
+    Unless there are several: Python looks for signals before it sets another. Then one that raises
+    breaks it off, and what is left is to be done once more.
+    Relies on: no function among the steps, nor what calls them, is one of Python's.
+    """
+    deque(starmap(call, steps), maxlen=0)
 
 
 # --- in the place of the standard library's, while installed ---------------------------------
@@ -252,15 +288,18 @@ def install() -> None:
             _exchange(signum, wrapped)
 
 
-def uninstall() -> None:
-    """All as it was before. May be broken off and begun again: what is put back may raise."""
+def uninstalling() -> list[Step]:
+    """All as it was before."""
+    steps: list[Step] = []
+    for name, theirs, mine in _PLACES:
+        if getattr(signal, name) is mine:
+            steps.append((setattr, signal, name, theirs))
     for signum in _NUMBERS:
         handler = handlerof(signum)
         if isinstance(handler, Forward):
-            _exchange(signum, handler.handler)
-    for name, theirs, mine in _PLACES:
-        if getattr(signal, name) is mine:
-            setattr(signal, name, theirs)
+            raw = Disposition(signum).raw
+            steps += _setting(signum, handler.handler), (_sigaction, signum, raw, None)
+    return steps
 
 
 def _exchange(signum: int, handler: Any) -> None:

@@ -10,7 +10,7 @@ a helper thread that lives until it is done sees to it:
   main is parked          take it off its wait queue and wake it with the exception
   main runs on M0         send SIGURG until that meets user code
   main runs elsewhere     an asynchronous exception for that thread, if user code is innermost;
-                          without a GIL the thread looks itself, at each line: see linewatch.py
+                          without a GIL the thread looks itself, now and then: see codewatch.py
   main is about to run    look again in a moment
 One Ctrl-C is one KeyboardInterrupt in main: who raises it has taken the entry of `owed` (owed.py).
 What a handler raises is owed in the same way, unless main's own code is what it interrupted. What
@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import _thread
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -40,7 +41,7 @@ from math import inf
 from types import FrameType
 from typing import Final
 
-from gopark._runtime.base.errors import ProgramEnded
+from gopark._runtime.base.errors import FatalError, ProgramEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import Rank, mklock
 from gopark._runtime.base.runtime2 import (
@@ -51,29 +52,32 @@ from gopark._runtime.base.runtime2 import (
     G,
     M,
     Sched,
+    itemsof,
     tls,
 )
 from gopark._runtime.base.unraisable import look, nolonger
 from gopark._runtime.c import cgocall, extram
 from gopark._runtime.report.traceback import boundary, transparent
 from gopark._runtime.sched.deadlock import outside
-from gopark._runtime.sched.lockedm import offqueue
 from gopark._runtime.sched.panic import endsched
-from gopark._runtime.sched.startm import current, handoffp, releasep, wakep
+from gopark._runtime.sched.startm import current, handoffp, releasep
 from gopark._runtime.signal import errand, sigfwd
+from gopark._runtime.signal.codewatch import CodeWatch, needed
 from gopark._runtime.signal.errand import SIGURG, chained, reachable, sendurg, sigurg
-from gopark._runtime.signal.linewatch import LineWatch, needed
-from gopark._runtime.signal.owed import again, owe, owed, pressed, raiseall, raisers, take
-from gopark._runtime.signal.owed import doors as debts
-from gopark._runtime.signal.preempt import (
-    Flight,
-    interrupt,
-    interruptible,
-    throwin,
-    trap,
-    wakewith,
-    yields,
+from gopark._runtime.signal.owed import (
+    again,
+    owe,
+    owed,
+    pressed,
+    raiseall,
+    raiseone,
+    raisers,
+    take,
+    throw,
+    throwatyield,
 )
+from gopark._runtime.signal.owed import doors as debts
+from gopark._runtime.signal.preempt import Flight, interrupt, interruptible
 from gopark._runtime.signal.sigfwd import (
     Disposition,
     Forward,
@@ -81,6 +85,7 @@ from gopark._runtime.signal.sigfwd import (
     denote,
     forwarded,
     handlerof,
+    inone,
     nforwards,
     note,
     pending,
@@ -182,14 +187,35 @@ def ending(forgive: bool = False) -> None:
 def endsig() -> None:
     """Have all as it was before, and raise what main is owed still.
 
-    What the program's handlers raise meanwhile is as if main had; so is what is pending still.
+    What the program's handlers raise meanwhile is as if main had. They are put back amid the
+    passing of what is raised here: what they raise from then on, at any line, comes after that.
     """
     with _state.lock:
         _state.installed = False  # from here on no helper sends a signal
     time.sleep(0)  # one that is on its way meets our handler, not the one we put back
-    _putback()
-    _despite(_callrest)
-    raiseall()
+    try:
+        _despite(_callrest)
+        raiseall()
+    finally:
+        _putback()
+        _late()
+
+
+def _late() -> None:
+    """What came before the handlers were put back, and after `endsig` had looked.
+
+    They raise at any line of this.
+    """
+    try:
+        if isinstance(sys.exc_info()[1], FatalError):
+            _callrest()  # what they raise is not heard any more
+        else:
+            sigfwd.oncemore()
+        if owed:
+            raiseone()
+    finally:
+        if pending or owed:
+            _late()
 
 
 def _callrest() -> None:
@@ -224,17 +250,15 @@ def _despite(step: Callable[[], object]) -> None:
 def _putback() -> None:
     """The handlers that stood before, that of Ctrl-C last."""
     nolonger(again)
-    _despite(sigfwd.uninstall)
-    _despite(_putbackours)
-
-
-def _putbackours() -> None:
-    chained.clear()
     before = _state.before
-    while before:
-        if handlerof(before[-1].signum) in (_sigint, sigurg) or before[-1].restoring:
-            before[-1].restore()
-        before.pop()
+    last = {one.signum: one for one in before}
+    ours = [last[n] for n in reversed(last) if handlerof(n) in (_sigint, sigurg)]
+    steps = [(chained.clear,), *(step for one in ours for step in one.steps()), (before.clear,)]
+    try:
+        inone((*sigfwd.uninstalling(), *steps))
+    except BaseException:  # of a handler that is back
+        _putback()
+        raise
 
 
 # --- handlers --------------------------------------------------------------------------------
@@ -292,7 +316,7 @@ def _callpending() -> None:
     But one whose exception main has not got yet is not called again, as it would not be if main
     ran on this very line: Python would have raised that, and calls it once for many signals.
     """
-    for one in pending.copy():
+    for one in itemsof(pending):
         if one[:2] in raisers():
             continue
         if denote(one):
@@ -346,8 +370,8 @@ def _target(sched: Sched) -> G | None:
     return next((m.curg for m in extram.inuse() if m.ident == main), None)
 
 
-def _atline(frame: FrameType) -> None:
-    """The calling thread is about to run a line: as `_attend`, on any thread and for that one."""
+def _watched(frame: FrameType) -> None:
+    """The calling thread has come by a place: as `_attend`, on any thread and for that one."""
     m = tls.m
     if m is None or m.sched is None or (g := m.curg) is None or g.status is not GRUNNING:
         return
@@ -360,7 +384,7 @@ def _atline(frame: FrameType) -> None:
             raise exc
 
 
-_lines: Final = LineWatch(_atline)
+_watch: Final = CodeWatch(_watched)
 
 
 def _athome(frame: FrameType | None) -> None:
@@ -440,36 +464,12 @@ def _interrupt(sched: Sched, until: float = inf) -> None:
                 sched.exc = take()
                 endsched(sched)
             elif g is not None and g.status is GWAITING:
-                _throw(g)
+                throw(g)
             elif g is not None and g.status in (GRUNNABLE, GRUNNING, GSYSCALL):
-                _throwatyield(sched, g)
+                throwatyield(sched, g)
                 if g.status is not GRUNNABLE and g.m is not None:
                     poker.poke(g.m)
             time.sleep(_PAUSE)
-
-
-def _throw(g: G) -> None:
-    """Main is parked: let its wait end with what it is owed, unless somebody wakes it just now."""
-    if g.waiting is None:
-        return
-    try:
-        debt = owed.popleft()
-    except IndexError:
-        return
-    if not wakewith(g, debt.exc):
-        owed.appendleft(debt)
-
-
-def _throwatyield(sched: Sched, g: G) -> None:
-    """Main runs, or is about to: if it only gives way, it gets what it is owed there."""
-    if g.lockedm is None:
-        trap(g, take)
-    elif g.status is GRUNNABLE and offqueue(sched, g):
-        if yields(g) and (exc := take()) is not None:
-            throwin(g, exc)
-        sched.runq.append(g)
-        if sched.npidle:
-            wakep(sched)
 
 
 class Poker:
@@ -490,7 +490,7 @@ class Poker:
 
     def __exit__(self, *exc: object) -> None:
         if self.watching:
-            _lines.off()
+            _watch.off()
 
     def poke(self, m: M) -> None:
         """Once more, on `m`; it may be for nothing."""
@@ -499,10 +499,10 @@ class Poker:
         if not needed():
             self._send(m)
         elif self.watching:
-            _lines.retry()
+            _watch.retry()
         else:
             self.watching = True
-            _lines.on()
+            _watch.on()
 
     def _send(self, m: M) -> None:
         g = m.curg
@@ -556,8 +556,8 @@ def forget() -> None:
     before = _state.before
     _state = _State()
     _state.before = before
-    _lines.lock = mklock(Rank.SIGNAL)
-    _lines.end()
+    _watch.lock = mklock(Rank.SIGNAL)
+    _watch.end()
     errand.forget()
     pending.clear()
     owed.clear()

@@ -58,6 +58,7 @@ from typing import Any, Final
 from gopark._runtime.base.errors import ClosedChannelError, ProgramEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import Rank, mklock
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     FREETHREADED,
     GRUNNING,
@@ -270,7 +271,7 @@ class Sigqueue:
                 ch.try_send(value)
             except ClosedChannelError:
                 raise ClosedChannelError(
-                    f"send on closed channel: {ch!r} listens for {value!r}; "
+                    f"send on closed channel: {shown(ch)} listens for {shown(value)}; "
                     "call gopark.signal.stop(ch) before ch.close()"
                 ) from None
 
@@ -573,7 +574,7 @@ def waiting() -> bool:
 
 def _received(ch: Channel) -> bool:
     try:
-        return any(not (e.is_select and e.marked) for e in ch._recvq.copy())  # type: ignore[union-attr]
+        return any(not (e.is_select and e.marked) for e in list(ch._recvq))  # type: ignore[union-attr]
     except RuntimeError:
         return True  # it changes, so somebody is awake
 

@@ -28,6 +28,7 @@ from types import FrameType
 from typing import Final
 
 from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.report.traceback import tracebackothers
 from gopark._runtime.sched import panic
 from gopark._runtime.signal import remote, sigwatch
@@ -98,7 +99,7 @@ def _report() -> None:
         panic.panicking().acquire(timeout=_MOMENT)
         panic.printreport(f"SIGQUIT: quit\n\n{tracebackothers()}", _write)
     except Exception as exc:
-        _write(f"SIGQUIT: quit\n\nno goroutine can be shown: {exc!r}\n")
+        _write(f"SIGQUIT: quit\n\nno goroutine can be shown: {shown(exc)}\n")
     finally:
         os._exit(2)
 

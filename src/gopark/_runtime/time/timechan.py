@@ -33,7 +33,8 @@ from typing import Any, Final, NoReturn
 
 from gopark._runtime.base.errors import AmidRuntime, nocopy
 from gopark._runtime.base.hooks import TimeBase, hooks
-from gopark._runtime.base.lockrank import Holding, lock, mkmutex
+from gopark._runtime.base.lockrank import Regaining, lock, mkmutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import G, tls
 from gopark._runtime.chan.chan import Chan, wake
 from gopark._runtime.chan.sudog import Entry, Sudog, WaitQ
@@ -52,13 +53,13 @@ def seconds(who: str, duration: object, what: str = "duration") -> float:
     """The duration as a float, or an error that names it."""
     if type(duration) is not float:
         if isinstance(duration, bool) or not hasattr(type(duration), "__float__"):
-            raise TypeError(f"{who}: the {what} must be a number of seconds, got {duration!r}")
+            raise TypeError(f"{who}: the {what} must be a number of seconds, got {shown(duration)}")
         try:
             duration = float(duration)  # type: ignore[arg-type]
         except OverflowError:
             raise ValueError(f"{who}: the {what} is more than a float can hold") from None
     if not isfinite(duration):
-        raise ValueError(f"{who}: the {what} must be finite, got {duration!r}")
+        raise ValueError(f"{who}: the {what} must be finite, got {shown(duration)}")
     return duration
 
 
@@ -96,7 +97,9 @@ class TimerChan(Chan[float]):
     # --- only to receive from --------------------------------------------------------------
 
     def _receiveonly(self) -> NoReturn:
-        raise TypeError(f"{self!r} can only be received from: its timer sends, and never closes it")
+        raise TypeError(
+            f"{shown(self)} can only be received from: its timer sends, and never closes it"
+        )
 
     async def send(self, value: float) -> None:
         self._receiveonly()
@@ -195,7 +198,7 @@ class TimerChan(Chan[float]):
         return [self] if self._when is NEVER else None
 
     def unwait(self, g: G) -> bool:
-        with Holding(self._lock):
+        with Regaining(self._lock):
             try:
                 self._recvq.remove(g)
             except ValueError:

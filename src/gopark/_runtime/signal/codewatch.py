@@ -1,4 +1,4 @@
-"""A look at each line and each turn of a loop that any thread runs, while somebody wants it.
+"""A look at code wherever Python looks for signals, on any thread, while somebody wants it.
 
 An exception for user code on another thread (Ctrl-C while main computes there) must not strike
 inside the runtime, so somebody has to see which it is. Under a GIL the one who sends it can look
@@ -6,13 +6,26 @@ first: see `preempt.interrupt`. Without one the thread has gone on meanwhile, an
 exception strikes wherever it has come to. So the thread looks itself: `sys.monitoring` calls
 `look(frame)` on it, and an exception of `look` is raised right there.
 
+Why these events: what is raised at them is raised where Python itself may raise what a signal
+handler has raised, and code is compiled with that in mind. There
+  PY_START  a function begins
+  C_RETURN  a call of C has ended
+  JUMP      a loop turns, if it is one back
+no exception is on its way that `__context__` would not keep (it is in nobody's hands but the
+interpreter's from where it is raised to the instruction that begins an `except` or `finally`, or
+the awaits' own), and a `with` whose `__enter__` has taken a lock is either inside its block or has
+given it back (between the block and `__exit__` there is nothing but three constants). A line has
+neither: its first instruction may be behind an await that failed, or before that `__exit__`. Nor
+has PY_RESUME: whom a coroutine waits for is to be resumed next, and would be dropped with what it
+was woken with. And who computes for ever comes by one of the three.
+
 Nothing is slower while nobody watches. While somebody does, all code is, for about a millisecond.
 
-Invariant: `_Watch.tool` is not None <=> a tool id is ours <=> `wanted` is not zero, whenever
-`_Watch.lock` is free; but if no id is to be had, nobody is called (and who wants it asks again).
-Locks: `_Watch.lock`, rank SIGNAL; `look` is called without it.
+Invariant: `CodeWatch.tool` is not None <=> a tool id is ours <=> `wanted` is not zero, whenever
+`CodeWatch.lock` is free; but if no id is to be had, nobody is called (and who wants it asks again).
+Locks: `CodeWatch.lock`, rank SIGNAL; `look` is called without it.
 Source: none; Go stops a thread at any instruction by a signal of its own. Tests:
-tests/crash/test_interrupt.py, tests/runtime/test_linewatch.py
+tests/crash/test_interrupt.py, tests/runtime/test_codewatch.py
 """
 
 from __future__ import annotations
@@ -24,7 +37,7 @@ from typing import Any, Final
 
 from gopark._runtime.base.lockrank import Rank, mklock
 
-__all__ = ("LineWatch", "needed")
+__all__ = ("CodeWatch", "needed")
 
 _IDS: Final = (5, 4, 3, 2, 1, 0)  # of sys.monitoring; debuggers, coverage and profilers take 0 to 2
 _NAME: Final = "gopark"
@@ -35,14 +48,8 @@ def needed() -> bool:
     return hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled()
 
 
-def _events() -> tuple[int, int]:
-    """A loop that is one line runs no other; before 3.14 its jumps are no events."""
-    events: Any = sys.monitoring.events  # type: ignore[attr-defined, unused-ignore]
-    return events.LINE, events.JUMP
-
-
-class LineWatch:
-    """Calls `look(frame)` at each line and jump, on the thread that runs it, while it is on."""
+class CodeWatch:
+    """Calls `look(frame)` at these events, on the thread that runs that frame, while it is on."""
 
     def __init__(self, look: Callable[[FrameType], None]) -> None:
         self.look = look
@@ -79,9 +86,10 @@ class LineWatch:
             except ValueError:  # somebody else's
                 continue
             self.tool = tool
-            for event in _events():
-                monitoring.register_callback(tool, event, self._event)
-            monitoring.set_events(tool, sum(_events()))
+            for event, callback in self._callbacks().items():
+                monitoring.register_callback(tool, event, callback)
+            events = monitoring.events  # C_RETURN comes with CALL, for which nobody is called
+            monitoring.set_events(tool, events.PY_START | events.CALL | events.JUMP)
             return
 
     def end(self) -> None:
@@ -91,9 +99,21 @@ class LineWatch:
             return
         monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
         monitoring.set_events(tool, 0)
-        for event in _events():
+        for event in self._callbacks():
             monitoring.register_callback(tool, event, None)
         monitoring.free_tool_id(tool)
 
-    def _event(self, code: CodeType, *where: int) -> None:
+    def _callbacks(self) -> dict[int, Callable[..., None]]:
+        events: Any = sys.monitoring.events  # type: ignore[attr-defined, unused-ignore]
+        return {
+            events.PY_START: self._event,
+            events.C_RETURN: self._event,
+            events.JUMP: self._jump,
+        }
+
+    def _event(self, code: CodeType, *where: object) -> None:
         self.look(sys._getframe(1))
+
+    def _jump(self, code: CodeType, at: int, to: int) -> None:
+        if to <= at:
+            self.look(sys._getframe(1))
