@@ -34,7 +34,7 @@ PAGE = TESTS.parent / "docs" / "conformance.md"
 AREAS = (
     "scheduler", "chan", "select", "cgo", "traceback", "deadlock", "panic", "goexit",
     "lockosthread", "timers", "sync", "context", "signal", "synctest", "pprof", "trace", "metrics",
-    "netpoll",
+    "netpoll", "net", "exec",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import socket
 
 import pytest
 
+import gopark
 from conftest import wait_until
 from gopark import net
 from gopark._runtime.net import netpoll
@@ -22,6 +23,10 @@ __all__ = ("back_to", "descriptors", "outcome", "pair", "poller", "same_port", "
 BACKENDS = ["epoll", "poll"] if netpoll.wantedbackend() == "epoll" else ["poll"]
 
 
+async def _nothing():
+    """A program."""
+
+
 @pytest.fixture(params=BACKENDS, autouse=True)
 def poller(request, monkeypatch):
     """The poller of the test; nothing is open in it before, and nothing is left after."""
@@ -29,6 +34,8 @@ def poller(request, monkeypatch):
     assert not netpoll.netdoor.opened
     backend = Poll() if request.param == "poll" else None
     monkeypatch.setattr(netpoll, "_backend", backend)
+    gopark.run(_nothing)  # what the first program of a process opens, and keeps
+    netpoll.netpollinit()
     yield request.param
     _collected()
     left = [ref() for ref in netpoll.netdoor.opened.values()]

@@ -27,8 +27,8 @@ async def started(cmd):
     return out
 
 
-async def test_the_end_of_the_context_kills_it():
-    """Go: TestContext, TestContextCancel."""
+@pytest.mark.go("os/exec", "TestContext")
+async def test_context():
     ctx, cancel = context.with_cancel(context.background())
     cmd = exec.command_context(ctx, "sh", "-c", READY)
     await started(cmd)
@@ -39,8 +39,23 @@ async def test_the_end_of_the_context_kills_it():
     assert cmd.process_state.signal == signal.SIGKILL
 
 
+@pytest.mark.go("os/exec", "TestContextCancel")
+async def test_context_cancel():
+    ctx, cancel = context.with_cancel(context.background())
+    cmd = exec.command_context(ctx, "cat")
+    stdin, out = cmd.stdin_pipe(), cmd.stdout_pipe()
+    await cmd.start()
+    await stdin.write(b"echo")
+    assert await out.read() == b"echo"
+    cancel()
+    await cmd.process.wait()
+    with pytest.raises(BrokenPipeError):
+        await stdin.write(b"echo")
+    with pytest.raises(ExitError, match="killed"):
+        await cmd.wait()
+
+
 async def test_a_context_that_is_done_starts_nothing():
-    """Go: TestContextCancel."""
     ctx, cancel = context.with_cancel(context.background())
     cancel()
     cmd = exec.command_context(ctx, "cat")
@@ -69,13 +84,12 @@ async def test_no_cancel_without_a_context():
 
 @pytest.mark.parametrize("ctx", [None, "ctx", context.with_cancel(context.background())])
 def test_what_is_no_context(ctx):
-    """Go: TestContext, which panics."""
     with pytest.raises(TypeError, match="needs a context"):
         exec.command_context(ctx, "true")
 
 
-async def test_cancel_may_ask_nicely():
-    """Go: TestWaitInterrupt/Exit-1."""
+@pytest.mark.go("os/exec", "TestWaitInterrupt")
+async def test_wait_interrupt__it_is_asked_nicely():
     ctx, cancel = context.with_cancel(context.background())
     cmd = exec.command_context(
         ctx, "sh", "-c", "trap 'exit 0' TERM; echo ready; while :; do sleep 0.01; done"
@@ -96,8 +110,8 @@ async def test_cancel_may_ask_nicely():
     assert cmd.process_state.success
 
 
-async def test_who_does_not_listen_is_killed_after_the_delay():
-    """Go: TestWaitInterrupt/SIGKILL."""
+@pytest.mark.go("os/exec", "TestWaitInterrupt")
+async def test_wait_interrupt__who_does_not_listen_is_killed():
     ctx, cancel = context.with_cancel(context.background())
     cmd = exec.command_context(ctx, "sh", "-c", DEAF)
     cmd.cancel = lambda: cmd.process.signal(signal.SIGTERM)
@@ -108,8 +122,9 @@ async def test_who_does_not_listen_is_killed_after_the_delay():
         await cmd.wait()
 
 
-async def test_a_grandchild_that_holds_the_pipes():
-    """Go: TestWaitInterrupt/WaitDelay. The child has ended well."""
+@pytest.mark.go("os/exec", "TestWaitInterrupt")
+async def test_wait_interrupt__a_grandchild_holds_the_pipes():
+    """The child has ended well."""
     cmd = exec.command("sh", "-c", "echo out; sleep 600 & echo $! >&2")
     cmd.stderr = pid = bytearray()
     cmd.wait_delay = SOON
@@ -120,8 +135,8 @@ async def test_a_grandchild_that_holds_the_pipes():
     os.kill(int(pid), signal.SIGKILL)
 
 
-async def test_a_grandchild_of_a_killed_child_that_holds_the_pipes():
-    """Go: TestWaitInterrupt/SIGKILL with a hung grandchild."""
+@pytest.mark.go("os/exec", "TestWaitInterrupt")
+async def test_wait_interrupt__a_grandchild_of_a_killed_child():
     ctx, cancel = context.with_cancel(context.background())
     cmd = exec.command_context(
         ctx, "sh", "-c", "sleep 600 & echo $!; trap '' TERM; wait; sleep 600"
@@ -162,8 +177,8 @@ async def test_an_input_that_never_comes_holds_nobody_up_after_the_delay():
 # --- what cancel raises --------------------------------------------------------------------------
 
 
-async def test_success_after_an_error_of_cancel():
-    """Go: TestCancelErrors/success_after_error."""
+@pytest.mark.go("os/exec", "TestCancelErrors")
+async def test_cancel_errors__success_after_an_error():
     ctx, cancel = context.with_cancel(context.background())
     cmd = exec.command_context(ctx, "cat")
     stdin = cmd.stdin_pipe()
@@ -183,8 +198,8 @@ async def test_success_after_an_error_of_cancel():
     assert info.value.__notes__ == ["exec: canceling Cmd"]
 
 
-async def test_success_after_it_had_ended():
-    """Go: TestCancelErrors/success_after_ErrProcessDone."""
+@pytest.mark.go("os/exec", "TestCancelErrors")
+async def test_cancel_errors__success_after_it_had_ended():
     ctx, cancel = context.with_cancel(context.background())
     cmd = exec.command_context(ctx, "cat")
     stdin = cmd.stdin_pipe()
@@ -202,8 +217,8 @@ async def test_success_after_it_had_ended():
     await cmd.wait()
 
 
-async def test_killed_after_an_error_of_cancel():
-    """Go: TestCancelErrors/killed_after_error."""
+@pytest.mark.go("os/exec", "TestCancelErrors")
+async def test_cancel_errors__killed_after_an_error():
     ctx, cancel = context.with_cancel(context.background())
     cmd = exec.command_context(ctx, "sh", "-c", READY)
     await started(cmd)
@@ -221,8 +236,8 @@ async def test_killed_after_an_error_of_cancel():
     assert str(info.value.__cause__) == "could not"
 
 
-async def test_killed_after_a_delay_without_an_error():
-    """Go: TestCancelErrors/killed_after_spurious_ErrProcessDone."""
+@pytest.mark.go("os/exec", "TestCancelErrors")
+async def test_cancel_errors__killed_after_a_delay():
     ctx, cancel = context.with_cancel(context.background())
     cmd = exec.command_context(ctx, "sh", "-c", READY)
 

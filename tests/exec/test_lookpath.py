@@ -20,9 +20,9 @@ def program(tmp_path, monkeypatch):
     return path
 
 
+@pytest.mark.go("os/exec", "TestLookPathNotFound")
 @pytest.mark.parametrize("name", ["", ".", "..", "executable-not-in-path"])
 def test_look_path_not_found(name):
-    """Go: TestLookPathNotFound."""
     with pytest.raises(NotFoundError) as info:
         look_path(name)
     assert info.value.name == name
@@ -30,9 +30,9 @@ def test_look_path_not_found(name):
     assert isinstance(info.value, Error)
 
 
-@pytest.mark.parametrize("path", ["", ":", "."])
-def test_look_path_in_the_current_directory(program, monkeypatch, path):
-    """Go: TestLookPath, TestLookPathUnixEmptyPath."""
+@pytest.mark.go("os/exec", "TestLookPath")
+@pytest.mark.parametrize("path", [":", "."])
+def test_look_path__in_the_current_directory(program, monkeypatch, path):
     monkeypatch.setenv("PATH", path)
     with pytest.raises(DotError, match="relative to current directory") as info:
         look_path("execabs-test")
@@ -41,8 +41,17 @@ def test_look_path_in_the_current_directory(program, monkeypatch, path):
     assert look_path(str(program)) == str(program)
 
 
-async def test_err_may_be_cleared(program, monkeypatch):
-    """Go: TestLookPath, ErrDot."""
+@pytest.mark.go("os/exec", "TestLookPathUnixEmptyPath")
+def test_look_path_unix_empty_path(program, monkeypatch):
+    """It has no entry, not one that is empty."""
+    for change in (lambda: monkeypatch.setenv("PATH", ""), lambda: monkeypatch.delenv("PATH")):
+        change()
+        with pytest.raises(NotFoundError):
+            look_path("execabs-test")
+
+
+@pytest.mark.go("os/exec", "TestLookPath")
+async def test_look_path__err_may_be_cleared(program, monkeypatch):
     cmd = exec.command("execabs-test")
     with pytest.raises(NotFoundError):
         await cmd.run()
@@ -55,13 +64,13 @@ async def test_err_may_be_cleared(program, monkeypatch):
     assert await cmd.output() == b"ran\n"
 
 
-def test_an_absolute_entry(program, monkeypatch):
+@pytest.mark.go("os/exec", "TestLookPath")
+def test_look_path__an_absolute_entry(program, monkeypatch):
     monkeypatch.setenv("PATH", f"/no/such/folder{os.pathsep}{program.parent}")
     assert look_path("execabs-test") == str(program)
 
 
 def test_what_is_no_program(tmp_path):
-    """Go: TestFindExecutableVsNoexec, in part."""
     (tmp_path / "data").write_text("data")
     with pytest.raises(NotExecutableError, match="permission denied"):
         look_path(str(tmp_path / "data"))

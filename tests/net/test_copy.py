@@ -144,11 +144,13 @@ def ends(request, monkeypatch):
     return pair
 
 
+@pytest.mark.go("net", "TestSendfile")
+@pytest.mark.go("net", "TestSendfileSeeked")
 @pytest.mark.parametrize(
     ("offset", "count"),
     [(0, None), (0, 100), (4_000_000, None), (3_000_000, 1_500_000), (4_999_999, 10), (0, 0)],
 )
-async def test_a_file_or_a_part_of_it(content, ends, offset, count):
+async def test_sendfile(content, ends, offset, count):
     path, data = content
     a, b = await ends()
     part = data[offset:] if count is None else data[offset : offset + count]
@@ -186,7 +188,8 @@ async def test_files_that_are_none_of_the_systems(tmp_path):
         assert await b.read() == b"emo"
 
 
-async def test_a_deadline_tells_by_the_files_position_how_far_it_came(content):
+@pytest.mark.go("net", "TestSendfileOnWriteTimeoutExceeded")
+async def test_sendfile_on_write_timeout_exceeded(content):
     a, b = await pair()
     with content[0].open("rb") as file:
         with a:

@@ -63,7 +63,8 @@ async def test_an_ipv4_peer_of_a_listener_for_both_has_an_ipv4_address():
                 assert other.remote_addr.host == "127.0.0.1"
 
 
-async def test_without_a_host_it_is_this_machine():
+@pytest.mark.go("net", "TestDialLocal")
+async def test_dial_local():
     with net.listen("tcp", "127.0.0.1:0") as ln:
         with await net.dial("tcp", f":{ln.addr.port}") as conn:
             assert conn.remote_addr == ln.addr
@@ -116,7 +117,8 @@ async def test_a_deadline_of_the_attempt_is_none_of_the_connection():
         other.close()
 
 
-async def test_a_context_that_ends_after_it_ends_nothing():
+@pytest.mark.go("net", "TestCancelAfterDial")
+async def test_cancel_after_dial():
     with net.listen("tcp", "127.0.0.1:0") as ln:
         with with_cancel(background()) as ctx:
             conn = await net.dial("tcp", ln.addr, ctx=ctx)
@@ -254,7 +256,8 @@ async def test_a_context_ends_both_attempts_at_once():
 # --- time and contexts --------------------------------------------------------------------------
 
 
-async def test_a_context_ends_the_attempt_with_its_error_and_leaves_nothing_behind():
+@pytest.mark.go("net", "TestDialCancel")
+async def test_dial_cancel():
     got, gs = gopark.Chan(), num_goroutine()
     with silent() as port:
         before = descriptors()

@@ -26,7 +26,9 @@ def place(request, tmp_path):
 # --- messages -----------------------------------------------------------------------------------
 
 
-async def test_each_read_is_one_datagram_and_an_empty_one_is_no_end(place):
+@pytest.mark.go("net", "TestUDPZeroBytePayload")
+@pytest.mark.go("net", "TestUnixgramZeroBytePayload")
+async def test_udp_zero_byte_payload(place):
     network, address = place
     with net.listen_packet(network, address) as server:
         with await net.dial(network, server.local_addr) as client:
@@ -35,6 +37,9 @@ async def test_each_read_is_one_datagram_and_an_empty_one_is_no_end(place):
             for data in sent:
                 assert await client.write(data) == len(data)
             assert [await server.read() for _ in sent] == sent
+            for data in sent:
+                await client.write(data)
+            assert [(await server.read_from())[0] for _ in sent] == sent
 
 
 async def test_what_comes_in_before_and_after_a_wait_is_all_read():
@@ -102,7 +107,8 @@ async def test_a_socket_for_both_kinds_of_ip_has_the_addresses_of_each():
                 assert await client.read() == b"pong"
 
 
-async def test_a_datagram_is_cut_where_the_reader_says():
+@pytest.mark.go("net", "TestUDPReadSizeError")
+async def test_udp_read_size_error():
     with net.listen_packet("udp", "127.0.0.1:0") as conn:
         for _ in range(2):
             await conn.write_to(b"abcdef", conn.local_addr)
@@ -192,8 +198,9 @@ async def test_a_deadline(what):
             await conn.write_to(b"x", conn.local_addr)
 
 
+@pytest.mark.go("net", "TestCloseUnblocksReadUDP")
 @pytest.mark.parametrize("what", ["read", "read_from"])
-async def test_close_wakes_who_waits_and_two_closers_are_fine(what):
+async def test_close_unblocks_read_udp(what):
     conn, got = net.listen_packet("udp", "127.0.0.1:0"), gopark.Chan()
     for _ in range(2):  # one reads, one waits for its turn
         go(outcome, getattr(conn, what)(), got)

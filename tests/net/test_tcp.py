@@ -67,7 +67,8 @@ async def test_the_end_after_the_last_byte_and_again(ends):
         assert [await b.read() for _ in range(3)] == [b"last", b"", b""]
 
 
-async def test_half_closed_it_is_read_on(ends):
+@pytest.mark.go("net", "TestCloseWrite")
+async def test_close_write(ends):
     a, b = await ends()
     with a, b:
         await a.write(b"question")
@@ -79,7 +80,8 @@ async def test_half_closed_it_is_read_on(ends):
             await a.write(b"more")
 
 
-async def test_closed_for_reading_it_is_at_the_end(ends):
+@pytest.mark.go("net", "TestCloseRead")
+async def test_close_read(ends):
     a, b = await ends()
     with a, b:
         got = gopark.Chan()

@@ -55,7 +55,8 @@ def look_path(file: str) -> str:
         if exc is None:
             return file
         raise _error(file, exc)
-    for folder in os.environ.get("PATH", "").split(":"):
+    entries = os.environ.get("PATH")
+    for folder in entries.split(":") if entries else ():  # no path has no entry, as in Go
         # An empty entry is the current directory, as for a shell.
         path = os.path.join(folder or ".", file)
         if _refused(path) is not None:
