@@ -219,7 +219,7 @@ async def link(crew: Crew, flows: list[Flow], folder: str, rng: Random) -> None:
 
 
 async def interrupted(rng: Random) -> None:
-    """Ctrl-C at a read of main's: each is one KeyboardInterrupt, and the connection is as it was."""
+    """Ctrl-C at a read of main's: each is one KeyboardInterrupt, and nothing else has changed."""
     a, b = map(net.from_socket, socket.socketpair())
     n, ready = rng.randrange(3), threading.Semaphore(0)
 

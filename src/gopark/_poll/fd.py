@@ -30,7 +30,7 @@ from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.net.netpoll import REASON, PollDesc
-from gopark._runtime.sched.finq import later
+from gopark._runtime.sched.finq import finalizers, later
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.sema import HANDOFF, WOKEN, Sema, ongoroutine
@@ -416,9 +416,14 @@ class FD(PollDesc):
         try:
             self.close()
         except AmidRuntime:
-            later(_destroy, self.raw)
+            later(_destroy, self.backend, self.fd, self.raw)
         warnings.warn(text, ResourceWarning, source=self, stacklevel=2)  # last: it may raise
 
 
-def _destroy(raw: Raw) -> None:
+def _destroy(backend: Any, fd: int, raw: Raw) -> None:
+    if backend is not None:
+        backend.close(fd)
     raw.close()
+
+
+finalizers.add(FD.__del__.__code__)
