@@ -30,7 +30,7 @@ from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.net.netpoll import REASON, PollDesc
-from gopark._runtime.sched.finq import finalizers, later
+from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.sema import HANDOFF, WOKEN, Sema, ongoroutine
@@ -424,6 +424,3 @@ def _destroy(backend: Any, fd: int, raw: Raw) -> None:
     if backend is not None:
         backend.close(fd)
     raw.close()
-
-
-finalizers.add(FD.__del__.__code__)

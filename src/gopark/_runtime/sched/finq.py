@@ -48,7 +48,7 @@ from gopark._runtime.base.runtime2 import tls
 from gopark._runtime.report.traceback import boundary, callback_entry, calling, hidden, transparent
 from gopark._runtime.sched.startm import ourthreads, sysmonwait, watchers
 
-__all__ = ("amid", "exclusive", "finalizers", "forget", "later", "pending")
+__all__ = ("amid", "exclusive", "forget", "later", "pending")
 
 _late: Final[deque[tuple[Callable[..., Any], tuple[Any, ...]]]] = deque()
 _helper: Final[deque[None]] = deque((None,))  # taken while a thread is at it
@@ -60,9 +60,6 @@ _THREADS: Final = frozenset(
     for name in ("_bootstrap", "_bootstrap_inner", "run")
     if hasattr(threading.Thread, name)
 )
-
-# The finalizers that are ours: they come in as the user's do.
-finalizers: Final[set[CodeType]] = set()
 
 _SUSPENDS: Final = inspect.CO_COROUTINE | inspect.CO_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 
@@ -78,8 +75,8 @@ def amid(threads: bool = False) -> bool:
         if frame.f_code in boundary:
             return False  # the scheduler itself, for a goroutine that is locked to its thread
         below: FrameType = frame.f_back  # type: ignore[assignment]
-        if frame.f_code in finalizers and (below is None or hidden(below.f_code)):
-            return True
+        if frame.f_code.co_name == "__del__" and (below is None or hidden(below.f_code)):
+            return True  # a finalizer of ours, which comes in as the user's do
         frame = below
     above = None
     while frame is not None:
