@@ -77,6 +77,26 @@ async def test_one_that_is_forgotten_is_closed_at_once_whatever_was_read_from_it
                 gc.enable()
 
 
+@pytest.mark.parametrize("address", ["null\0inside", "@null\0inside"])
+def test_a_path_with_a_null_character_is_none(address):
+    """The system would listen at what is before it, and nobody would find that."""
+    with pytest.raises(ValueError, match="has no null character"):
+        net.listen("unix", address)
+
+
+def test_an_abstract_address_as_the_socket_module_writes_it_can_be_closed():
+    ln = net.listen("unix", f"\0gopark-{os.getpid()}")
+    ln.close()
+    assert ln.socket.fileno() == -1
+
+
+@pytest.mark.parametrize("when", ["soon", None.__class__])
+async def test_a_deadline_is_a_moment_and_no_duration(when):
+    a, b = pair()
+    with a, b, pytest.raises(TypeError, match="set_deadline: the moment must be a number"):
+        a.set_deadline(when)
+
+
 # The M that sleeps in the poller is the one of `run`, with one P: what runs between `sleeping` and
 # its next goroutine comes from another thread.
 ASLEEP = """
@@ -181,3 +201,30 @@ async def main():
 gopark.run(main)
 """
     assert run(program, poller) == Ended("True\n", "", 0)
+
+
+def test_a_finalizer_of_ours_amid_the_poller_does_not_wait_for_its_own_thread():
+    """What is iterated there is C that drops the last reference, as a collection does."""
+    program = """
+import functools, types, warnings
+from gopark._runtime.net import netpoll
+
+warnings.simplefilter("ignore")
+
+async def main():
+    a, b = map(net.from_socket, socket.socketpair())
+    box = [a]
+    del a
+    backend = netpoll.netpollinit()
+    wanted = backend._wanted
+    items = functools.partial(filter, list.clear, [box])
+    backend._wanted = types.SimpleNamespace(items=items)
+    netdoor.ready(netdoor.poll(0))
+    backend._wanted = wanted
+    print(await b.read())
+    b.close()
+
+gopark.run(main)
+print(len(netdoor.opened), netpoll._backend._wanted)
+"""
+    assert run(program, "poll") == Ended("b''\n0 {}\n", "", 0)

@@ -416,9 +416,11 @@ class FD(PollDesc):
         try:
             self.close()
         except AmidRuntime:
-            later(_destroy, self.raw)
+            later(_destroy, self.backend, self.fd, self.raw)
         warnings.warn(text, ResourceWarning, source=self, stacklevel=2)  # last: it may raise
 
 
-def _destroy(raw: Raw) -> None:
+def _destroy(backend: Any, fd: int, raw: Raw) -> None:
+    if backend is not None:
+        backend.close(fd)
     raw.close()

@@ -188,7 +188,7 @@ def unixname(address: str) -> str | bytes:
 
     Raises:
         TypeError: it is no string.
-        ValueError: it is too long, or empty.
+        ValueError: it is too long, empty, or has a null character in it.
     """
     if not isinstance(address, str):
         raise TypeError(f"the address of a Unix socket is a path as string, got {shown(address)}")
@@ -196,4 +196,6 @@ def unixname(address: str) -> str | bytes:
         raise ValueError("the address of a Unix socket is a path; got an empty string")
     if len(address.encode(errors="surrogateescape")) > 107:
         raise ValueError(f"a Unix socket's path has at most 107 bytes, got {shown(address)}")
+    if "\0" in address[1:]:  # the system would take what is before it
+        raise ValueError(f"a Unix socket's path has no null character, got {shown(address)}")
     return "\0" + address[1:] if address.startswith("@") else address

@@ -35,7 +35,7 @@ def deadline(who: str, when: float | None) -> float | None:
         return None
     if when == float("-inf"):
         return -1.0
-    return seconds(who, when)
+    return seconds(who, when, "moment")
 
 
 class Conn(ABC):

@@ -134,8 +134,8 @@ def backlog() -> int:
 
 
 def unlink(path: str) -> None:
-    """Remove a Unix socket's file, if it is there."""
+    """Remove a Unix socket's file, if it is there: one with a null in front has none."""
     try:
         os.unlink(path)
-    except OSError:
+    except (OSError, ValueError):
         pass

@@ -74,7 +74,10 @@ def amid(threads: bool = False) -> bool:
     while frame is not None and hidden(frame.f_code):
         if frame.f_code in boundary:
             return False  # the scheduler itself, for a goroutine that is locked to its thread
-        frame = frame.f_back  # type: ignore[assignment]
+        below: FrameType = frame.f_back  # type: ignore[assignment]
+        if frame.f_code.co_name == "__del__" and (below is None or hidden(below.f_code)):
+            return True  # a finalizer of ours, which comes in as the user's do
+        frame = below
     above = None
     while frame is not None:
         code = frame.f_code
