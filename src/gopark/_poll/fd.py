@@ -239,7 +239,7 @@ class FD(PollDesc):
     def read(self, n: int) -> Generator[Command, None, Any]:
         """Up to `n` bytes, as soon as there are some; none at the end. Go: FD.Read.
 
-        As `turn`, `wait` and `release`, in line: that is 1.0 µs of a request.
+        As `turn`, `wait` and `release`, in line, for it is on the way of each request.
         """
         lock = self.lock
         try:
