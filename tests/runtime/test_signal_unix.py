@@ -271,3 +271,46 @@ def test_what_ends_the_process_may_be_taken_as_the_handler_looks_where_it_is(mon
     monkeypatch.setattr(signal_unix, "interruptible", taken)
     signal_unix.leaving.append(left)
     signal_unix._attend(None)
+
+
+@pytest.mark.parametrize("arrival", ["asleep", "computing"])
+def test_main_is_back_on_the_main_thread_after_a_handler_of_the_programs_own(child, arrival):
+    """There Python calls the next one before main's next line, and `signal.signal` may be used."""
+    result = child(
+        PRELUDE
+        + f"""
+from signal import raise_signal, SIGUSR1, setitimer, ITIMER_REAL, SIGALRM
+
+calls = []
+
+def handler(signum, frame):
+    calls.append(signum)
+    gopark.go(other)
+
+async def other():
+    pass
+
+async def home():
+    for _ in range(2000):
+        if threading.current_thread() is threading.main_thread():
+            return True
+        await gopark.time.sleep(0.001)
+    return False
+
+async def main():
+    gopark.runtime.gomaxprocs(1)
+    signal.signal(SIGALRM, handler)
+    homes = 0
+    for n in range(50):
+        setitimer(ITIMER_REAL, 0.002)
+        while len(calls) == n:
+            if {arrival!r} == "asleep":
+                await gopark.time.sleep(0.01)
+        homes += await home()
+        signal.signal(SIGALRM, handler)
+    print(homes)
+
+gopark.run(main)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("50\n", "")

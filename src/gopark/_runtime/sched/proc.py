@@ -33,7 +33,6 @@ from gopark._runtime.base.runtime2 import (
     PARK,
     G,
     M,
-    Note,
     P,
     Sched,
     allgs,
@@ -41,6 +40,7 @@ from gopark._runtime.base.runtime2 import (
     codeof,
     tls,
 )
+from gopark._runtime.sched.netsleep import netleave, netsleep
 from gopark._runtime.sched.runq import (
     drainp,
     globrunqget,
@@ -53,9 +53,7 @@ from gopark._runtime.sched.runq import (
 )
 from gopark._runtime.sched.startm import (
     SCHEDTICK,
-    SIGNALCHECK,
     acquirep,
-    current,
     givelocked,
     givep,
     globwork,
@@ -73,7 +71,6 @@ from gopark._runtime.sched.startm import (
     startm,
     toolate,
     wakep,
-    wakepoller,
     wantpoller,
 )
 from gopark._runtime.sched.timer import NEVER
@@ -188,7 +185,7 @@ def _sleep(sched: Sched, m: M, timeout: float) -> bool:
     spare = timeout < 0 and not m.m0 and note.breaks is None and m is not _lastidle(sched)
     while m.nextp is None and not sched.ended:
         if note.breaks is not None and found is None:
-            found = _netsleep(m, timeout)
+            found = netsleep(m, timeout)
             woken = bool(found)
         else:
             woken = notesleep(m, IDLETIME if spare else timeout)
@@ -208,41 +205,11 @@ def _sleep(sched: Sched, m: M, timeout: float) -> bool:
                 givep(m, pidleget(sched))
             break
     if note is netdoor.sleeper:  # chosen before it came to that
-        _netleave(m, sched)
+        netleave(m, sched)
     acquirep(m)
     if found:
         netdoor.ready(found)
     return not sched.ended
-
-
-def _netsleep(m: M, timeout: float) -> list[G]:
-    """Sleep in the network poller, where `Note.wakeup` gets this thread out."""
-    note = m.park
-    found: list[G] = []
-    if not note.taken():
-        found = _netwait(m, note, timeout)
-    sched = m.sched
-    assert sched is not None
-    _netleave(m, sched)
-    note.taken()
-    return found
-
-
-def _netwait(m: M, note: Note, timeout: float) -> list[G]:
-    found = []
-    if m.m0 and not 0 <= timeout <= SIGNALCHECK:  # see notesleep
-        found = netdoor.poll(SIGNALCHECK)
-        timeout -= SIGNALCHECK if timeout > 0 else 0
-    if not found and not note.taken():
-        found = netdoor.poll(timeout)
-    return found
-
-
-def _netleave(m: M, sched: Sched) -> None:
-    """Another may sleep there now; in a program that began meanwhile one may have to be told."""
-    m.park.breaks = netdoor.sleeper = None
-    if sched.ended and (other := current()) is not None and other is not sched:
-        wakepoller(other)
 
 
 def _lastidle(sched: Sched) -> M | None:
@@ -261,6 +228,9 @@ def findrunnable(m: M) -> G | None:
     while True:
         if pending and m.m0:
             hooks.safepoint(m)
+            sched.homing = len(sched.allp) == 1
+        if sched.homing:
+            _home(m, sched)
         p = m.p
         if p is None or sched.ended:
             if not stopm(m):
@@ -301,6 +271,31 @@ def findrunnable(m: M) -> G | None:
             return None
         if hooks.round is not None and m not in hooks.rounds:
             return hooks.round(m)
+
+
+def _home(m: M, sched: Sched) -> None:
+    """Give the only P back to the main thread, which has called signal handlers meanwhile.
+
+    There main is where Python calls handlers, one after the other with its code as without gopark.
+    Else it would stay where it went, beside those that come later.
+    """
+    with sched.lock:
+        m0 = sched.m0
+        if m0 is None or m.m0:
+            sched.homing = m0 is not None and m.p is None
+            return
+        if not m0.idle or m.p is None or m.lockedg is not None or m.nextp is not None:
+            return
+        sched.homing = False
+        sched.midle.remove(m0)
+        m0.idle = False
+        if sched.pollm is m0:
+            sched.pollm = None
+        p, m.p = m.p, None
+        givep(m0, p)
+    if m.spinning:
+        resetspinning(m, sched)
+    m0.park.wakeup()
 
 
 def _steal(m: M, sched: Sched, p: P) -> G | None:
@@ -400,7 +395,7 @@ def netblock(m: M, sched: Sched, p: P) -> G | None:
         note.breaks = netdoor.wakeup
         work = globwork(sched) or not p.empty()
     timeout = -1 if when is NEVER else max(0.0, when - monotonic())
-    found = _netsleep(m, 0 if work else timeout)
+    found = netsleep(m, 0 if work else timeout)
     with sched.lock:
         back = None
         if m.idle:
