@@ -13,31 +13,47 @@ printed with the command that repeats it, and the status is 1.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import sys
+import tempfile
 import time
+from typing import IO
 
 PROGRAMS = pathlib.Path(__file__).with_name("programs.py")
 SRC = PROGRAMS.parent.parent.parent / "src"
 CHECKS = "checksched=1,lockrank=1"
 
 
-def child(python: str, name: str, options: list[str], seconds: float, checked: bool) -> list[str]:
-    """Run one child; the lines of what went wrong, none if nothing did."""
+def child(
+    python: str, name: str, options: list[str], seconds: float, checked: bool
+) -> tuple[int, list[str]]:
+    """Run one child: how many programs it ran, and what went wrong, line by line."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SRC), os.getenv("PYTHONPATH", "")])}
     env["GOPARKDEBUG"] = CHECKS if checked else ""
     command = [python, *options, str(PROGRAMS), name, "--seconds", str(seconds)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace")
-    lines = done.stdout.splitlines()
-    if done.returncode == 0 and lines and lines[-1].startswith("OK"):
-        return []
+    # Files, not pipes: what a program forked and left behind would hold a pipe open for ever.
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        process = subprocess.Popen(command, env=env, stdout=out, stderr=err, start_new_session=True)
+        status = process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        lines, errors = (read(file).splitlines() for file in (out, err))
+    if status == 0 and lines and lines[-1].startswith("OK"):
+        return int(lines[-1].split()[1]), []
     last = lines[-1] if lines else name
     debug = f"GOPARKDEBUG={CHECKS} " if checked else ""
     again = f"{debug}{' '.join(command[: len(options) + 2])} {last} --repeat 50"
-    return [f"status {done.returncode}: {again}", *done.stderr.splitlines()]
+    return 0, [f"status {status}: {again}", *errors]
+
+
+def read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
 
 
 def main() -> int:
@@ -50,17 +66,18 @@ def main() -> int:
     parser.add_argument("--python", action="append", help="an interpreter; may be repeated")
     args = parser.parse_args()
     deadline = time.monotonic() + (args.hours * 3600 or args.seconds)
-    rng, failed, ran = random.Random(), 0, 0
+    rng, failed, ran, programs = random.Random(), 0, 0, 0
     while time.monotonic() < deadline:
         python = rng.choice(args.python or [sys.executable])
         options = rng.choice([[], ["-X", "dev"], ["-X", "dev", "-W", "error"]])
         each = min(args.each, max(1.0, deadline - time.monotonic()))
-        wrong = child(python, args.program, options, each, rng.random() < 0.5)
+        done, wrong = child(python, args.program, options, each, rng.random() < 0.5)
         ran += 1
+        programs += done
         if wrong:
             failed += 1
             print("\n".join(wrong), flush=True)
-    print(f"{ran} children, {failed} failed")
+    print(f"{programs} programs in {ran} children, {failed} failed")
     return 1 if failed else 0
 
 
