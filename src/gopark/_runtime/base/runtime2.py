@@ -433,7 +433,7 @@ class Sched:
         self.main: G | None = None
         self.maincoro: Any = None  # an `async def` main's own coroutine, inside main's G
         self.m0: M | None = None
-        self.homing = False  # M0 gave its P away to call signal handlers: see proc.py
+        self.homing = 0  # M0 calls signal handlers, and gets the P back at this tick: see proc.py
         self.main_goexited = False
         self.result: Any = None
         self.exc: BaseException | None = None  # what main raised

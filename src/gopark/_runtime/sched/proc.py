@@ -228,7 +228,8 @@ def findrunnable(m: M) -> G | None:
     while True:
         if pending and m.m0:
             hooks.safepoint(m)
-            sched.homing = len(sched.allp) == 1
+            if len(sched.allp) == 1:
+                sched.homing = sched.allp[0].schedtick + 2
         if sched.homing:
             _home(m, sched)
         p = m.p
@@ -277,21 +278,22 @@ def _home(m: M, sched: Sched) -> None:
     """Give the only P back to the main thread, which has called signal handlers meanwhile.
 
     There main is where Python calls handlers, one after the other with its code as without gopark.
-    Else it would stay where it went, beside those that come later.
+    Else it would stay where it went, beside those that come later. Not before somebody else has
+    run: signals that come all the time would keep the P going to and fro.
     """
     with sched.lock:
-        m0 = sched.m0
-        if m0 is None or m.m0:
-            sched.homing = m0 is not None and m.p is None
+        m0, p = sched.m0, m.p
+        if m0 is None or (m.m0 and p is not None):
+            sched.homing = 0
             return
-        if not m0.idle or m.p is None or m.lockedg is not None or m.nextp is not None:
+        if not m0.idle or p is None or p.schedtick < sched.homing or m.lockedg is not None:
             return
-        sched.homing = False
+        sched.homing = 0
         sched.midle.remove(m0)
         m0.idle = False
         if sched.pollm is m0:
             sched.pollm = None
-        p, m.p = m.p, None
+        m.p = None
         givep(m0, p)
     if m.spinning:
         resetspinning(m, sched)

@@ -39,7 +39,7 @@ from _signal import getsignal as handlerof  # type: ignore[import-not-found]  # 
 from _signal import signal as _csignal
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import repeat, starmap
+from itertools import starmap
 from operator import call, itemgetter
 from types import FrameType
 from typing import Any, Final
@@ -139,11 +139,12 @@ def denote(one: tuple[Handler, int, FrameType | None]) -> bool:
     return bool(same)
 
 
-def oncemore() -> None:
-    """On the main thread: what is pending comes to Python's handlers as signals do, all of it by
-    one call of C: they raise at any line of this."""
-    noted = starmap(pending.popleft, repeat((), len(pending)))
-    deque(map(_thread.interrupt_main, map(itemgetter(1), noted)), maxlen=0)
+def oncemore() -> list[Step]:
+    """For `inone`, as its last: what is pending comes to Python's handlers as signals do. They are
+    called, and raise, once that call of C is over."""
+    end = inone, 0, None
+    noted = iter(pending.popleft, end)
+    return [(pending.append, end), (deque, map(_thread.interrupt_main, map(itemgetter(1), noted)))]
 
 
 def relays() -> dict[int, Relay]:

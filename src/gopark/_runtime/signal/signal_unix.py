@@ -207,10 +207,8 @@ def _late() -> None:
     They raise at any line of this.
     """
     try:
-        if isinstance(sys.exc_info()[1], FatalError):
-            _callrest()  # what they raise is not heard any more
-        else:
-            sigfwd.oncemore()
+        if pending:
+            _callrest()  # after a fatal error; what they raise is not heard any more
         if owed:
             raiseone()
     finally:
@@ -248,12 +246,14 @@ def _despite(step: Callable[[], object]) -> None:
 
 
 def _putback() -> None:
-    """The handlers that stood before, that of Ctrl-C last."""
+    """The handlers that stood before, that of Ctrl-C last; then they get what is pending still."""
     nolonger(again)
     before = _state.before
     last = {one.signum: one for one in before}
     ours = [last[n] for n in reversed(last) if handlerof(n) in (_sigint, sigurg)]
     steps = [(chained.clear,), *(step for one in ours for step in one.steps()), (before.clear,)]
+    if not isinstance(sys.exc_info()[1], FatalError):
+        steps += sigfwd.oncemore()
     try:
         inone((*sigfwd.uninstalling(), *steps))
     except BaseException:  # of a handler that is back
@@ -339,14 +339,17 @@ def safepoint(m: M) -> None:
     """
     if _thread.get_ident() != threading.main_thread().ident:
         return
-    p = releasep(m)
-    if p is not None:
-        handoffp(p.sched, p)
-    tls.m = None
-    try:
-        cgocall.borrow(_callpending)
-    finally:
-        tls.m = m
+    if all(one[:2] in raisers() for one in itemsof(pending)):
+        pass  # main is to get first what they have raised, and may need this P for that
+    else:
+        p = releasep(m)
+        if p is not None:
+            handoffp(p.sched, p)
+        tls.m = None
+        try:
+            cgocall.borrow(_callpending)
+        finally:
+            tls.m = m
     if owed:
         _help()
 
