@@ -434,6 +434,7 @@ class Sched:
         self.maincoro: Any = None  # an `async def` main's own coroutine, inside main's G
         self.m0: M | None = None
         self.homing = 0  # M0 calls signal handlers, and gets the P back at this tick: see proc.py
+        self.hometick = -1  # the tick of the last time
         self.main_goexited = False
         self.result: Any = None
         self.exc: BaseException | None = None  # what main raised

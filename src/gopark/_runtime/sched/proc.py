@@ -229,7 +229,8 @@ def findrunnable(m: M) -> G | None:
         if pending and m.m0:
             hooks.safepoint(m)
             if len(sched.allp) == 1:
-                sched.homing = sched.allp[0].schedtick + 2
+                tick = sched.allp[0].schedtick + 1
+                sched.homing = tick if tick > sched.hometick else tick + 1
         if sched.homing:
             _home(m, sched)
         p = m.p
@@ -278,8 +279,9 @@ def _home(m: M, sched: Sched) -> None:
     """Give the only P back to the main thread, which has called signal handlers meanwhile.
 
     There main is where Python calls handlers, one after the other with its code as without gopark.
-    Else it would stay where it went, beside those that come later. Not before somebody else has
-    run: signals that come all the time would keep the P going to and fro.
+    Else it would stay where it went, beside those that come later. But where it has run nothing
+    since the last time somebody else is to run first: signals that come all the time would keep
+    the P going to and fro.
     """
     with sched.lock:
         m0, p = sched.m0, m.p
@@ -288,7 +290,7 @@ def _home(m: M, sched: Sched) -> None:
             return
         if not m0.idle or p is None or p.schedtick < sched.homing or m.lockedg is not None:
             return
-        sched.homing = 0
+        sched.homing, sched.hometick = 0, p.schedtick + 2
         sched.midle.remove(m0)
         m0.idle = False
         if sched.pollm is m0:
