@@ -1,9 +1,9 @@
 """Conn: a stream with two ends, whatever is under it, and what all of them have in common.
 
 What was read too much by `read_full` or `read_until` lies in `_reader`, made when one of them is
-first called; `read` hands that out first. It knows its connection weakly: else the two were a
-cycle, and one that is dropped would stay open until a collection. While it reads, the coroutine of
-the call has the connection.
+first called; `read` hands that out first. It does not have its connection, but what that reads
+from, or a weak reference: else the two were a cycle, and one that is dropped would stay open until
+a collection. What is given to the caller has the connection while it reads (`_keeping`).
 
 Source: Go 1.27 net/net.go (Conn). Tests: tests/net/test_fd.py
 """
@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from math import isnan
 from typing import Any, BinaryIO, Final
 
 from gopark._poll.closes import Closes
 from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.suspend import called
 from gopark._runtime.base.timenow import monotonic, now
 from gopark._runtime.time.timechan import seconds
 from gopark.net._addr import Addr
@@ -25,9 +26,10 @@ from gopark.net._bufio import LIMIT, Reader
 from gopark.net._copy import sendfile
 from gopark.net._incoming import Incoming, drained
 
-__all__ = ("Buffer", "Conn", "checkn", "deadline", "duration")
+__all__ = ("Buffer", "Conn", "Reads", "checkn", "deadline", "duration")
 
 Buffer = bytes | bytearray | memoryview
+Reads = Callable[..., Coroutine[Any, Any, bytes]]
 
 _FAR: Final = 10 * 365 * 86400.0  # seconds: no machine is up for so long, no calendar that early
 
@@ -199,10 +201,25 @@ class Conn(Closes, ABC):
     def _buffered(self) -> Reader:
         reader = self._reader
         if reader is None:
-            reader = self._reader = Reader(_Unbuffered(self))
+            reader = self._reader = Reader(_Unbuffered(self._source()))
         return reader
 
-    async def read_full(self, n: int) -> bytes:
+    def _source(self) -> Callable[[int], Coroutine[Any, Any, bytes]]:
+        """What the reader reads from."""
+        ref = weakref.ref(self)
+
+        def read(n: int) -> Coroutine[Any, Any, bytes]:
+            conn = ref()
+            assert conn is not None  # `_keeping` has it
+            return conn._read(n)
+
+        return read
+
+    @called("Conn.read")
+    async def _keeping(self, read: Reads, *args: Any) -> bytes:
+        return await read(*args)
+
+    def read_full(self, n: int) -> Coroutine[Any, Any, bytes]:
         """Exactly `n` bytes; b"" if the stream ends before the first.
 
         Args:
@@ -222,10 +239,10 @@ class Conn(Closes, ABC):
         """
         reader = self._buffered
         if self._isclosed():
-            await self._read(1)  # which raises
-        return await reader.read_full(n)
+            return self._read(1)  # which raises
+        return self._keeping(reader.read_full, n)
 
-    async def read_until(self, sep: bytes = b"\n", limit: int = LIMIT) -> bytes:
+    def read_until(self, sep: bytes = b"\n", limit: int = LIMIT) -> Coroutine[Any, Any, bytes]:
         """Up to the separator, which is part of it; b"" if the stream ends before the first byte.
 
         Args:
@@ -247,8 +264,8 @@ class Conn(Closes, ABC):
         """
         reader = self._buffered
         if self._isclosed():
-            await self._read(1)  # which raises
-        return await reader.read_until(sep, limit)
+            return self._read(1)  # which raises
+        return self._keeping(reader.read_until, sep, limit)
 
     # --- for select, and in bulk ---------------------------------------------------------------
 
@@ -376,15 +393,13 @@ class Conn(Closes, ABC):
 class _Unbuffered:
     """What a connection's own Reader reads from: it is not to find itself there."""
 
-    __slots__ = ("_conn",)
+    __slots__ = ("_from",)
 
-    def __init__(self, conn: Conn) -> None:
-        self._conn = weakref.ref(conn)
+    def __init__(self, read: Callable[[int], Coroutine[Any, Any, bytes]]) -> None:
+        self._from = read
 
     def read(self, n: int = 65536, /) -> Coroutine[Any, Any, bytes]:
-        conn = self._conn()
-        assert conn is not None  # who called read_full or read_until has it
-        return conn._read(n)
+        return self._from(n)
 
 
 def checkn(who: str, n: object) -> None:
