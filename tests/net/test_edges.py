@@ -144,16 +144,16 @@ gopark.run(main)
 def test_a_timer_of_another_thread_comes_as_the_only_processor_goes_to_sleep(poller):
     program = """
 told = gopark.Chan(1)
-real = proc.pidleput
+real = netdoor.waits
 
-def pidleput(sched, p):
+def waits():
     if sys._getframe(1).f_code.co_name == "netblock" and not told_once:
         told_once.append(1)
         timer = gopark.time.after_func, (0.01, told.try_send, "in time")
         worker = threading.Thread(target=timer[0], args=timer[1])
         worker.start()
         worker.join()
-    real(sched, p)
+    return real()
 
 told_once = []
 
@@ -162,7 +162,7 @@ async def main():
     with net.from_socket(here) as conn, there:
         gopark.go(conn.read)
         await gopark.gosched()
-        proc.pidleput = pidleput
+        netdoor.waits = waits
         print(await told.recv(), len(told_once))
 
 gopark.run(main)

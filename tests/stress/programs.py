@@ -40,6 +40,7 @@ from typing import Any
 
 import gopark
 from gopark import Chan, ClosedChannelError, recv, select, send
+from gopark._runtime.base.hooks import netdoor
 from gopark._runtime.base.runtime2 import P
 from gopark._runtime.c import extram
 from gopark._runtime.sched import startm
@@ -1012,6 +1013,8 @@ def _hangs(signum: int, frame: object) -> None:
     if sched is not None:
         state = {k: v for k, v in vars(sched).items() if not k.startswith("_")}
         print(state, file=sys.stderr)
+        waits = {fd: (pd.rg, pd.wg) for fd, ref in netdoor.opened.items() if (pd := ref())}
+        print("network", waits, netdoor.inhand, netdoor.sleeper, file=sys.stderr)
         for m in [*sched.allm, *extram.inuse()]:
             print(m, m.p, m.curg, m.nextp, m.idle, m.sched is sched, file=sys.stderr)
     for p in gc.get_objects():  # those that gomaxprocs took away included

@@ -171,14 +171,15 @@ class Note:
     The sleeper may be in the network poller instead. Either sees the other:
       the sleeper                               who wakes it
       1. stores in `breaks` how to get it out   1. releases the lock
-      2. tries the lock once more (`taken`)     2. reads `breaks`, and calls it
+      2. tries the lock once more (`trylock`)   2. reads `breaks`, and calls it
     """
 
-    __slots__ = ("_lock", "breaks")
+    __slots__ = ("_lock", "breaks", "trylock")
 
     def __init__(self) -> None:
         self._lock = _thread.allocate_lock()
-        self._lock.acquire()
+        self.trylock = self._lock.acquire  # with False: it has been woken, and that is used up
+        self.trylock()
         self.breaks: Callable[[], object] | None = None
 
     def sleep(self, timeout: float = -1) -> bool:
@@ -193,10 +194,6 @@ class Note:
             pass  # already awake
         if (breaks := self.breaks) is not None:
             breaks()
-
-    def taken(self) -> bool:
-        """It has been woken: the wake-up is used by this."""
-        return self._lock.acquire(False)
 
 
 class Waiter:
