@@ -422,6 +422,9 @@ class FD(PollDesc):
         self.unregister()
         self.raw.close()
 
+    def elsewhere(self) -> str:
+        return self.name.removesuffix("->")  # of a listener
+
     def forked(self) -> None:
         super().forked()
         self.reading = self.writing = False

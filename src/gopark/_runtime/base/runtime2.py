@@ -209,6 +209,10 @@ class Waiter:
         """What others have to reach to end the wait; None if it may end by itself."""
         return None
 
+    def elsewhere(self) -> str:
+        """What outside of this process ends the wait; empty if goroutines do."""
+        return ""
+
     def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
         """`look(g)` while nobody can wake `g`; nothing if it has been woken."""
         return look(g)
