@@ -90,6 +90,22 @@ def test_many_ask_at_once(parked):
     assert all(text.startswith("goroutine 1 [sleep]:\n") for text in texts)
 
 
+def test_who_is_about_to_listen_while_others_ask_is_answered_too(parked, monkeypatch):
+    """The process looks who is there when anybody sends it the signal."""
+    listen = socket.socket.listen
+
+    def late(sock):
+        monkeypatch.setattr(socket.socket, "listen", listen)
+        with _ask.connect(parked.pid, 20) as other:
+            for _ in range(3):
+                assert other.ask("dump")
+        listen(sock)
+
+    monkeypatch.setattr(socket.socket, "listen", late)
+    with _ask.connect(parked.pid, 20) as process:
+        assert process.ask("dump").startswith("goroutine 1 [sleep]:\n")
+
+
 BUSY = """
 import gopark
 async def echo(there, back):
