@@ -133,6 +133,22 @@ finally:
     assert named(child, program, 2, status).stdout == "returned\n"
 
 
+@pytest.mark.parametrize("kind", ["plain", "yields", "locked"])
+def test_one_on_a_thread_is_named_before_run_returns(child, kind):
+    """It goes round in user code when the grace is over, and is not waiting at that moment."""
+    program = f"""
+import os
+
+async def main():
+    gopark.go(KINDS[{kind!r}])
+    await gopark.time.sleep(0.02)
+
+gopark.run(main)
+os._exit(3)  # nothing comes after that
+"""
+    named(child, program, 2, 3)
+
+
 def test_one_of_a_group_is_named_and_left(child):
     program = """
 async def main():
