@@ -206,21 +206,23 @@ gopark.run(main)
 def test_a_finalizer_of_ours_amid_the_poller_does_not_wait_for_its_own_thread():
     """What is iterated there is C that drops the last reference, as a collection does."""
     program = """
-import functools, types, warnings
+import functools, warnings
 from gopark._runtime.net import netpoll
 
 warnings.simplefilter("ignore")
+
+class Wanted(dict):  # so that its `items` can be another, while all else goes on in it
+    pass
 
 async def main():
     a, b = map(net.from_socket, socket.socketpair())
     box = [a]
     del a
     backend = netpoll.netpollinit()
-    wanted = backend._wanted
-    items = functools.partial(filter, list.clear, [box])
-    backend._wanted = types.SimpleNamespace(items=items)
+    backend._wanted = wanted = Wanted(backend._wanted)
+    wanted.items = functools.partial(filter, list.clear, [box])
     netdoor.ready(netdoor.poll(0))
-    backend._wanted = wanted
+    del wanted.items
     print(await b.read())
     b.close()
 
