@@ -17,7 +17,7 @@ from gopark._runtime.prof.trace import tracing
 
 def connect(client):
     host, port = client.netloc.split(":")
-    return socket.create_connection((host, int(port)), timeout=30)
+    return socket.create_connection((host, int(port)), timeout=120)
 
 
 def request(path):
@@ -74,7 +74,7 @@ def test_those_who_say_nothing_lock_nobody_out(client):
 
 def test_who_is_being_answered_keeps_the_place(client, wait_until):
     with connect(client) as sock, contextlib.ExitStack() as stack:
-        sock.settimeout(60)
+        sock.settimeout(120)
         sock.sendall(request("/debug/pprof/trace?seconds=2"))
         assert wait_until(lambda: tracing.on)
         for _ in range(_http._CONNECTIONS + 10):

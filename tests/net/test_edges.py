@@ -45,7 +45,7 @@ def test_a_deadline_that_passes_as_the_data_comes_leaves_the_data(one_processor)
             look()  # the reader is to run, and has not yet
             b.set_read_deadline(PAST)
             assert isinstance(await got.recv(), TimeoutError)
-            b.set_read_deadline(gopark.time.monotonic() + 20)
+            b.set_read_deadline(gopark.time.monotonic() + 120)
             assert await b.read() == b"hello"
 
     gopark.run(main)
@@ -58,7 +58,7 @@ async def test_a_count_that_cannot_be_had_leaves_the_data(n):
         await a.write(b"hello")
         with pytest.raises((OverflowError, MemoryError)):
             await b.read(n)
-        b.set_read_deadline(gopark.time.monotonic() + 20)
+        b.set_read_deadline(gopark.time.monotonic() + 120)
         assert await b.read() == b"hello"
 
 
@@ -173,7 +173,7 @@ gopark.run(main)
 def test_tracing_that_begins_as_the_only_processor_sleeps_sees_what_it_runs_next(poller):
     program = """
 here, there = socket.socketpair()
-there.settimeout(20)
+there.settimeout(120)
 out = io.StringIO()
 
 def thread(over):

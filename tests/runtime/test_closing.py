@@ -268,7 +268,7 @@ async def test_a_wait_that_is_undone_is_stepped_by_nobody_else(monkeypatch):
     def late(sched, g):
         if not there.is_set():  # parked on the channel, and about to leave it
             there.set()
-            assert on.wait(30)
+            assert on.wait(120)
         return takeoff(sched, g)
 
     @types.coroutine

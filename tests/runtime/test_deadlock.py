@@ -282,7 +282,7 @@ async def test_a_goroutine_that_runs_on_without_a_p_is_no_deadlock():
 
     def plain(i):
         started.try_send(None)
-        go_on[i].wait(30)
+        go_on[i].wait(120)
         gopark.block(out.send(i))
 
     def release(i):
