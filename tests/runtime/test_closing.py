@@ -133,6 +133,22 @@ finally:
     assert named(child, program, 2, status).stdout == "returned\n"
 
 
+@pytest.mark.parametrize("kind", ["plain", "yields", "locked"])
+def test_one_on_a_thread_is_named_before_run_returns(child, kind):
+    """It goes round in user code when the grace is over, and is not waiting at that moment."""
+    program = f"""
+import os
+
+async def main():
+    gopark.go(KINDS[{kind!r}])
+    await gopark.time.sleep(0.02)
+
+gopark.run(main)
+os._exit(3)  # nothing comes after that
+"""
+    named(child, program, 2, 3)
+
+
 def test_one_of_a_group_is_named_and_left(child):
     program = """
 async def main():
@@ -252,7 +268,7 @@ async def test_a_wait_that_is_undone_is_stepped_by_nobody_else(monkeypatch):
     def late(sched, g):
         if not there.is_set():  # parked on the channel, and about to leave it
             there.set()
-            assert on.wait(30)
+            assert on.wait(120)
         return takeoff(sched, g)
 
     @types.coroutine
