@@ -521,3 +521,33 @@ async def test_a_select_for_ever_under_asyncio_in_a_goroutine_is_an_error_and_le
 
     gopark.go(plain)
     assert await result.recv() == (NotOnGError, None)
+
+
+@pytest.mark.parametrize("sends", [False, True], ids=["receive", "send"])
+def test_a_value_is_nobodys_once_its_select_is_over(run, sends):
+    """Not even that of the thread it has waited on, which may sleep from then on."""
+
+    async def main():
+        ch, never = Chan(), Chan()
+        seen = []
+
+        async def other():
+            seen.append(weakref.ref(ch.try_recv()[0] if sends else value))
+            if not sends:
+                ch.try_send(value)
+
+        value = Thing()
+        gopark.go(other)
+        if sends:
+            await select(send(ch, value), recv(never))
+        else:
+            await select(recv(ch), recv(never))
+        del value
+        gc.collect()
+        assert seen[0]() is None
+
+    before = gopark.runtime.gomaxprocs(1)
+    try:
+        run(main)
+    finally:
+        gopark.runtime.gomaxprocs(before)

@@ -938,11 +938,12 @@ def crowds(rng: Random) -> None:
 
 def _others() -> list[Callable[[Random], None]]:
     found: list[Callable[[Random], None]] = []
-    for name in ("intruders", "network"):
+    sys.modules.setdefault("stress_programs", sys.modules[__name__])  # a later one imports from it
+    for name in ("intruders", "network", "connections"):
         file = pathlib.Path(__file__).with_name(f"{name}.py")
         spec = importlib.util.spec_from_file_location(f"stress_{name}", file)
         assert spec is not None
-        module = importlib.util.module_from_spec(spec)
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
         assert spec.loader is not None
         spec.loader.exec_module(module)
         found += module.PROGRAMS

@@ -17,7 +17,7 @@ from gopark._runtime.time.timechan import seconds
 from gopark.net._addr import Addr
 from gopark.net._bufio import LIMIT, Reader
 from gopark.net._copy import sendfile
-from gopark.net._incoming import Incoming, drained
+from gopark.net._incoming import Incoming, drained, first, incoming
 
 __all__ = ("Buffer", "Conn", "checkn", "deadline")
 
@@ -157,7 +157,7 @@ class Conn(ABC):
     def _buffered(self) -> Reader:
         reader = self._reader
         if reader is None:
-            reader = self._reader = Reader(_Unbuffered(self._source()))
+            reader = first(self, "_reader", Reader(_Unbuffered(self._source())))
         return reader
 
     def _source(self) -> Callable[[int], Coroutine[Any, Any, bytes]]:
@@ -232,9 +232,7 @@ class Conn(ABC):
         Go: none; a goroutine that reads and sends.
         """
         pump = getattr(self, "_pump", None)
-        if pump is None:
-            pump = self._pump = Incoming(self._chunk)
-        return pump
+        return incoming(self, "_pump", self._chunk) if pump is None else pump
 
     async def _chunk(self) -> bytes:
         data = await self.read()

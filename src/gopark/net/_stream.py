@@ -22,7 +22,7 @@ from gopark._runtime.time.timesleep import sleep
 from gopark.net._addr import Addr
 from gopark.net._conn import Buffer, Conn, deadline
 from gopark.net._copy import checkpart, regular, sendfd, sendfile
-from gopark.net._incoming import Incoming, drained
+from gopark.net._incoming import Incoming, drained, incoming
 from gopark.net._sock import INHERITS, SockFD, keepalive, opened, options, unlink
 
 __all__ = ("Listener", "SocketConn")
@@ -319,9 +319,8 @@ class Listener:
 
         Go: none; a goroutine that accepts and sends.
         """
-        if self._conns is None:
-            self._conns = Incoming(self.__anext__)
-        return self._conns
+        there = self._conns
+        return incoming(self, "_conns", self.__anext__) if there is None else there
 
     def set_deadline(self, when: float | None) -> None:
         """By when `accept` is to have a connection; who waits then gets a TimeoutError.

@@ -12,7 +12,7 @@ from gopark import net
 from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.printstring import shown
 from gopark.net import Addr
-from gopark.net._incoming import Incoming, drained
+from gopark.net._incoming import Incoming, drained, incoming
 from gopark.tls._conn import Conn
 from gopark.tls._dial import forserver, server
 
@@ -102,9 +102,8 @@ class Listener:
 
         Go: none; a goroutine that accepts and sends.
         """
-        if self._conns is None:
-            self._conns = Incoming(self.__anext__)
-        return self._conns
+        there = self._conns
+        return incoming(self, "_conns", self.__anext__) if there is None else there
 
     def set_deadline(self, when: float | None) -> None:
         """By when `accept` is to have a connection; who waits then gets a TimeoutError.
