@@ -532,17 +532,16 @@ def test_a_value_is_nobodys_once_its_select_is_over(run, sends):
         seen = []
 
         async def other():
-            seen.append(weakref.ref(ch.try_recv()[0] if sends else value))
+            value = ch.try_recv()[0] if sends else Thing()
+            seen.append(weakref.ref(value))
             if not sends:
                 ch.try_send(value)
 
-        value = Thing()
         gopark.go(other)
         if sends:
-            await select(send(ch, value), recv(never))
+            await select(send(ch, Thing()), recv(never))
         else:
             await select(recv(ch), recv(never))
-        del value
         gc.collect()
         assert seen[0]() is None
 
