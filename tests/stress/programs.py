@@ -43,7 +43,8 @@ from gopark import Chan, ClosedChannelError, recv, select, send
 from gopark._runtime.base.hooks import netdoor
 from gopark._runtime.base.runtime2 import P
 from gopark._runtime.c import extram
-from gopark._runtime.sched import startm
+from gopark._runtime.sched import finq, startm
+from gopark._runtime.sched.deadlock import outside as helpers
 
 Body = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -1015,6 +1016,8 @@ def _hangs(signum: int, frame: object) -> None:
         state = {k: v for k, v in vars(sched).items() if not k.startswith("_")}
         print(state, file=sys.stderr)
         waits = {fd: (pd.rg, pd.wg) for fd, ref in netdoor.opened.items() if (pd := ref())}
+        hopes = helpers.waiting(), helpers.interrupting(), helpers.handed(), finq.pending()
+        print("hopes", hopes, sched.timers.when, len(sched.timers), file=sys.stderr)
         print("network", waits, netdoor.inhand, netdoor.sleeper, file=sys.stderr)
         for m in [*sched.allm, *extram.inuse()]:
             print(m, m.p, m.curg, m.nextp, m.idle, m.sched is sched, file=sys.stderr)
