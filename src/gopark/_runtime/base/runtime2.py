@@ -13,15 +13,13 @@ States of a G, and the questions that tell them apart:
 `TRANSITIONS` is the one table of legal moves. The hot paths in proc.py compare and store
 in line (the comparison *is* the table's row); every other move goes through `casgstatus`.
 
-Ownership, which is a safety matter: on free-threaded builds two threads that resume one
-coroutine crash the interpreter. A G is resumed only by the M that took it off a run queue
-(`list.pop` and `deque.popleft` hand an item to exactly one taker), and it gets onto a run
-queue only through the one who owned its wake-up.
+Ownership, which is a safety matter: on free-threaded builds two threads that resume one coroutine
+crash the interpreter. A G is resumed only by the M that took it off a run queue (`list.pop` and
+`deque.popleft` hand an item to one taker), and gets onto one only by who owned its wake-up.
 
 P is advisory: somebody else may take `m.p` at any moment (sysmon, gomaxprocs, the end of the
-program do), under Sched.lock; so who gives it away does that under the same lock (releasep).
-Read `m.p` once into a local and use that; every queue of a P stands several producers and
-consumers.
+program do), under Sched.lock; so who gives it away does that under the same lock (releasep). Read
+`m.p` once into a local and use that; every queue of a P stands several producers and consumers.
 
 Relies on: append, pop and popleft of list and deque, add and discard of set, and one
 attribute load or store, each being atomic on both builds.
