@@ -214,3 +214,41 @@ async def test_connections_that_come_while_it_is_closed_are_served_or_refused():
         for _ in range(2):
             await done.recv()
     assert back_to(before)
+
+
+# --- asked for by two threads at once ---------------------------------------------------------
+
+
+def _meanwhile(monkeypatch, made, ask):
+    """While one is made, another thread asks for it as well; what that one got."""
+    got = []
+
+    def init(self, *args, before=made.__init__):
+        before(self, *args)
+        if not got:
+            got.append(None)
+            got[0] = ask()
+
+    monkeypatch.setattr(made, "__init__", init)
+    return got
+
+
+async def test_two_that_ask_for_the_channel_at_once_get_the_same(monkeypatch):
+    with net.listen("tcp", "127.0.0.1:0") as ln, await net.dial("tcp", ln.addr) as conn:
+        for ask in (ln.conns, conn.chunks):
+            with monkeypatch.context() as patch:
+                other = _meanwhile(patch, net.Incoming, ask)
+                assert ask() is other[0]
+        other_end = await ln.conns().recv()
+        await other_end.write(b"hello")
+        assert await conn.chunks().recv() == b"hello"
+        other_end.close()
+
+
+async def test_two_that_read_a_count_at_once_lose_nothing(monkeypatch):
+    a, b = net.pipe()
+    with a, b:
+        got = _meanwhile(monkeypatch, net.Reader, lambda: b.read_full(2))
+        one = b.read_full(1)
+        gopark.go(a.write, b"abcdef")
+        assert (await one, await got[0], await b.read()) == (b"a", b"bc", b"def")

@@ -521,3 +521,31 @@ async def test_a_select_for_ever_under_asyncio_in_a_goroutine_is_an_error_and_le
 
     gopark.go(plain)
     assert await result.recv() == (NotOnGError, None)
+
+
+@pytest.mark.parametrize("sends", [False, True], ids=["receive", "send"])
+def test_a_value_is_nobodys_once_its_select_is_over(run, sends):
+    """Not even that of the thread it has waited on, which may sleep from then on."""
+
+    async def main():
+        ch, never = Chan(), Chan()
+        seen = []
+
+        async def other():
+            if sends:
+                seen.append(weakref.ref(ch.try_recv()[0]))
+            else:
+                thing = Thing()
+                seen.append(weakref.ref(thing))
+                ch.try_send(thing)
+
+        gopark.go(other)
+        await select(send(ch, Thing()) if sends else recv(ch), recv(never))
+        gc.collect()
+        assert seen[0]() is None
+
+    before = gopark.runtime.gomaxprocs(1)
+    try:
+        run(main)
+    finally:
+        gopark.runtime.gomaxprocs(before)

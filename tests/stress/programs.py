@@ -40,9 +40,11 @@ from typing import Any
 
 import gopark
 from gopark import Chan, ClosedChannelError, recv, select, send
+from gopark._runtime.base.hooks import netdoor
 from gopark._runtime.base.runtime2 import P
 from gopark._runtime.c import extram
-from gopark._runtime.sched import startm
+from gopark._runtime.sched import finq, startm
+from gopark._runtime.sched.deadlock import outside as helpers
 
 Body = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -937,11 +939,12 @@ def crowds(rng: Random) -> None:
 
 def _others() -> list[Callable[[Random], None]]:
     found: list[Callable[[Random], None]] = []
-    for name in ("intruders", "network"):
+    sys.modules.setdefault("stress_programs", sys.modules[__name__])  # a later one imports from it
+    for name in ("intruders", "network", "connections"):
         file = pathlib.Path(__file__).with_name(f"{name}.py")
         spec = importlib.util.spec_from_file_location(f"stress_{name}", file)
         assert spec is not None
-        module = importlib.util.module_from_spec(spec)
+        module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
         assert spec.loader is not None
         spec.loader.exec_module(module)
         found += module.PROGRAMS
@@ -1012,6 +1015,10 @@ def _hangs(signum: int, frame: object) -> None:
     if sched is not None:
         state = {k: v for k, v in vars(sched).items() if not k.startswith("_")}
         print(state, file=sys.stderr)
+        waits = {fd: (pd.rg, pd.wg) for fd, ref in netdoor.opened.items() if (pd := ref())}
+        hopes = helpers.waiting(), helpers.interrupting(), helpers.handed(), finq.pending()
+        print("hopes", hopes, sched.timers.when, len(sched.timers), file=sys.stderr)
+        print("network", waits, netdoor.inhand, netdoor.sleeper, file=sys.stderr)
         for m in [*sched.allm, *extram.inuse()]:
             print(m, m.p, m.curg, m.nextp, m.idle, m.sched is sched, file=sys.stderr)
     for p in gc.get_objects():  # those that gomaxprocs took away included

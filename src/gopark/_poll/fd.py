@@ -6,11 +6,11 @@ Invariants, true whenever `lock` is free:
   F2  the descriptor is closed by who makes the last of `closing`, not `reading`, not `writing`
       true: no number is used by somebody that is another's by now
 
-Reading. One that finds nothing is a system call for nothing. So it is not tried first: a read that
-got less than it asked for has emptied the buffer (epoll(7)), and the next edge comes. `more` says
-that this is not so: it got all that it asked for, or the other side has gone (`rend`), or the last
-one was broken off, by its deadline, an interrupt, too large a count, and may have used an edge up
-by then. Writing is always tried first.
+Reading. One that finds nothing is a system call for nothing. So it is not tried first: one that got
+less than it asked for has emptied the buffer (epoll(7)), and the next edge comes. `more` says that
+this is not so: it got all that it asked for, or the other side has gone (`rend`), or the last one
+was broken off, by its deadline, an interrupt, too large a count, and may have used an edge up by
+then. Writing is always tried first.
 
 Source: Go 1.27 internal/poll/fd_unix.go, fd_mutex.go. Left out: descriptors that block.
 Tests: tests/net/test_fd.py
@@ -309,7 +309,16 @@ class FD(PollDesc):
                 self.more = len(data) == n or self.rend
                 return data
         finally:
-            self.release(False)
+            try:
+                lock.pop()
+            except IndexError:
+                lockslow(lock, again=True)
+            if self.closing or self._rturn is not None:
+                self.unlock(None)
+                self.release(False)
+            else:
+                self.reading = False
+                lock.append(None)
 
     # --- write -----------------------------------------------------------------------------
 
@@ -346,7 +355,16 @@ class FD(PollDesc):
                 yield from self._writerest(memoryview(data).cast("B")[n:])  # type: ignore[misc]
             return size
         finally:
-            self.release(True)
+            try:
+                lock.pop()
+            except IndexError:
+                lockslow(lock, again=True)
+            if self.closing or self._wturn is not None:
+                self.unlock(None)
+                self.release(True)
+            else:
+                self.writing = False
+                lock.append(None)
 
     async def _writerest(self, rest: memoryview) -> None:
         while rest:
@@ -440,6 +458,9 @@ class FD(PollDesc):
             self.unregister()
         finally:
             self.raw.close()
+
+    def elsewhere(self) -> str:
+        return self.name
 
     def forked(self) -> None:
         super().forked()

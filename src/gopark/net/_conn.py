@@ -2,8 +2,8 @@
 
 What was read too much by `read_full` or `read_until` lies in `_reader`, made when one of them is
 first called; `read` hands that out first. It does not have its connection, but what that reads
-from, or a weak reference: else the two were a cycle, and one that is dropped would stay open until
-a collection. What is given to the caller has the connection while it reads (`_keeping`).
+from (`_apart`) or a weak reference: else the two were a cycle, and one that is dropped would stay
+open until a collection. With a weak one the caller's coroutine has the connection (`_keeping`).
 
 Source: Go 1.27 net/net.go (Conn). Tests: tests/net/test_fd.py
 """
@@ -24,7 +24,7 @@ from gopark._runtime.time.timechan import seconds
 from gopark.net._addr import Addr
 from gopark.net._bufio import LIMIT, Reader
 from gopark.net._copy import sendfile
-from gopark.net._incoming import Incoming, drained
+from gopark.net._incoming import Incoming, drained, first, incoming
 
 __all__ = ("Buffer", "Conn", "Reads", "checkn", "deadline", "duration")
 
@@ -99,6 +99,7 @@ class Conn(Closes, ABC):
 
     __slots__ = ("__weakref__", "_pump", "_reader")
 
+    _apart = False  # what `_source` gives works without this object
     _reader: Reader | None
     _pump: Incoming[bytes] | None  # what `chunks` has given
 
@@ -201,7 +202,7 @@ class Conn(Closes, ABC):
     def _buffered(self) -> Reader:
         reader = self._reader
         if reader is None:
-            reader = self._reader = Reader(_Unbuffered(self._source()))
+            reader = first(self, "_reader", Reader(_Unbuffered(self._source())))
         return reader
 
     def _source(self) -> Callable[[int], Coroutine[Any, Any, bytes]]:
@@ -240,7 +241,7 @@ class Conn(Closes, ABC):
         reader = self._buffered
         if self._isclosed():
             return self._read(1)  # which raises
-        return self._keeping(reader.read_full, n)
+        return reader.read_full(n) if self._apart else self._keeping(reader.read_full, n)
 
     def read_until(self, sep: bytes = b"\n", limit: int = LIMIT) -> Coroutine[Any, Any, bytes]:
         """Up to the separator, which is part of it; b"" if the stream ends before the first byte.
@@ -265,6 +266,8 @@ class Conn(Closes, ABC):
         reader = self._buffered
         if self._isclosed():
             return self._read(1)  # which raises
+        if self._apart:
+            return reader.read_until(sep, limit)
         return self._keeping(reader.read_until, sep, limit)
 
     # --- for select, and in bulk ---------------------------------------------------------------
@@ -292,9 +295,7 @@ class Conn(Closes, ABC):
         Go: none; a goroutine that reads and sends.
         """
         pump = getattr(self, "_pump", None)
-        if pump is None:
-            pump = self._pump = Incoming(self._chunk)
-        return pump
+        return incoming(self, "_pump", self._chunk) if pump is None else pump
 
     async def _chunk(self) -> bytes:
         data = await self.read()

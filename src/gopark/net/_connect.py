@@ -145,7 +145,7 @@ async def _finished(fd: SockFD) -> None:
         if code and code not in _GOESON:
             raise OSError(code, os.strerror(code))
         try:
-            fd.raw.getpeername()
+            fd._remote = fd.raw.getpeername()  # for errors: it is not told after a reset
             return
         except OSError:
             continue  # woken for nothing: it goes on

@@ -5,7 +5,11 @@ is not to be lost when the source is closed, nor is the goroutine to wait for ev
 gives the channel room for all that comes, and what the goroutine has in hand is received before
 the channel's end.
 
-Locks: that of the channel. Source: none. Tests: tests/net/test_incoming.py
+Who asks for such a channel, or for the Reader of a connection, may do so on two threads at once:
+`first` has both get the same.
+
+Locks: that of the channel; `_owners`, while what was made is given to its owner. Source: none.
+Tests: tests/net/test_incoming.py
 """
 
 from __future__ import annotations
@@ -15,16 +19,17 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from gopark._poll.errors import ClosedError
-from gopark._runtime.base.lockrank import Holding
+from gopark._runtime.base.lockrank import Holding, Rank, lasting, mkmutex
 from gopark._runtime.chan.chan import Chan, wake
 from gopark._runtime.chan.recvonly import RecvOnly, shut
 from gopark._runtime.sched.newproc import go
 
-__all__ = ("Incoming", "drained")
+__all__ = ("Incoming", "drained", "first", "incoming")
 
 T = TypeVar("T")
 
 _ROOM: Final = sys.maxsize // 8
+_owners: Final = lasting(mkmutex(Rank.NETPOLL))
 
 
 class Incoming(RecvOnly[T]):
@@ -51,10 +56,9 @@ class Incoming(RecvOnly[T]):
     what = "a channel of what comes in"
     instead = "what comes in is sent by gopark.net, and ends with the connection"
 
-    def __init__(self, pull: Callable[[], Coroutine[Any, Any, T]]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self._err: Exception | None = None
-        go(_pump, self, pull)
 
     def err(self) -> Exception | None:
         """Why it has ended: None if by a close, or the stream's end, or if it has not.
@@ -71,6 +75,24 @@ class Incoming(RecvOnly[T]):
         Go: bufio.Scanner.Err.
         """
         return self._err
+
+
+def first(owner: object, slot: str, made: T) -> T:
+    """What the owner has there; if it has nothing, `made` from now on."""
+    with Holding(_owners):
+        there: T | None = getattr(owner, slot, None)
+        if there is None:
+            setattr(owner, slot, made)
+    return made if there is None else there
+
+
+def incoming(owner: object, slot: str, pull: Callable[[], Coroutine[Any, Any, T]]) -> Incoming[T]:
+    """The owner's channel of what `pull` gives, begun if it has none."""
+    made: Incoming[T] = Incoming()
+    there = first(owner, slot, made)
+    if there is made:
+        go(_pump, made, pull)
+    return there
 
 
 async def _pump(ch: Incoming[T], pull: Callable[[], Coroutine[Any, Any, T]]) -> None:

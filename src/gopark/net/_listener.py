@@ -11,7 +11,7 @@ from typing import Generic, Self, TypeVar
 from gopark._poll.closes import Closes
 from gopark._runtime.base.errors import nocopy
 from gopark.net._conn import Conn
-from gopark.net._incoming import Incoming, drained
+from gopark.net._incoming import Incoming, drained, incoming
 
 __all__ = ("Accepts",)
 
@@ -54,9 +54,8 @@ class Accepts(Closes, Generic[C]):
 
         Go: none; a goroutine that accepts and sends.
         """
-        if self._conns is None:
-            self._conns = Incoming(self.__anext__)
-        return self._conns
+        there = self._conns
+        return incoming(self, "_conns", self.__anext__) if there is None else there
 
     def _endconns(self) -> None:
         """It was closed: each `close` calls this at its end."""

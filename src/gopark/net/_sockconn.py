@@ -14,7 +14,7 @@ from typing import Any
 from gopark._poll.errors import ClosedError, named
 from gopark._runtime.base.errors import nocopy
 from gopark.net._addr import Addr
-from gopark.net._conn import Conn, Reads
+from gopark.net._conn import Conn
 from gopark.net._sock import SockFD, unlink
 
 __all__ = ("OverSocket", "closefd", "setdeadline", "unlessclosed")
@@ -83,12 +83,10 @@ class OverSocket(Conn):
     def _read(self, n: int) -> Coroutine[Any, Any, bytes]:
         return self._fd.read(n)
 
-    # The descriptor does not have this connection, so nothing has to keep it.
+    _apart = True
+
     def _source(self) -> Callable[[int], Coroutine[Any, Any, bytes]]:
         return self._fd.read
-
-    def _keeping(self, read: Reads, *args: Any) -> Coroutine[Any, Any, bytes]:
-        return read(*args)
 
     def _isclosed(self) -> bool:
         return self._fd.closing

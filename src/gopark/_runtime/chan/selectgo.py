@@ -324,12 +324,17 @@ class _Selecting(Waiter):
                 timers.wake()
 
     def leave(self) -> None:
-        """Pass 3: off every queue, keeping nothing alive where a Sudog has to stay a while."""
+        """Pass 3: off every queue, keeping nothing alive where a Sudog has to stay a while.
+
+        Nor where this object does: an M keeps its last unlock function until its next wait, which
+        may be never, and the Sudog that won has the value.
+        """
         for ch, is_send, sudog in self.sudogs:
             if sudog.queued:
                 with Regaining(ch._lock):
                     ch.leave(ch._sendq if is_send else ch._recvq, sudog)
                     sudog.forget()
+        self.sudogs = []
 
     def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
         for ch in self.chans:
