@@ -129,6 +129,7 @@ $(VENV)/.warmed-go: $(VENV)/.installed-test
 $(VENV)/.installed-others: $(VENV)/.installed-test
 	@echo "$(VENV): installing what gopark is compared with"
 	@$(PY) -m benchmarks.install
+	@$(PIP) --editable '.[clients]' || echo "$(VENV): no clients of Redis and PostgreSQL here"
 	@$(PIP) --editable '.[reader]' || echo "$(VENV): no protobuf here; its test is skipped"
 	@touch $@
 

@@ -2,7 +2,8 @@
 
     python -m benchmarks.net_echo                          all sides that are installed
     python -m benchmarks.net_echo --sides gopark,uvloop --connections 1,10,100 --rounds 5
-    python -m benchmarks.net_echo --idle 10000             memory of so many idle connections
+
+Idle connections, and the rate of new ones: net_idle.py; one stream of 1 GB: net_stream.py.
 
 The server is a process of its own, on the first core this process may use, the client another
 one, a bare epoll loop, on the last. Each connection sends a request, waits for the answer, sends
@@ -233,16 +234,11 @@ def spent(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def memory(pid: int) -> int:
-    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 class Server:
     """A side in a process of its own."""
 
-    def __init__(self, side: str, core: int) -> None:
-        command = [sys.executable, "-m", "benchmarks.net_echo", "--serve", side]
+    def __init__(self, side: str, core: int, module: str = "benchmarks.net_echo") -> None:
+        command = [sys.executable, "-m", module, "--serve", side]
         path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
         env = {**os.environ, "PYTHONPATH": path}
         self.child = subprocess.Popen(command, stdout=subprocess.PIPE, env=env, text=True)
@@ -274,25 +270,6 @@ def measure(
         server.end()
 
 
-def idle(side: str, connections: int, cores: tuple[int, int]) -> tuple[float, float]:
-    """Bytes for each idle connection, and processor time in a second while all are idle."""
-    server = Server(side, cores[0])
-    try:
-        warm = connect(server.port, 10)
-        time.sleep(0.5)
-        before = memory(server.child.pid)
-        socks = connect(server.port, connections)
-        time.sleep(2)
-        used = memory(server.child.pid) - before
-        cpu = spent(server.child.pid)
-        time.sleep(2)
-        cpu = spent(server.child.pid) - cpu
-        del warm, socks
-        return used / connections, cpu / 2
-    finally:
-        server.end()
-
-
 def installed(side: str) -> bool:
     return side == "gopark" or importlib.util.find_spec(SIDES[side][0]) is not None
 
@@ -305,7 +282,6 @@ def main() -> None:
     parser.add_argument("--connections", default="1,10,100,1000")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--idle", type=int, default=0)
     options = parser.parse_args()
     if options.serve:
         SIDES[options.serve][1]()
@@ -314,13 +290,6 @@ def main() -> None:
     where = cores[0], cores[-1]
     pin(0, where[1])
     sides = [s for s in options.sides.split(",") if installed(s)]
-    if options.idle:
-        for side in sides:
-            each, cpu = idle(side, options.idle, where)
-            print(
-                f"{side:18} {each:8.0f} bytes each, {cpu * 1000:6.1f} ms of processor time a second"
-            )
-        return
     for n in map(int, options.connections.split(",")):
         results: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
         for _ in range(options.rounds):

@@ -532,16 +532,15 @@ def test_a_value_is_nobodys_once_its_select_is_over(run, sends):
         seen = []
 
         async def other():
-            value = ch.try_recv()[0] if sends else Thing()
-            seen.append(weakref.ref(value))
-            if not sends:
-                ch.try_send(value)
+            if sends:
+                seen.append(weakref.ref(ch.try_recv()[0]))
+            else:
+                thing = Thing()
+                seen.append(weakref.ref(thing))
+                ch.try_send(thing)
 
         gopark.go(other)
-        if sends:
-            await select(send(ch, Thing()), recv(never))
-        else:
-            await select(recv(ch), recv(never))
+        await select(send(ch, Thing()) if sends else recv(ch), recv(never))
         gc.collect()
         assert seen[0]() is None
 

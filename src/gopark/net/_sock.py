@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from typing import Any, Final
 
 from gopark._poll.fd import FD
@@ -34,18 +35,19 @@ class SockFD(FD):
 
     def __init__(self, sock: socket.socket, net: str, remote: Any = None) -> None:
         self.net = net
-        self._local: Addr | None = None
+        self._local: Any = None  # as `_remote`, once it was asked for or this is closed
         self.pid = os.getpid()
         self._remote = remote  # as the socket module has it; an Addr once it was asked for
         super().__init__(sock, sock.recv, sock.send, "")
 
     @property
     def local(self) -> Addr:
-        if self._local is None:
+        if not isinstance(self._local, Addr):
             try:
-                self._local = addrof(self.net, self.raw.getsockname())
+                name = self.raw.getsockname() if self._local is None else self._local
             except OSError:
                 return Addr("", self.net)
+            self._local = addrof(self.net, name)
         return self._local
 
     @property
@@ -67,7 +69,9 @@ class SockFD(FD):
     def name(self, _: str) -> None: ...
 
     def _destroy(self) -> None:
-        self.local  # noqa: B018, who closed it may want to know yet
+        if self._local is None:  # who closed it may want to know yet
+            with suppress(OSError):
+                self._local = self.raw.getsockname()
         super()._destroy()
 
 

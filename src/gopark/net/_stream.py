@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Self
 
 from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.lockrank import lockslow
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.time.timechan import seconds
 from gopark._runtime.time.timesleep import sleep
@@ -261,7 +262,17 @@ class Listener:
         Go: Listener.Accept.
         """
         fd = self._fd
-        await fd.turn("accept", False)
+        lock = fd.lock
+        try:
+            lock.pop()
+        except IndexError:
+            lockslow(lock)
+        free = not (fd.reading or fd.closing)
+        if free:  # as `turn`, in line: a server does this for each connection
+            fd.reading = True
+        lock.append(None)
+        if not free:
+            await fd.turn("accept", False)
         try:
             while True:
                 if fd.rbad:
