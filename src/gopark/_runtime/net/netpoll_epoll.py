@@ -17,6 +17,7 @@ from typing import Final
 __all__ = ("Epoll",)
 
 _MAXEVENTS: Final = 128  # as Go; what more there is comes with the next look
+_ALL: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 _NEVER: Final = 1e6  # seconds: early enough for the next look; the system counts to twice that
 
 
@@ -35,6 +36,7 @@ class Epoll:
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._eventfd, select.EPOLLIN)
         self._poll = self._epoll.poll
+        self._register = self._epoll.register
         self.fds = (self._epoll.fileno(), self._eventfd)
 
     def open(self, fd: int) -> None:
@@ -44,8 +46,7 @@ class Epoll:
             PermissionError: it cannot be waited for, as a regular file cannot.
             OSError: there is no room for it (ENOSPC, ENOMEM).
         """
-        events = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
-        self._epoll.register(fd, events)
+        self._register(fd, _ALL)
 
     def close(self, fd: int) -> None:
         try:
