@@ -12,6 +12,7 @@ import ctypes
 import gc
 import inspect
 import os
+import signal
 import sys
 import threading
 import time
@@ -49,12 +50,21 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "outside_help: the test waits for a thread that gopark did not start"
     )
     config.addinivalue_line("markers", "go(package, test): holds a row of what Go's tests pin down")
+    _hear()
     if hasattr(config, "workerinput"):
         return
     if config.getoption("--conformance"):
         config.pluginmanager.register(_Conformance())
     if (skips := skipped.plugin()) is not None:
         config.pluginmanager.register(skips)
+
+
+def _hear() -> None:
+    """What a shell starts in the background ignores these two, and so would our children."""
+    for name, action in ("SIGINT", signal.default_int_handler), ("SIGQUIT", signal.SIG_DFL):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, action)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -128,8 +138,20 @@ def bytecode(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ.setdefault("PYTHONPYCACHEPREFIX", str(base / "bytecode"))
 
 
+@pytest.fixture(scope="session")
+def hypothesis_is_ready() -> None:
+    """Hypothesis makes its source of random numbers, and sees that somebody refers to it.
+
+    Who does so is not found any more once it is frozen.
+    """
+    if "hypothesis" in sys.modules:
+        from hypothesis import given, settings, strategies
+
+        settings(max_examples=1, database=None)(given(strategies.none())(lambda _: None))()
+
+
 @pytest.fixture(scope="module", autouse=True)
-def smallheap() -> None:
+def smallheap(hypothesis_is_ready: None) -> None:
     """What is there before a module's tests stays, so no collection of theirs goes through it.
 
     It is a million objects, most from pytest's own collecting, and a third of a second for each

@@ -95,7 +95,7 @@ def _source(go: str, name: str, path: str, version: str) -> pathlib.Path:
         return pathlib.Path(given) / name
     command = [go, "mod", "download", "-json", f"{path}@{version}"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, env=_env(), timeout=30)
+        done = subprocess.run(command, capture_output=True, text=True, env=_env(), timeout=120)
         return pathlib.Path(json.loads(done.stdout)["Dir"])
     except (subprocess.TimeoutExpired, ValueError, KeyError):
         return pytest.skip(f"{path} {version} is not in reach (set GOPARK_DUMP_READERS)")

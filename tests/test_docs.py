@@ -96,15 +96,21 @@ def test_the_program_runs_and_prints_what_the_page_says(block: Block, tmp_path: 
         compile(block.code, block.where, "exec", flags=FRAGMENT)
         return
     status = 0
+    timed = "timed" in block.options  # it prints the time: on a busy machine, the best of some
     for option in block.options:
+        if option == "timed":
+            continue
         name, _, value = option.partition("=")
         assert name == "exit", f"unknown option {option!r}"
         status = int(value)
     program = tmp_path / "prog.py"
     program.write_text(block.code)
-    ended = run_python([str(program)])
-    printed = (ended.stdout + ended.stderr).replace(str(program), "/path/prog.py")
-    assert ended.status == status, printed
+    for _ in range(20 if timed else 1):
+        ended = run_python([str(program)])
+        printed = (ended.stdout + ended.stderr).replace(str(program), "/path/prog.py")
+        assert ended.status == status, printed
+        if block.output is None or matches(block.output, printed):
+            break
     if block.output is not None:
         assert matches(block.output, printed), printed
     elif status == 0:

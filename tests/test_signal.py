@@ -260,7 +260,7 @@ def test_an_ended_program_waits_for_nobody(run):
     run(main)
     assert names
     for thread in names:
-        thread.join(5)
+        thread.join(120)
         assert not thread.is_alive()
 
 

@@ -31,7 +31,7 @@ def dump(pid, *args, **env):
 def test_every_goroutine_of_a_process_that_hangs_and_goes_on(hanging, name):
     child = hanging(name)
     for _ in range(2):
-        with _ask.connect(child.pid, 20) as process:
+        with _ask.connect(child.pid, 120) as process:
             first, *others = goroutines(process.ask("dump"))
         assert first.goid == 1
         assert [g.what for g in others if g.functions == ["waits"]] == ["chan receive"] * 2
@@ -78,7 +78,7 @@ def test_many_ask_at_once(parked):
     texts = []
 
     def ask():
-        with _ask.connect(parked.pid, 20) as process:
+        with _ask.connect(parked.pid, 120) as process:
             texts.extend(process.ask("dump") for _ in range(3))
 
     threads = [threading.Thread(target=ask) for _ in range(4)]
@@ -88,6 +88,22 @@ def test_many_ask_at_once(parked):
         thread.join()
     assert len(texts) == 12
     assert all(text.startswith("goroutine 1 [sleep]:\n") for text in texts)
+
+
+def test_who_is_about_to_listen_while_others_ask_is_answered_too(parked, monkeypatch):
+    """The process looks who is there when anybody sends it the signal."""
+    listen = socket.socket.listen
+
+    def late(sock):
+        monkeypatch.setattr(socket.socket, "listen", listen)
+        with _ask.connect(parked.pid, 120) as other:
+            for _ in range(3):
+                assert other.ask("dump")
+        listen(sock)
+
+    monkeypatch.setattr(socket.socket, "listen", late)
+    with _ask.connect(parked.pid, 120) as process:
+        assert process.ask("dump").startswith("goroutine 1 [sleep]:\n")
 
 
 BUSY = """
@@ -126,7 +142,7 @@ def test_of_a_busy_program_again_and_again():
     child = start_python(["-c", BUSY])
     child.expect("ready")
     try:
-        with _ask.connect(child.pid, 20) as process:
+        with _ask.connect(child.pid, 120) as process:
             for _ in range(20):
                 first, *others = goroutines(process.ask("dump"))
                 assert first.goid == 1
@@ -157,7 +173,7 @@ def test_who_asks_is_no_help_from_outside():
     """A deadlock is found while somebody is connected, and he is told that the process ended."""
     child = start_python(["-c", DIES])
     child.expect("ready")
-    with _ask.connect(child.pid, 20) as process:
+    with _ask.connect(child.pid, 120) as process:
         assert process.ask("dump").startswith("goroutine 1 [")
         os.kill(child.pid, signal.SIGUSR1)
         ended = child.end()
@@ -176,7 +192,7 @@ def test_nothing_is_left_in_the_folder_and_the_folder_is_the_users_own(tmp_path)
         dead = folder / f"{child.pid}-dead.sock"
         with socket.socket(socket.AF_UNIX) as sock:
             sock.bind(str(dead))  # of one that was killed while it listened
-        with _ask.connect(child.pid, 20) as process:
+        with _ask.connect(child.pid, 120) as process:
             assert process.ask("dump").startswith("goroutine 1 ")
             assert process.ask("nonsense") == ""
             assert folder.stat().st_mode & 0o777 == 0o700
@@ -198,7 +214,7 @@ def test_a_folder_that_others_may_enter_is_not_used(tmp_path):
     child = start_python(["-c", PARKED], env=env)
     child.expect("ready")
     try:
-        with _ask.connect(child.pid, 20) as process:  # in /tmp, then
+        with _ask.connect(child.pid, 120) as process:  # in /tmp, then
             assert process.ask("dump").startswith("goroutine 1 ")
         assert not remote.private(str(folders[0]), os.geteuid())
     finally:
@@ -258,7 +274,7 @@ def meetathome(tmp_path, monkeypatch):
     child = start_python(["-c", PARKED], env=env)
     child.expect("ready")
     try:
-        with _ask.connect(child.pid, 20) as process:
+        with _ask.connect(child.pid, 120) as process:
             assert process.ask("dump").startswith("goroutine 1 ")
         assert (tmp_path / "home" / ".cache" / "gopark").stat().st_mode & 0o777 == 0o700
     finally:
@@ -286,7 +302,7 @@ def test_when_there_is_no_place_to_meet_it_says_why_and_what_to_do(tmp_path, mon
             if theirs:
                 monkeypatch.setattr(os, "lstat", owned)
             with pytest.raises(Failed) as failed:
-                _ask.connect(child.pid, 20)
+                _ask.connect(child.pid, 120)
             said = str(failed.value)
             folder = tmp_path / "gopark"
             if theirs:

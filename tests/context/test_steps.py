@@ -31,7 +31,7 @@ class Held:
         self.result = None
         self.thread = threading.Thread(target=self._run, args=(function,))
         self.thread.start()
-        assert self.there.wait(10)
+        assert self.there.wait(120)
 
     def _run(self, function):
         sys.settrace(self._trace)
@@ -49,7 +49,7 @@ class Held:
             if self.left < 0 and not self.stood:
                 self.stood = True
                 self.there.set()
-                assert self.go_on.wait(10)
+                assert self.go_on.wait(120)
         return self._trace
 
     def end(self):

@@ -265,7 +265,7 @@ def test_dump_is_answered_without_a_new_thread():
     child.expect("ready")
     try:
         for _ in range(2):
-            with _ask.connect(child.pid, 20) as process:
+            with _ask.connect(child.pid, 120) as process:
                 assert process.ask("dump").startswith("goroutine 1 [sleep]:\n")
     finally:
         child.kill()

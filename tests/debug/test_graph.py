@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import weakref
+from contextlib import suppress
 
 import pytest
 
 import gopark
+from gopark import net
 from gopark._debug._graph import graph, waitson
 from gopark._runtime.base.runtime2 import allgs
 
@@ -243,3 +245,52 @@ async def test_what_is_too_much_to_draw_is_counted():
     assert found["left_out"] >= 10
     for ch in chans:
         ch.close()
+
+
+async def reads(conn):
+    with conn, suppress(net.ClosedError):
+        await conn.read()
+
+
+async def accepts(ln):
+    async for conn in ln:
+        gopark.go(reads, conn)
+
+
+async def dialled(n):
+    """`n` connections that read, and their server, which reads as well."""
+    ln = net.listen("tcp", "127.0.0.1:0")
+    gopark.go(accepts, ln)
+    conns = [await net.dial("tcp", str(ln.addr)) for _ in range(n)]
+    for conn in conns:
+        gopark.go(reads, conn)
+    while gopark.runtime.stack(all=True).count("[IO wait") < 2 * n + 1:
+        await gopark.gosched()
+    return ln, conns
+
+
+async def test_a_wait_for_the_network_shows_its_address_and_is_awake():
+    ln, (conn,) = await dialled(1)
+    found = [thing for thing in graph()["things"] if thing["kind"] == "network"]
+    there, here = conn.remote_addr, conn.local_addr
+    assert {thing["label"] for thing in found} == {
+        f"tcp {there}",
+        f"tcp {there}->{here}",
+        f"tcp {here}->{there}",
+    }
+    assert all(thing["awake"] for thing in found)
+    assert [waitson(g) for g in allgs if waitson(g) == [f"tcp {here}->{there}"]]
+    ln.close()
+    conn.close()
+
+
+async def test_many_connections_are_one_node_and_one_thing():
+    ln, conns = await dialled(30)
+    found = graph()
+    (thing,) = [n for n, t in enumerate(found["things"]) if t["label"].endswith("connections")]
+    assert found["things"][thing]["label"] == f"tcp {ln.addr}, connections"
+    waiting = {e["g"] for e in found["edges"] if (e["t"], e["kind"]) == (thing, "waits")}
+    assert [found["nodes"][n]["count"] for n in waiting] == [60]
+    ln.close()
+    for conn in conns:
+        conn.close()

@@ -165,6 +165,6 @@ def test_words_to_look_for_may_be_anything(client, q):
 
 def test_an_address_that_is_none_is_refused(client):
     host, port = client.netloc.split(":")
-    with socket.create_connection((host, int(port)), timeout=30) as sock:
+    with socket.create_connection((host, int(port)), timeout=120) as sock:
         sock.sendall(b"GET http://[/debug/gopark/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
         assert b" 400 " in sock.recv(100)

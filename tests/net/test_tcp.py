@@ -341,16 +341,21 @@ async def test_deadlines_end_reads_and_writes_which_go_on_after(ends):
 
 async def test_a_deadline_that_comes_while_it_waits_and_one_that_goes(ends):
     a, b = await ends()
-    got = gopark.Chan()
+    got = gopark.Chan(1)
     go(outcome, a.read(), got)
     await wait_all_parked()
     a.set_read_deadline(monotonic())
     assert isinstance(await got.recv(), TimeoutError)
-    a.set_read_deadline(monotonic() + 0.02)
-    go(outcome, a.read(), got)
-    await wait_all_parked()
-    a.set_read_deadline(monotonic() + 3600)
-    await sleep(0.05)
+    for seconds in (0.02 * 2**n for n in range(9)):
+        a.set_read_deadline(monotonic() + seconds)
+        go(outcome, a.read(), got)
+        await wait_all_parked()
+        a.set_read_deadline(monotonic() + 3600)
+        await sleep(seconds + 0.03)
+        if not len(got):
+            break
+        assert isinstance(await got.recv(), TimeoutError)  # it had come: this machine is busy
+    assert not len(got)
     await b.write(b"x")
     assert await got.recv() == b"x"
     a.close()

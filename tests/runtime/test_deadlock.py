@@ -282,7 +282,7 @@ async def test_a_goroutine_that_runs_on_without_a_p_is_no_deadlock():
 
     def plain(i):
         started.try_send(None)
-        go_on[i].wait(30)
+        go_on[i].wait(120)
         gopark.block(out.send(i))
 
     def release(i):
@@ -433,7 +433,10 @@ def test_a_thread_in_block_is_a_goroutine_and_one_that_ends_is_no_help(child, th
 
 
 def test_without_other_threads_a_deadlock_is_reported_without_delay(run, capsys):
-    """Threads of ours that have just begun, or end, are not taken for others for long."""
+    """Threads of ours that have just begun, or end, are not taken for others for long.
+
+    The best of some: on a busy machine any thread may get no turn for a while.
+    """
 
     async def main():
         await Chan().recv()
@@ -441,11 +444,14 @@ def test_without_other_threads_a_deadlock_is_reported_without_delay(run, capsys)
     gopark.debug.strict_deadlock(False)
     if any(t is not threading.main_thread() for t in threading.enumerate()):
         pytest.skip("this process has threads of others")
-    began = time.monotonic()
-    with pytest.raises(gopark.DeadlockError):
-        run(main, outside_help=True)
-    assert time.monotonic() - began < 2.0
-    assert capsys.readouterr().err.startswith(ASLEEP)
+    took = []
+    while not took or (min(took) >= 2.0 and len(took) < 10):
+        began = time.monotonic()
+        with pytest.raises(gopark.DeadlockError):
+            run(main, outside_help=True)
+        took.append(time.monotonic() - began)
+        assert capsys.readouterr().err.startswith(ASLEEP)
+    assert min(took) < 2.0
 
 
 @pytest.mark.parametrize("broken", ["listdir", "namespace"])

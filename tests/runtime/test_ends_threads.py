@@ -39,11 +39,11 @@ class Visitor:
     def stop(self):
         """On the thread: let the test go on, and wait until it says so."""
         self._there.set()
-        assert self._on.wait(30)
+        assert self._on.wait(120)
         self._on.clear()
 
     def arrived(self):
-        assert self._there.wait(30)
+        assert self._there.wait(120)
         self._there.clear()
 
     def go(self):
@@ -203,7 +203,7 @@ def test_what_the_next_program_gives_a_thread_that_goes_off_its_queue_it_keeps(
     def late(sched, g):
         if not there.is_set():  # parked on the channel, and about to leave it
             there.set()
-            assert on.wait(30)
+            assert on.wait(120)
         return takeoff(sched, g)
 
     async def body(me):

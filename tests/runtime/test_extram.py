@@ -41,7 +41,7 @@ def test_the_list_always_holds_one_more_than_needed(cthread):
     def callback(_):
         seen.append(extram.extralen())
         inside.release()
-        gate.wait(30)
+        gate.wait(120)
 
     threads = [cthread(gopark.cgo.callback(callback)) for _ in range(6)]
     for _ in threads:
@@ -96,11 +96,11 @@ def test_between_two_callbacks_the_g_is_dead_and_counted_nowhere():
     def body():
         entry(None)
         out.set()
-        gate.wait(30)
+        gate.wait(120)
 
     thread = threading.Thread(target=body)
     thread.start()
-    assert out.wait(30)
+    assert out.wait(120)
     (g,) = states
     assert g.status is GDEAD
     assert gopark.runtime.num_goroutine() == 0
@@ -212,11 +212,11 @@ def _values_of(work):
         gopark.block(body())
         work()
         looked.set()
-        go_on.wait(30)
+        go_on.wait(120)
 
     t = threading.Thread(target=thread)
     t.start()
-    assert looked.wait(30)
+    assert looked.wait(120)
     found += [o for o in gc.get_objects() if type(o) is dict and o.get("m") is ms[0]]
     go_on.set()
     t.join()

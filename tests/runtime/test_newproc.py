@@ -620,7 +620,7 @@ def test_go_without_run_starts_the_runtime(wait_until):
         event.set()
 
     gopark.go(worker)
-    assert event.wait(10)
+    assert event.wait(120)
     assert result == [1]
     assert wait_until(lambda: gopark.runtime.num_goroutine() == 0)
 
@@ -628,4 +628,4 @@ def test_go_without_run_starts_the_runtime(wait_until):
 def test_a_plain_goroutine_without_run_runs_too():
     event = threading.Event()
     gopark.go(event.set)
-    assert event.wait(10)
+    assert event.wait(120)

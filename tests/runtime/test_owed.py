@@ -36,7 +36,7 @@ async def leave():
 class Local:
     def __del__(self):
         os.kill(os.getpid(), signum)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while time.monotonic() < end:
             pass
         print("it did not come")

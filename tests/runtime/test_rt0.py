@@ -346,7 +346,7 @@ def test_a_goroutine_in_c_when_main_returns_starts_nothing_afterwards(run):
 
     def in_c():
         inside.set()
-        gate.wait(30)
+        gate.wait(120)
 
     async def child():
         outcome.append("ran")
@@ -367,7 +367,7 @@ def test_a_goroutine_in_c_when_main_returns_starts_nothing_afterwards(run):
 
     run(main)
     gate.set()
-    assert ended.wait(30)
+    assert ended.wait(120)
     assert outcome == ["refused"]
 
 

@@ -318,7 +318,7 @@ class ChanMachine(RuleBasedStateMachine):
                 ch.close()
         gopark.run(gopark.gosched)  # ends the runtime, and who waits for ever
         for thread in self.threads:
-            thread.join(10)
+            thread.join(120)
             assert not thread.is_alive(), "nobody woke it"
         gopark.runtime.gomaxprocs(self.procs)
         assert gopark.runtime.num_goroutine() == 0

@@ -477,9 +477,10 @@ def interrupts():
     while not over:
         time.sleep(0.0005)
         kill(signal.SIGINT)
+thread = threading.Thread(target=interrupts, daemon=True)
 def main():
     global over
-    threading.Thread(target=interrupts, daemon=True).start()
+    thread.start()
     caught = 0
     while caught < 300:
         try:
@@ -491,11 +492,16 @@ def main():
             assert mu.try_lock(), caught
             mu.unlock()
     over = True
-    print("never")
+    while thread.is_alive():
+        try:
+            thread.join()
+        except KeyboardInterrupt:
+            pass
 try:
     gopark.run(main)
 except KeyboardInterrupt:
     pass
+print("never" if over else "it broke off")
 """
     )
     assert result.stdout == "never\n"

@@ -287,7 +287,7 @@ def main():
     asked.wait()
 gopark.run(main)
 ended.set()
-thread.join(10)
+thread.join(120)
 print(thread.is_alive(), sigqueue.running(), signal.getsignal(SIGUSR1).name)
 """
     )

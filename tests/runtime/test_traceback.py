@@ -443,7 +443,7 @@ def test_a_goroutine_started_outside_any_has_no_parent():
         event.set()
 
     gopark.go(worker)
-    assert event.wait(10)
+    assert event.wait(120)
     (only,) = goroutines(dumps[0])
     assert only[5] == f"created by {__name__}.test_a_goroutine_started_outside_any_has_no_parent"
 

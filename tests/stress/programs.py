@@ -40,9 +40,11 @@ from typing import Any
 
 import gopark
 from gopark import Chan, ClosedChannelError, recv, select, send
+from gopark._runtime.base.hooks import netdoor
 from gopark._runtime.base.runtime2 import P
 from gopark._runtime.c import extram
-from gopark._runtime.sched import startm
+from gopark._runtime.sched import finq, startm
+from gopark._runtime.sched.deadlock import outside as helpers
 
 Body = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -1013,6 +1015,10 @@ def _hangs(signum: int, frame: object) -> None:
     if sched is not None:
         state = {k: v for k, v in vars(sched).items() if not k.startswith("_")}
         print(state, file=sys.stderr)
+        waits = {fd: (pd.rg, pd.wg) for fd, ref in netdoor.opened.items() if (pd := ref())}
+        hopes = helpers.waiting(), helpers.interrupting(), helpers.handed(), finq.pending()
+        print("hopes", hopes, sched.timers.when, len(sched.timers), file=sys.stderr)
+        print("network", waits, netdoor.inhand, netdoor.sleeper, file=sys.stderr)
         for m in [*sched.allm, *extram.inuse()]:
             print(m, m.p, m.curg, m.nextp, m.idle, m.sched is sched, file=sys.stderr)
     for p in gc.get_objects():  # those that gomaxprocs took away included

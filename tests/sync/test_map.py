@@ -106,7 +106,7 @@ def test_it_refuses_to_be_copied():
 )
 def test_the_finalizer_of_what_is_replaced_may_use_another_map(drops):
     maps = Map(), Map()
-    both = threading.Barrier(2, timeout=20)
+    both = threading.Barrier(2, timeout=120)
 
     class Value:
         def __init__(self, other):
@@ -125,5 +125,5 @@ def test_the_finalizer_of_what_is_replaced_may_use_another_map(drops):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     assert [m.load("from")[1] for m in maps] == [True, True]

@@ -423,9 +423,9 @@ async def test_a_record_that_was_tampered_with(pair: Pair):
     async with a, b:
         await a.net_conn.write(b"\x17\x03\x03\x00\x20" + bytes(32))
         for _ in range(2):
-            with pytest.raises(ssl.SSLError) as caught:
+            # OpenSSL says which record it was up to 3.4, and since then that it was one.
+            with pytest.raises(ssl.SSLError, match=r"BAD_RECORD_MAC|RECORD_LAYER_FAILURE"):
                 await b.read()
-            assert "BAD_RECORD_MAC" in str(caught.value)
         with pytest.raises(ssl.SSLError, match="BAD_RECORD_MAC"):
             await a.read()  # it was told so
 

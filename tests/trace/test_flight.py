@@ -43,7 +43,7 @@ async def main():
         gopark.go(bad)
     await gopark.Chan().recv()
 """
-    end = "gopark.go(bad); threading.Event().wait(30)" if how == "no main" else "gopark.run(main)"
+    end = "gopark.go(bad); threading.Event().wait(120)" if how == "no main" else "gopark.run(main)"
     ended = run_python(["-c", start + end])
     assert ended.status == 2
     assert ("deadlock!" if how == "deadlock" else "panic: ") in ended.stderr

@@ -12,6 +12,7 @@ the signal is sent to see. It does nothing to a program that does not know it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import signal
@@ -233,10 +234,19 @@ def _samemounts(pid: int) -> bool:
 
 
 def _listen(listener: socket.socket, path: str) -> None:
+    """Listen, and only then be found under this name.
+
+    The process may look at any moment, for somebody else asks it too. It removes what it is refused
+    at, as left by one that was killed.
+    """
+    early = path.removesuffix(".sock") + ".new"
     try:
-        listener.bind(path)
+        listener.bind(early)
         listener.listen()
+        os.rename(early, path)
     except OSError as exc:
+        with contextlib.suppress(OSError):
+            os.unlink(early)
         raise Failed(f"cannot listen at {path}: {exc.strerror or exc}") from None
 
 

@@ -12,9 +12,13 @@ What is not found this way: what threads hold in frames that are running, what o
 refer to, and what is further away than _DEEP steps. So "nobody found" on the page is a hint; proof
 is what `gopark.debug.leaks` gives, which asks the other way round.
 
-A thing is *awake* if a timer serves it, or somebody holds it, or uses it if nobody is known to hold
-it, who does not wait himself or waits for something awake. What is left when this has spread as
-far as it goes is marked.
+What a goroutine waits for outside of this process, a connection or a child, is a thing as well.
+Connections are told from one another while they are few; many are one thing for each address that
+most of them share, the server's own or the one that it was dialled at.
+
+A thing is *awake* if a timer or somebody outside serves it, or somebody holds it, or uses it if
+nobody is known to hold it, who does not wait himself or waits for something awake. What is left
+when this has spread as far as it goes is marked.
 
 Goroutines with one stack that wait on the same things are one node. All of it is text and numbers
 once it is done, so that it keeps nothing alive.
@@ -28,7 +32,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from itertools import islice, pairwise
 from types import (
     BuiltinFunctionType,
@@ -69,6 +73,7 @@ _WALKED: Final = 50  # goroutines of one node that are searched
 _SEARCHED: Final = 2000  # of all
 _DEEP: Final = 5  # steps from a frame to what it uses
 _FAR: Final = 400  # objects looked at for one goroutine
+_CONNS: Final = 20  # connections that are told from one another
 
 _INSIDE: Final = (CoroutineType, GeneratorType, MethodType, CellType, tuple, list, dict, deque)
 _IGNORED: Final = frozenset(
@@ -82,11 +87,15 @@ _IGNORED: Final = frozenset(
 class _Thing:
     """What goroutines wait on."""
 
-    def __init__(self, waiter: Any) -> None:
+    def __init__(self, waiter: Any, label: str = "") -> None:
         self.waiter = waiter
         self.timed = isinstance(waiter, Chan) and waiter.timed
-        self.label = _chanlabel(waiter) if isinstance(waiter, Chan) else ""
+        elsewhere = waiter.elsewhere()
+        self.served = self.timed or bool(elsewhere)
+        self.label = _chanlabel(waiter) if isinstance(waiter, Chan) else label or elsewhere
         self.kind = "timer" if self.timed else "channel" if isinstance(waiter, Chan) else "lock"
+        if elsewhere:
+            self.kind = "network"
         self.node = 0
 
     def owner(self, obj: Any) -> None:
@@ -148,20 +157,36 @@ def graph() -> dict[str, Any]:
 def _nodes(things: dict[int, _Thing]) -> list[_Node]:
     finder = _Finder(threadstates())
     nodes: dict[tuple[Any, ...], _Node] = {}
-    for g in paced(allgs.copy()):
-        if g.status is GDEAD:
-            continue
-        state, waiters = what(g), _waiters(g)
+    found = [(g, _waiters(g)) for g in paced(allgs.copy()) if g.status is not GDEAD]
+    shared = _shared([w.elsewhere() for _, waiters in found for w in waiters])
+    first: dict[str, Waiter] = {}
+    for g, waiters in paced(found):
+        state = what(g)
         frames = finder.frames(g)
-        for waiter in waiters:
+        for n, waiter in enumerate(waiters):
+            if label := shared.get(waiter.elsewhere(), ""):
+                waiter = waiters[n] = first.setdefault(label, waiter)
             if id(waiter) not in things:
-                things[id(waiter)] = _Thing(waiter)
+                things[id(waiter)] = _Thing(waiter, label)
         key = state, id(frames), frozenset(map(id, waiters))
         node = nodes.get(key)
         if node is None:
             node = nodes[key] = _Node(state, frames, key[2])
         node.gs.append(g)
     return sorted(nodes.values(), key=lambda node: -len(node.gs))
+
+
+def _shared(names: list[str]) -> dict[str, str]:
+    """Of connections that are too many, "tcp 10.0.0.1:80->10.0.0.2:4711", a label for several."""
+    ends = {name: name.partition(" ")[2].split("->") for name in names if name}
+    if len(ends) <= _CONNS:
+        return {}
+    often = Counter(end for both in ends.values() for end in both)
+    return {
+        name: f"{name.partition(' ')[0]} {max(both, key=often.__getitem__)}, connections"
+        for name, both in ends.items()
+        if len(both) > 1
+    }
 
 
 def _waiters(g: G) -> list[Waiter]:
@@ -171,6 +196,8 @@ def _waiters(g: G) -> list[Waiter]:
         return list(waiting.chans)
     if isinstance(waiting, Chan):
         return [waiting]  # that of a timer, too
+    if waiting is not None and waiting.elsewhere():
+        return [waiting]
     return [] if waiting is None else waiting.wakers() or []
 
 
@@ -257,7 +284,7 @@ def _merge(nodes: list[_Node], things: dict[int, _Thing]) -> None:
 
 def _awake(nodes: list[_Node], things: dict[int, _Thing]) -> set[int]:
     """Numbers of the things for which somebody was found who may act on them."""
-    awake = {i for i, thing in things.items() if thing.timed}
+    awake = {i for i, thing in things.items() if thing.served}
     known = {i for node in nodes for i in node.holds}
     todo = list(nodes)
     while todo:

@@ -305,7 +305,7 @@ def test_callback_in_init(cthread, monkeypatch, tmp_path):
 
     def start():
         threads.append(cthread(cgo.callback(callback)))
-        assert inside.wait(30)
+        assert inside.wait(120)
 
     monkeypatch.setattr(sys, "start_callback", start, raising=False)
     monkeypatch.syspath_prepend(tmp_path)

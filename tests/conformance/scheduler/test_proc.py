@@ -203,9 +203,12 @@ async def test_stop_the_world_deadlock(gomaxprocs):
         await done.send("collected")
 
     async def changes():
-        for n in range(200):
+        n, deadline = 0, time.monotonic() + GIVE_UP
+        while n < 200 or len(started) < 200:
             gomaxprocs(1 + n % 3)
             await gosched()
+            n += 1
+            assert time.monotonic() < deadline, f"{len(started)} started in {n} rounds"
         await done.send("changed")
 
     gopark.go(collects)
@@ -214,7 +217,6 @@ async def test_stop_the_world_deadlock(gomaxprocs):
     assert {await done.recv(), await done.recv()} == {"collected", "changed"}
     stop.append(True)
     await wait_all_parked()
-    assert len(started) > 200
     assert gopark.runtime.num_goroutine() == 1
 
 
@@ -344,25 +346,27 @@ async def test_preemption_gc():
 @pytest.mark.go("runtime", "TestPreemptionAfterSyscall")
 @pytest.mark.parametrize("microseconds", [10, 100, 1000])
 async def test_preemption_after_syscall(gomaxprocs, microseconds):
-    """Eight that do nothing but short system calls stop when they are told to, all of them."""
-    gomaxprocs(2)
-    ready, over, stop = Chan(8), Chan(8), []
+    """Eight that do nothing but short system calls, never to give way, all have their turns.
 
-    async def calls():
-        await ready.send(None)
+    So has the one that tells them to stop, with two Ps among nine, and all of them hear of it.
+    """
+    gomaxprocs(2)
+    over, stop, turns = Chan(8), [], Counter()
+
+    async def calls(n):
+        deadline = time.monotonic() + GIVE_UP
         while not stop:
             time.sleep(microseconds / 1e6)
-        await over.send(None)
+            turns[n] += 1
+            assert time.monotonic() < deadline, turns
+        await over.send(n)
 
-    began = time.monotonic()
-    for _ in range(8):
-        gopark.go(calls)
-    for _ in range(8):
-        await ready.recv()
+    for n in range(8):
+        gopark.go(calls, n)
+    while len(turns) < 8 or min(turns.values()) < 3:
+        await gosched()
     stop.append(True)
-    for _ in range(8):
-        await over.recv()
-    assert time.monotonic() - began < 100
+    assert {await over.recv() for _ in range(8)} == set(range(8))
 
 
 @pytest.mark.go("runtime", "TestPingPongHog")

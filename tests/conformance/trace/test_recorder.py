@@ -171,7 +171,7 @@ class _Slow(io.BytesIO):
 
     def write(self, data):
         self.writing.set()
-        assert self.go_on.wait(30)
+        assert self.go_on.wait(120)
         return super().write(data)
 
 
@@ -183,7 +183,7 @@ def test_flight_recorder_concurrent_write_to(recorder, run):
     slow, counts = _Slow(), []
     thread = threading.Thread(target=lambda: counts.append(one.write_to(slow)))
     thread.start()
-    assert slow.writing.wait(30)
+    assert slow.writing.wait(120)
     late = io.BytesIO()
     text = "call to WriteTo for trace.FlightRecorder already in progress"
     with pytest.raises(RuntimeError, match=text):

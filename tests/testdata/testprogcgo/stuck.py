@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import io
 import os
 import signal
 import sys
@@ -93,7 +94,7 @@ async def stuck_stdout() -> None:
 
     threading.Thread(target=watch, daemon=True).start()
     sys.stdout = open(w, "w")  # noqa: SIM115 - it stays open for as long as there is a process
-    sys.stdout.write("x" * (2 * full))
+    sys.stdout.write("x" * (2 * (full + io.DEFAULT_BUFFER_SIZE)))  # the pipe is behind a buffer
 
 
 @register("StuckLock")

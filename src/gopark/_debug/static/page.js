@@ -411,7 +411,7 @@ function drawn(found) {
     const thing = found.things[i], waits = found.edges.filter((edge) => edge.t === i && edge.kind === "waits").reduce((sum, edge) => sum + found.nodes[edge.g].count, 0);
     const [name, ...rest] = thing.label.split(" ");
     svg.append(nodeBox(svg, `t${i}`, right, ty.get(i), RIGHTBOX, `thing ${thing.awake ? "" : "bad"}`, short(rest.length > 1 ? `${name} ${rest.slice(0, -1).join(" ")}` : thing.label, 34),
-      `${thing.kind === "timer" ? "of a timer · " : ""}${number(waits)} ${waits === 1 ? "waits" : "wait"} · ${rest[rest.length - 1] || ""}${thing.awake ? "" : " · nobody awake"}`, `${thing.label}; ${links("t", i, (edge) => gname(edge.g))}`, thing.label));
+      `${{ timer: "of a timer · ", network: "outside · " }[thing.kind] || ""}${number(waits)} ${waits === 1 ? "waits" : "wait"} · ${rest[rest.length - 1] || ""}${thing.awake ? "" : " · nobody awake"}`, `${thing.label}; ${links("t", i, (edge) => gname(edge.g))}`, thing.label));
   }
   if (picked) pick(svg, picked);
   return svg;

@@ -13,15 +13,13 @@ States of a G, and the questions that tell them apart:
 `TRANSITIONS` is the one table of legal moves. The hot paths in proc.py compare and store
 in line (the comparison *is* the table's row); every other move goes through `casgstatus`.
 
-Ownership, which is a safety matter: on free-threaded builds two threads that resume one
-coroutine crash the interpreter. A G is resumed only by the M that took it off a run queue
-(`list.pop` and `deque.popleft` hand an item to exactly one taker), and it gets onto a run
-queue only through the one who owned its wake-up.
+Ownership, which is a safety matter: on free-threaded builds two threads that resume one coroutine
+crash the interpreter. A G is resumed only by the M that took it off a run queue (`list.pop` and
+`deque.popleft` hand an item to one taker), and gets onto one only by who owned its wake-up.
 
 P is advisory: somebody else may take `m.p` at any moment (sysmon, gomaxprocs, the end of the
-program do), under Sched.lock; so who gives it away does that under the same lock (releasep).
-Read `m.p` once into a local and use that; every queue of a P stands several producers and
-consumers.
+program do), under Sched.lock; so who gives it away does that under the same lock (releasep). Read
+`m.p` once into a local and use that; every queue of a P stands several producers and consumers.
 
 Relies on: append, pop and popleft of list and deque, add and discard of set, and one
 attribute load or store, each being atomic on both builds.
@@ -171,14 +169,15 @@ class Note:
     The sleeper may be in the network poller instead. Either sees the other:
       the sleeper                               who wakes it
       1. stores in `breaks` how to get it out   1. releases the lock
-      2. tries the lock once more (`taken`)     2. reads `breaks`, and calls it
+      2. tries the lock once more (`trylock`)   2. reads `breaks`, and calls it
     """
 
-    __slots__ = ("_lock", "breaks")
+    __slots__ = ("_lock", "breaks", "trylock")
 
     def __init__(self) -> None:
         self._lock = _thread.allocate_lock()
-        self._lock.acquire()
+        self.trylock = self._lock.acquire  # with False: it has been woken, and that is used up
+        self.trylock()
         self.breaks: Callable[[], object] | None = None
 
     def sleep(self, timeout: float = -1) -> bool:
@@ -194,10 +193,6 @@ class Note:
         if (breaks := self.breaks) is not None:
             breaks()
 
-    def taken(self) -> bool:
-        """It has been woken: the wake-up is used by this."""
-        return self._lock.acquire(False)
-
 
 class Waiter:
     """What a parked G waits on, for those who must take it off from outside (base class)."""
@@ -211,6 +206,10 @@ class Waiter:
     def wakers(self) -> list[Any] | None:
         """What others have to reach to end the wait; None if it may end by itself."""
         return None
+
+    def elsewhere(self) -> str:
+        """What outside of this process ends the wait; empty if goroutines do."""
+        return ""
 
     def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
         """`look(g)` while nobody can wake `g`; nothing if it has been woken."""

@@ -58,6 +58,8 @@ from gopark._runtime.sched.timer import Timer
 __all__ = ("REASON", "PollDesc", "netpollinit", "wantedbackend")
 
 REASON: Final = "IO wait"
+_MAXEVENTS: Final = 128  # as Go; what more there is comes with the next look
+_MOST: Final = 1e6  # seconds: early enough for the next look; the system counts to twice that
 
 _opened: Final = netdoor.opened  # by descriptor, weak references: who forgets one closes it
 _inhand: Final = netdoor.inhand
@@ -325,7 +327,7 @@ def netpoll(timeout: float) -> list[G]:
     if backend is None:
         return gs
     try:
-        events = backend.poll(timeout)
+        events = backend.poll(timeout if timeout < _MOST else _MOST, _MAXEVENTS)
         if not events:
             return gs
         _inhand.append(None)

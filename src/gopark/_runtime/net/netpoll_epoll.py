@@ -16,10 +16,7 @@ from typing import Final
 
 __all__ = ("Epoll",)
 
-_MAXEVENTS: Final = 128  # as Go; what more there is comes with the next look
 _ALL: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
-_NEVER: Final = 1e6  # seconds: early enough for the next look; the system counts to twice that
-
 
 class Epoll:
     """The descriptors of this process that goroutines may wait on."""
@@ -35,7 +32,8 @@ class Epoll:
         self._epoll = select.epoll()
         self._eventfd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll.register(self._eventfd, select.EPOLLIN)
-        self._poll = self._epoll.poll
+        # What there is, after so many seconds at most; negative: as soon as there is something.
+        self.poll = self._epoll.poll
         self._register = self._epoll.register
         self.fds = (self._epoll.fileno(), self._eventfd)
 
@@ -54,10 +52,6 @@ class Epoll:
         except OSError as exc:
             if exc.errno not in (errno.ENOENT, errno.EBADF):  # its owner has closed it already
                 raise
-
-    def poll(self, timeout: float) -> list[tuple[int, int]]:
-        """What there is, after so many seconds at most; negative: as soon as there is something."""
-        return self._poll(timeout if timeout < _NEVER else _NEVER, _MAXEVENTS)
 
     def wakeup(self) -> None:
         """Get out who sleeps in `poll`, or will."""

@@ -55,8 +55,11 @@ class Poll:
         if asleep:
             self.wakeup()
 
-    def poll(self, timeout: float) -> list[tuple[int, int]]:
-        """What there is, after so many seconds at most; negative: as soon as there is something."""
+    def poll(self, timeout: float, most: int = 0) -> list[tuple[int, int]]:
+        """What there is, after so many seconds at most; negative: as soon as there is something.
+
+        There is no bound for how much, as `most` is elsewhere.
+        """
         asked = select.poll()
         asked.register(self._rfd, select.POLLIN)
         with Holding(self._lock):

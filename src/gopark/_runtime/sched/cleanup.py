@@ -235,7 +235,7 @@ class Cleanup:
     def settle(self, m: M, abandon: Callable[[Sched, G | None], None]) -> bool:
         """Serve the waits until there are none, or time is up, or nothing can end them.
 
-        True: threads were broken off, and are unwinding.
+        True: threads were broken off and are unwinding, or have not come to their next wait yet.
         """
         sched = self.sched
         self._serve(m, abandon)
@@ -256,7 +256,7 @@ class Cleanup:
                 sched.runq.append(g)
         sched.runq.extend(self.again)
         abandon(sched, None)
-        return bool(threads)
+        return bool(threads) or self._threads(m)
 
     def _serve(self, m: M, abandon: Callable[[Sched, G | None], None]) -> None:
         sched = self.sched

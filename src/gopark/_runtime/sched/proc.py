@@ -40,11 +40,12 @@ from gopark._runtime.base.runtime2 import (
     codeof,
     tls,
 )
-from gopark._runtime.sched.netsleep import netleave, netsleep
+from gopark._runtime.sched.netsleep import netblock, netleave, netsleep
 from gopark._runtime.sched.runq import (
     drainp,
     globrunqget,
     onthread,
+    resetspinning,
     runqhead,
     runqshare,
     runqsteal,
@@ -70,7 +71,6 @@ from gopark._runtime.sched.startm import (
     releasep,
     startm,
     toolate,
-    wakep,
     wantpoller,
 )
 from gopark._runtime.sched.timer import NEVER
@@ -205,7 +205,7 @@ def _sleep(sched: Sched, m: M, timeout: float) -> bool:
                 givep(m, pidleget(sched))
             break
     if note is netdoor.sleeper:  # chosen before it came to that
-        netleave(m, sched)
+        netleave(m)
     acquirep(m)
     if found:
         netdoor.ready(found)
@@ -352,71 +352,6 @@ def hogget(m: M, sched: Sched) -> G | None:
     if m.spinning:
         resetspinning(m, sched)
     handoffp(sched, p)
-    return g
-
-
-def resetspinning(m: M, sched: Sched) -> None:
-    """This M has found work; if it was the last that looked, another one is to look."""
-    with sched.lock:
-        m.spinning = False
-        sched.nmspinning -= 1
-        last = sched.nmspinning == 0
-    if last and sched.npidle:
-        wakep(sched)
-
-
-def netblock(m: M, sched: Sched, p: P) -> G | None:
-    """Nothing to run, and one P alone: sleep in the network poller right here, and back.
-
-    stopm, _sleep and findrunnable in one, step by step: 1. shows its P idle 2. looks at every
-    queue again 3. sleeps. That halves what a request costs on a single connection. None: the
-    caller goes the long way, with whatever it has by then.
-    """
-    note = m.park
-    with sched.lock:
-        if (
-            len(sched.allp) > 1
-            or m.p is not p
-            or sched.ended
-            or sched.pollm is not None
-            or netdoor.sleeper is not None
-            or m.hog
-            or m.spinning
-            or m.lockedg is not None
-            or m.nextp is not None
-            or globwork(sched)
-            or not p.empty()
-            or not netdoor.waits()
-        ):
-            return None
-        m.p = m.curg = None
-        pidleput(sched, p)
-        midleput(sched, m)
-        sched.pollm = m
-        # After that: who adds a timer and sees no idle P wakes nobody.
-        sched.polluntil = when = sched.timers.when
-        netdoor.sleeper = note
-        note.breaks = netdoor.wakeup
-        work = globwork(sched) or not p.empty()
-    timeout = -1 if when is NEVER else max(0.0, when - monotonic())
-    found = netsleep(m, 0 if work else timeout)
-    with sched.lock:
-        back = None
-        if m.idle:
-            m.idle = False
-            sched.midle.remove(m)
-            sched.pollm = None
-            if sched.pidle:
-                back = pidleget(sched)
-    acquirep(m, back)  # or what whoever woke it has left for it
-    if found:
-        netdoor.ready(found)
-    if m.p is not p or not found or hooks.round is not None:
-        return None
-    sched.now = p.began
-    g = runqhead(p)
-    if g is not None and m.spinning:  # by who chose it meanwhile, to look for work
-        resetspinning(m, sched)
     return g
 
 

@@ -49,6 +49,7 @@ __all__ = (
     "globrunqput",
     "onthread",
     "ready",
+    "resetspinning",
     "runqhead",
     "runqput",
     "runqshare",
@@ -255,3 +256,13 @@ def _pop(runnext: deque[G]) -> G | None:
 standins: Final[set[Callable[[G], None]]] = {ready}
 
 hooks.drainp = drainp
+
+
+def resetspinning(m: M, sched: Sched) -> None:
+    """This M has found work; if it was the last that looked, another one is to look."""
+    with sched.lock:
+        m.spinning = False
+        sched.nmspinning -= 1
+        last = sched.nmspinning == 0
+    if last and sched.npidle:
+        wakep(sched)

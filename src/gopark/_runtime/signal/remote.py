@@ -2,7 +2,8 @@
 
 Nothing listens here. Who wants to know something listens himself, on a socket in a private
 directory, and sends SIGURG, which does nothing to a program that does not wait for it:
-  1. the asker   makes the directory (mode 0700) and in it `PID-anything.sock`, listens
+  1. the asker   makes the directory (mode 0700), listens in it, and then has the socket be called
+                 `PID-anything.sock`: one of that name that refuses was left by a dead asker
   2. the asker   sends SIGURG
   3. this side   looks for sockets with its own PID, connects to each, and answers, line by line,
                  on a thread of its own, until the other side hangs up

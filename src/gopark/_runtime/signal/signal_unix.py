@@ -14,10 +14,8 @@ a helper thread that lives until it is done sees to it:
   main is about to run    look again in a moment
 One Ctrl-C is one KeyboardInterrupt in main: who raises it has taken the entry of `owed` (owed.py).
 What a handler raises is owed in the same way, unless main's own code is what it interrupted. What
-is still owed as a program ends is raised by `run`.
+is still owed as a program ends is raised by `run`. By the same means M0 comes home: bringhome.py.
 Relies on: append and pop of a deque are atomic.
-
-The same means bring M0 home when its program has ended: see bringhome.py.
 
 All this begins before `run` does anything that would have to be undone, and ends after it has
 undone all; and, where the runtime is used on the main thread without `run`, at its first use. There
