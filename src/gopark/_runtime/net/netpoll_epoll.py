@@ -18,6 +18,7 @@ __all__ = ("Epoll",)
 
 _ALL: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
 
+
 class Epoll:
     """The descriptors of this process that goroutines may wait on."""
 
