@@ -395,3 +395,50 @@ gopark.run(main)
 """
     done = child(program)
     assert done.returncode == 0 or "emory" in done.stderr
+
+
+@pytest.mark.parametrize("act", ["a.close()", "a.set_deadline(-1.0)"])
+@pytest.mark.parametrize("n", range(2, 12, 2))
+def test_an_allocation_that_fails_loses_nobody_who_waits_for_the_network(child, act, n):
+    """Who waits is woken, or the program ends and says why: nobody waits for ever."""
+    pytest.importorskip("_testcapi")
+    program = f"""
+import _testcapi, socket
+import gopark
+from gopark import net
+
+async def reader(conn, ended):
+    try:
+        await conn.read()
+    except OSError:
+        pass
+    await ended.send(None)
+
+async def main():
+    for attempt in range(2):  # the first one warms up
+        a, b = map(net.from_socket, socket.socketpair())
+        ended = gopark.Chan(2)
+        gopark.go(reader, a, ended)
+        gopark.go(reader, a, ended)
+        await gopark.testing.wait_all_parked()
+        if attempt:
+            _testcapi.set_nomemory({n}, {n} + 1)
+        try:
+            {act}
+        except MemoryError:
+            _testcapi.remove_mem_hooks()
+            if not a._fd.closing:
+                a.close()
+        finally:
+            _testcapi.remove_mem_hooks()
+        await ended.recv()
+        await ended.recv()
+        a.close()
+        b.close()
+    print("all woken")
+
+import gopark.testing
+gopark.run(main)
+"""
+    done = child(program)
+    assert done.stdout == "all woken\n" or "emory" in done.stderr

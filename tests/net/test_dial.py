@@ -359,7 +359,7 @@ async def test_an_address_of_ones_own_of_the_other_kind():
     [
         (("tcp", "127.0.0.1"), ValueError, "missing port"),
         (("tcp", "127.0.0.1:65536"), ValueError, "the last is 65535"),
-        (("tcp", "127.0.0.1:-1"), ValueError, "unknown port"),
+        (("tcp", "127.0.0.1:-1"), ValueError, "the first is 0"),
         (("tcp", "127.0.0.1:" + "9" * 300), ValueError, "the last is 65535"),
         (("tcp", "127.0.0.1:no-such-service"), ValueError, "unknown port"),
         (("tcp", "::1:80"), ValueError, "too many colons"),

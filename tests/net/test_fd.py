@@ -233,7 +233,7 @@ async def test_a_deadline_in_the_past_ends_reads_at_once_and_can_be_taken_back()
         await b.write(b"here")
         a.set_read_deadline(monotonic() - 1)
         for _ in range(2):
-            with pytest.raises(TimeoutError, match=r"read unix .*: i/o timeout"):
+            with pytest.raises(TimeoutError, match="read unix: i/o timeout"):
                 await a.read()
         await a.write(b"writes go on")
         a.set_read_deadline(None)

@@ -232,7 +232,7 @@ async def test_nobody_is_there():
 
 async def test_what_a_connected_one_and_one_that_is_not_cannot_do():
     with net.listen_packet("udp", "127.0.0.1:0") as server:
-        with pytest.raises(OSError, match="Destination address") as caught:
+        with pytest.raises(OSError, match="it is not connected: use write_to") as caught:
             await server.write(b"x")
         assert caught.value.errno == errno.EDESTADDRREQ
         assert server.remote_addr == ""
@@ -276,7 +276,7 @@ async def test_it_has_no_stream(tmp_path):
     with net.listen_packet("udp", "127.0.0.1:0") as conn:
         for read in (lambda: conn.read_full(1), conn.read_until):
             with pytest.raises(TypeError, match="no stream"):
-                read()
+                await read()
         with open(__file__, "rb") as file, pytest.raises(TypeError, match="no stream"):
             conn.sendfile(file)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import gc
 import socket
 import ssl
 from typing import Any
@@ -439,3 +440,60 @@ async def test_what_it_is_made_of(pair: Pair):
         assert repr(a).startswith("<tls.Conn client on <")
         assert repr(b).startswith("<tls.Conn server on <")
     assert repr(a).endswith(" closed>")
+
+
+# --- dropped and closed -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reads", ["nothing", "bytes", "lines"])
+async def test_one_that_is_dropped_is_closed_at_once_with_a_word(
+    certs: Certificates, reads: str
+) -> None:
+    a, b = (net.from_socket(sock) for sock in socket.socketpair())
+    client, server = tls.client(a, certs.client(), "localhost"), tls.server(b, certs.server())
+    with client:
+        done = started(server.handshake)
+        await client.handshake()
+        assert await done.recv() is None
+        if reads != "nothing":
+            await client.write(b"line\nrest")
+            got = await (server.read() if reads == "bytes" else server.read_until())
+            assert got.startswith(b"line\n")
+        del done
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            with pytest.warns(ResourceWarning, match="unclosed connection unix"):
+                del b, server
+        finally:
+            if collecting:
+                gc.enable()
+
+
+async def test_a_call_that_reads_keeps_its_connection(anypair: Pair) -> None:
+    a, b = await shaken(anypair)
+    with a:
+        whole = b.read_full(4)
+        del b
+        done = started(a.write, b"data")
+        assert await whole == b"data"
+        assert await done.recv() == 4
+
+
+async def test_what_was_read_ahead_is_gone_with_the_connection(anypair: Pair) -> None:
+    a, b = await shaken(anypair)
+    with a:
+        done = started(a.write, b"line\nrest")
+        assert await b.read_until() == b"line\n"
+        assert await done.recv() == 9
+        b.close()
+        for read in (b.read, b.read_until):
+            with pytest.raises(net.ClosedError, match="read tls"):
+                await read()
+
+
+async def test_its_coroutines_are_called_as_the_user_calls_them(anypair: Pair) -> None:
+    a, _ = anypair()
+    for made in (a.read(), a.write(b"x"), a.read_until()):
+        assert made.__qualname__.startswith("Conn.")
+        made.close()

@@ -18,17 +18,19 @@ Tests: tests/net/test_fd.py
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
-from gopark._poll.errors import ClosedError
+from gopark._poll.errors import ClosedError, named
 from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import Mutex, lockslow
 from gopark._runtime.base.lockrank import lock as take
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, tls
-from gopark._runtime.base.suspend import suspends
+from gopark._runtime.base.suspend import called, suspends
 from gopark._runtime.net.netpoll import REASON, PollDesc
 from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import notparked
@@ -90,6 +92,10 @@ class FD(PollDesc):
 
     def closed(self, what: str) -> ClosedError:
         return ClosedError(f"{what} {self.name}: use of closed connection")
+
+    def failed(self, what: str, exc: OSError) -> OSError:
+        """The error of the system, of the same class, which tells where that was."""
+        return named(exc, f"{what} {self.name}")
 
     def refused(self, what: str, write: bool) -> None:
         """Raise what stands against this operation, if it still does. The lock is free.
@@ -235,6 +241,7 @@ class FD(PollDesc):
 
     # --- read ------------------------------------------------------------------------------
 
+    @called("Conn.read")
     @suspends
     def read(self, n: int) -> Generator[Command, None, Any]:
         """Up to `n` bytes, as soon as there are some; none at the end. Go: FD.Read.
@@ -261,6 +268,8 @@ class FD(PollDesc):
                     return data
                 except BlockingIOError:
                     _retake(lock)
+                except OSError as exc:
+                    raise self.failed("read", exc) from None
             self.more = True  # should it be broken off
             while True:
                 if self.rbad:
@@ -295,6 +304,8 @@ class FD(PollDesc):
                 except BlockingIOError:
                     _retake(lock)
                     continue
+                except OSError as exc:
+                    raise self.failed("read", exc) from None
                 self.more = len(data) == n or self.rend
                 return data
         finally:
@@ -311,6 +322,7 @@ class FD(PollDesc):
 
     # --- write -----------------------------------------------------------------------------
 
+    @called("Conn.write")
     @suspends
     def write(self, data: Buffer) -> Generator[Command, None, int]:
         """All of it. Go: FD.Write."""
@@ -332,6 +344,8 @@ class FD(PollDesc):
                 n = self.send(data)
             except BlockingIOError:
                 n = 0
+            except OSError as exc:
+                raise self.failed("write", exc) from None
             except TypeError:
                 raise TypeError(
                     f"write() needs bytes, got {shown(data)}: encode text first"
@@ -359,6 +373,8 @@ class FD(PollDesc):
                 rest = rest[self.send(rest) :]
             except BlockingIOError:
                 continue
+            except OSError as exc:
+                raise self.failed("write", exc) from None
 
     # --- without waiting, for who goes ---------------------------------------------------------
 
@@ -405,40 +421,70 @@ class FD(PollDesc):
         if self.closing:
             self.unlock(None)
             raise self.closed("close")
-        gs = self.evict()
-        for sema in (self._rturn, self._wturn):
-            while sema is not None and (g := sema.dequeue(WOKEN)) is not None:
-                gs.append(g)
+        self.evict()
         last = self._islast()
         self.unlock(None)
         try:
             if last:
                 self._destroy()
         finally:
-            for g in gs:
+            self._wakeall()
+
+    def _wakeall(self) -> None:
+        """After `evict`. One at a time: there may be no memory for a list of them."""
+        try:
+            while (g := self._evicted()) is not None:
                 ready(g)
+        except MemoryError as exc:  # they would wait for ever
+            hooks.throw(exc)
+
+    def _evicted(self) -> G | None:
+        """One of those who wait; the caller wakes it."""
+        _retake(self.lock)
+        try:
+            g = self.take(False)
+            if g is None:
+                g = self.take(True)
+            if g is None and self._rturn is not None:
+                g = self._rturn.dequeue(WOKEN)
+            if g is None and self._wturn is not None:
+                g = self._wturn.dequeue(WOKEN)
+            return g
+        finally:
+            self.unlock(None)
 
     def _destroy(self) -> None:
-        self.unregister()
-        self.raw.close()
+        try:
+            self.unregister()
+        finally:
+            self.raw.close()
 
     def elsewhere(self) -> str:
-        return self.name.removesuffix("->")  # of a listener
+        return self.name
 
     def forked(self) -> None:
         super().forked()
         self.reading = self.writing = False
         self._rturn = self._wturn = None
 
-    def __del__(self) -> None:
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
         if self._destroyed or self.closing:
             return
+        try:
+            self._dropped()
+        except Exception as exc:
+            # At the end of the interpreter modules are taken to pieces, and what is called may be
+            # None by now. The descriptor goes with the process.
+            if isinstance(exc, Warning) or not ending():
+                raise
+
+    def _dropped(self) -> None:
         text = f"unclosed connection {self.name}"
         try:
             self.close()
         except AmidRuntime:
             later(_destroy, self.backend, self.fd, self.raw)
-        warnings.warn(text, ResourceWarning, source=self, stacklevel=2)  # last: it may raise
+        warnings.warn(text, ResourceWarning, source=self, stacklevel=3)  # last: it may raise
 
 
 def _destroy(backend: Any, fd: int, raw: Raw) -> None:

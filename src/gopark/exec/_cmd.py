@@ -8,27 +8,32 @@ Tests: tests/exec/test_cmd.py, tests/exec/test_context.py
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from io import FileIO
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
-from gopark._runtime.time.timechan import Timer, seconds
+from gopark._runtime.time.timechan import Timer
 from gopark.context import Context
 from gopark.exec._copy import Tail, descriptor, drain, feed, sink, source
 from gopark.exec._errors import ExitError, WaitDelayError
+from gopark.exec._lookpath import apart
 from gopark.exec._pipe import PipeReader, PipeWriter, _Pipe, readend, writeend
 from gopark.exec._process import NULL, Process, start
 from gopark.exec._state import ProcessState
 from gopark.exec._watch import Copies, Copy, Watch, closeall, heldopen
+from gopark.net._conn import duration
 
 __all__ = ("Cmd", "Kill")
+
+E = TypeVar("E", bound=_Pipe)
 
 _TAIL: Final = 32 << 10  # bytes of stderr at its beginning, and as many at its end: Go's
 # Of subprocess.Popen: what Go has in SysProcAttr.
@@ -212,11 +217,16 @@ class Cmd:
 
     def _readpipe(self, what: str) -> PipeReader:
         self._free(what)
-        pipe, child = readend(f"{what} of {self.args[0] if self.args else self.path}")
+        pipe, child = self._ends(what, readend)
         setattr(self, what, child)
+        return pipe
+
+    def _ends(self, what: str, make: Callable[[str], tuple[E, FileIO]]) -> tuple[E, FileIO]:
+        """A pipe: our end, and the child's. `start` closes the one, `wait` the other."""
+        pipe, child = make(f"{what} of {self.args[0] if self.args else self.path}")
         self._childfiles.append(child)
         self._pipes.append(pipe)
-        return pipe
+        return pipe, child
 
     def stdin_pipe(self) -> PipeWriter:
         """A pipe to its standard input, to be asked for before the start. Close it at the end.
@@ -240,21 +250,14 @@ class Cmd:
         Go: Cmd.StdinPipe.
         """
         self._free("stdin")
-        pipe, child = writeend(f"stdin of {self.args[0] if self.args else self.path}")
-        self.stdin = child
-        self._childfiles.append(child)
-        self._pipes.append(pipe)
+        pipe, self.stdin = self._ends("stdin", writeend)
         return pipe
 
     def stdout_pipe(self) -> PipeReader:
         """A pipe from its standard output, to be asked for before the start.
 
-        `wait` closes it: read to the end before.
+        `wait` closes it: read to the end before. The errors are those of `stdin_pipe`.
 
-        Raises:
-            ValueError: `stdout` is set already.
-            RuntimeError: the process was started already.
-            OSError: there are no more descriptors to be had.
         Example:
             >>> async def main():
             ...     cmd = gopark.exec.command("printf", "one\\\\ntwo\\\\n")
@@ -274,10 +277,6 @@ class Cmd:
     def stderr_pipe(self) -> PipeReader:
         """A pipe from its standard error, as `stdout_pipe`.
 
-        Raises:
-            ValueError: `stderr` is set already.
-            RuntimeError: the process was started already.
-            OSError: there are no more descriptors to be had.
         Example:
             >>> async def main():
             ...     cmd = gopark.exec.command("sh", "-c", "echo oops >&2")
@@ -349,7 +348,7 @@ class Cmd:
             self.err = ValueError("exec: no command: the path is empty")
         if self.err is not None:
             raise self.err
-        self.wait_delay = seconds("exec", self.wait_delay, "wait_delay")
+        self.wait_delay = duration("exec", self.wait_delay, "wait_delay")
         if self.cancel is not None and self._ctx is None:
             raise RuntimeError(
                 "exec: command with a cancel was not created with command_context: there is "
@@ -387,6 +386,8 @@ class Cmd:
         except FileNotFoundError as exc:
             if self.dir and exc.filename == os.fspath(self.dir):
                 exc.add_note("exec: it is the directory that the child was to run in, Cmd.dir")
+            elif hint := apart(self.path):
+                exc.add_note(f"exec: {hint}")
             raise
 
     def _input(self, feeds: list[Copy]) -> int:
@@ -395,9 +396,7 @@ class Cmd:
         number = descriptor("stdin", self.stdin)
         if number < 0:
             what = source(self.stdin)
-            pipe, child = writeend(f"stdin of {self.args[0] if self.args else self.path}")
-            self._childfiles.append(child)
-            self._pipes.append(pipe)
+            pipe, child = self._ends("stdin", writeend)
             feeds.append((feed, (what, pipe)))
             number = child.fileno()
         return number
@@ -408,9 +407,7 @@ class Cmd:
         number = descriptor(name, file)
         if number < 0:
             write = sink(name, file)
-            pipe, child = readend(f"{name} of {self.args[0] if self.args else self.path}")
-            self._childfiles.append(child)
-            self._pipes.append(pipe)
+            pipe, child = self._ends(name, readend)
             drains.append((drain, (pipe, write)))
             number = child.fileno()
         return number
@@ -573,9 +570,9 @@ class Cmd:
             raise
         return b"".join(out)
 
-    def __del__(self) -> None:
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
         """Its context holds the child, to end it. So somebody has to wait for it, all the same."""
-        if self._watch is None or self._stop is None:
+        if self._watch is None or self._stop is None or ending():
             return
         warnings.warn(f"{self!r} was not waited for", ResourceWarning, source=self, stacklevel=2)
         try:

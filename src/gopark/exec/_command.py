@@ -21,9 +21,8 @@ def _string(who: str, what: str, value: object) -> str:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str):
-        raise TypeError(
-            f"{who}() needs strings, and got {shown(value)} as {what}: use str(), or fsdecode"
-        )
+        how = f"{who}(*words)" if isinstance(value, list | tuple) else "str(), or fsdecode"
+        raise TypeError(f"{who}() needs strings, and got {shown(value)} as {what}: use {how}")
     return value
 
 

@@ -69,13 +69,24 @@ def look_path(file: str) -> str:
                 path,
             )
         return path
-    raise NotFoundError(f'exec: "{file}": executable file not found in $PATH', file)
+    hint = apart(file)
+    why = f": {hint}" if hint else ""
+    raise NotFoundError(f'exec: "{file}": executable file not found in $PATH{why}', file)
+
+
+def apart(file: str) -> str:
+    """For who has written a whole command line where the name of a program goes."""
+    words = file.split()
+    if len(words) < 2:
+        return ""
+    return f"the arguments are separate: command({', '.join(map(shown, words))})"
 
 
 def _error(file: str, exc: OSError) -> Error:
     text = f'exec: "{file}": {(exc.strerror or str(exc)).lower()}'
     if isinstance(exc, FileNotFoundError | NotADirectoryError):
-        return NotFoundError(text, file)
+        hint = apart(file)
+        return NotFoundError(f"{text}: {hint}" if hint else text, file)
     if isinstance(exc, PermissionError | IsADirectoryError):
         return NotExecutableError(text, file)
     return Error(text, file)

@@ -12,21 +12,27 @@ import os
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from io import FileIO
-from typing import Any, Self
+from typing import Any, TypeVar
 
+from gopark._poll.closes import Closes
 from gopark._poll.errors import ClosedError
 from gopark._poll.fd import FD, Buffer
 from gopark._runtime.base.errors import nocopy
-from gopark._runtime.base.printstring import shown
-from gopark.net._conn import deadline
+from gopark._runtime.base.suspend import called
+from gopark.net._conn import checkn, deadline
 
 __all__ = ("PipeReader", "PipeWriter", "readend", "writeend")
+
+E = TypeVar("E", bound="_Pipe")
 
 
 class _PipeFD(FD):
     """One end of a pipe in the poller."""
 
     __slots__ = ()
+
+    read = called("PipeReader.read")(FD.read)
+    write = called("PipeWriter.write")(FD.write)
 
     def closed(self, what: str) -> ClosedError:
         return ClosedError(f"{what} {self.name}: use of closed pipe")
@@ -39,7 +45,7 @@ def _cannot(what: str, name: str) -> Callable[[Any], Any]:
     return refuse
 
 
-class _Pipe:
+class _Pipe(Closes):
     """What both ends have in common."""
 
     __slots__ = ("__weakref__", "_fd")
@@ -98,18 +104,6 @@ class _Pipe:
             raise self._fd.closed("set deadline")
         self._fd.setdeadline(when, True, True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self.close()
-
 
 class PipeReader(_Pipe):
     """Reads what a child writes. For lines and exact counts put a `gopark.net.Reader` on it.
@@ -151,10 +145,7 @@ class PipeReader(_Pipe):
 
         Go: File.Read.
         """
-        if not isinstance(n, int) or isinstance(n, bool):
-            raise TypeError(f"read() needs a number of bytes, got {shown(n)}")
-        if n < 1:
-            raise ValueError(f"read: n must be at least 1, got {shown(n)}")
+        checkn("read", n)
         return self._fd.read(n)
 
 
@@ -221,20 +212,20 @@ def _opened(fd: int, name: str, mode: str) -> FD:
 def readend(name: str) -> tuple[PipeReader, FileIO]:
     """A pipe that the parent reads: its end, and the child's."""
     r, w = os.pipe()
-    child = FileIO(w, "w")
-    try:
-        return PipeReader(_opened(r, name, "r")), child
-    except BaseException:
-        child.close()
-        raise
+    return _ends(PipeReader, r, "r", FileIO(w, "w"), name)
 
 
 def writeend(name: str) -> tuple[PipeWriter, FileIO]:
     """A pipe that the parent writes: its end, and the child's."""
     r, w = os.pipe()
-    child = FileIO(r, "r")
+    return _ends(PipeWriter, w, "w", FileIO(r, "r"), name)
+
+
+def _ends(
+    kind: Callable[[FD], E], fd: int, mode: str, child: FileIO, name: str
+) -> tuple[E, FileIO]:
     try:
-        return PipeWriter(_opened(w, name, "w")), child
+        return kind(_opened(fd, name, mode)), child
     except BaseException:
         child.close()
         raise

@@ -3,8 +3,9 @@
 Waiting is looking at its pidfd, a descriptor in the poller that can be read once the child has
 ended. Where there is none (an old kernel, or GOPARKDEBUG=pidfd=0) a plain goroutine calls `waitid`
 in state syscall, which costs a thread for that time. Either leaves the child as it is (WNOWAIT).
-Who takes it, so that its number can become another's, does so under `_lock`, and so does who sends
-it a signal: none reaches a stranger.
+Where there is no `waitid` (macOS before Python 3.13) that goroutine looks now and then, and takes
+the child when it has ended. Who takes it, so that its number can become another's, does so under
+`_lock`, and so does who sends it a signal: none reaches a stranger.
 
 `subprocess.Popen` starts it, and is dropped at once: it forks as fast as Python can (vfork where
 that is possible), and closes and restores in the child what is to be.
@@ -18,6 +19,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from io import FileIO
@@ -37,7 +39,7 @@ from gopark.exec._state import ProcessState
 __all__ = ("NULL", "Process", "start")
 
 NULL: Final = -3  # the null device: subprocess.DEVNULL
-_LOOK: Final = os.WEXITED | os.WNOWAIT
+_NAP: Final = 0.0005, 0.05  # seconds between two looks, the first and the longest: subprocess's
 
 
 class _PidFD(FD):
@@ -45,14 +47,14 @@ class _PidFD(FD):
 
     __slots__ = ()
 
-    def __del__(self) -> None: ...
+    def _dropped(self) -> None: ...
 
 
 def _ended(pid: int) -> Callable[[int], bytes]:
     """What `FD.read` calls: it raises while the child runs."""
 
     def look(_: int) -> bytes:
-        if os.waitid(os.P_PID, pid, _LOOK | os.WNOHANG) is None:
+        if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
             raise BlockingIOError
         return b""
 
@@ -60,7 +62,7 @@ def _ended(pid: int) -> Callable[[int], bytes]:
 
 
 def _open(pid: int) -> FD | None:
-    number = pidfd(pid)
+    number = pidfd(pid) if hasattr(os, "waitid") else -1
     if number < 0:
         return None
     raw = FileIO(number, "r")
@@ -71,7 +73,7 @@ def _open(pid: int) -> FD | None:
         return None
 
 
-async def _waitid(pid: int) -> None:
+async def _onthread(wait: Callable[[], object]) -> None:
     """Wait without a descriptor. On a thread that may wait: the one of `run` is to return.
 
     Raises:
@@ -79,15 +81,15 @@ async def _waitid(pid: int) -> None:
     """
     ended: Chan[Exception | None] = Chan(1)
 
-    def waitid() -> None:
+    def waits() -> None:
         error = None
         try:
-            call(os.waitid, os.P_PID, pid, _LOOK)
+            wait()
         except ChildProcessError as exc:
             error = exc
         ended.try_send(error)
 
-    go(waitid)
+    go(waits)
     error = await ended.recv()
     if error is not None:
         raise error
@@ -153,29 +155,41 @@ class Process:
             elif fd is not None:
                 await fd.read(1)
             else:
-                await _waitid(self.pid)
+                await _onthread(self._waitid if hasattr(os, "waitid") else self._lookout)
         except ClosedError:
             pass  # another goroutine was quicker
         except ChildProcessError:
             self._lost()
-        return self._take()
+        self._take(0)
+        if self._state is None:
+            self._unknown()
+        return self._state
 
-    def _take(self) -> ProcessState:
-        """It has ended; it is no zombie any more after this."""
+    def _waitid(self) -> None:
+        call(os.waitid, os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+
+    def _lookout(self) -> None:
+        nap, longest = _NAP
+        while not self._take(os.WNOHANG):
+            call(time.sleep, nap)
+            nap = min(nap * 2, longest)
+
+    def _take(self, options: int) -> bool:
+        """Once it has ended, it is no zombie any more after this; False: it runs yet."""
         with Holding(self._lock):
-            fd, self._fd = self._fd, None
             try:
                 if not self._taken:
-                    pid, status, rusage = os.wait4(self.pid, 0)
+                    pid, status, rusage = os.wait4(self.pid, options)
+                    if not pid:
+                        return False
                     self._taken = True
                     self._state = ProcessState(pid, status, rusage)
             except ChildProcessError:
                 self._taken = True
+            fd, self._fd = self._fd, None
         if fd is not None:
             fd.close()
-        if self._state is None:
-            self._unknown()
-        return self._state
+        return True
 
     def _lost(self) -> None:
         with Holding(self._lock):
@@ -235,8 +249,8 @@ class Process:
         """
         self.signal(signal.SIGKILL)
 
-    def __del__(self) -> None:
-        if self._taken or sys.is_finalizing():
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if self._taken or ending():
             return
         mine = self._owner == os.getpid()
         later(_dropped, self.pid if mine else 0, self._fd)

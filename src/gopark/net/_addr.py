@@ -5,6 +5,7 @@ Source: Go 1.27 net/ipsock.go (SplitHostPort, JoinHostPort). Tests: tests/net/te
 
 from __future__ import annotations
 
+import errno
 import socket
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ __all__ = (
     "network",
     "portof",
     "split_host_port",
+    "toport",
     "unixname",
 )
 
@@ -89,7 +91,20 @@ def nameof(host: str, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
     host, percent, zone = host.partition("%")
     if not percent:
         return host, port
-    return host, port, 0, int(zone) if zone.isdigit() else socket.if_nametoindex(zone)
+    return host, port, 0, int(zone) if _isindex(zone) else _index(host, zone)
+
+
+def _isindex(zone: str) -> bool:
+    return zone.isascii() and zone.isdigit() and int(zone[:11]) < 1 << 32
+
+
+def _index(host: str, zone: str) -> int:
+    """That of the network interface called so."""
+    try:
+        return socket.if_nametoindex(zone)
+    except (OSError, ValueError):
+        text = f"address {shown(f'{host}%{zone}')}: there is no network interface {shown(zone)}"
+        raise OSError(errno.ENODEV, text) from None
 
 
 def _zone(index: int) -> str:
@@ -142,7 +157,10 @@ def split_host_port(address: str) -> tuple[str, str]:
     Go: net.SplitHostPort.
     """
     if not isinstance(address, str):
-        raise TypeError(f"an address is a string like '127.0.0.1:8080', got {shown(address)}")
+        hint = ": see join_host_port" if isinstance(address, tuple | list) else ""
+        raise TypeError(f"an address is a string like '127.0.0.1:8080', got {shown(address)}{hint}")
+    if "://" in address:
+        raise ValueError(f"address {shown(address)}: that is a URL: write the host:port of it")
     host, colon, port = address.rpartition(":")
     if not colon or (address.startswith("[") and address.endswith("]")):
         raise ValueError(
@@ -168,19 +186,33 @@ def portof(net: str, port: str) -> int:
     Raises:
         ValueError: it is neither.
     """
-    if port.isascii() and port.isdigit():
+    digits = port.removeprefix("-")
+    if digits.isascii() and digits.isdigit():
         number = int(port) if len(port) < 10 else 1 << 16
-        if number > 65535:
-            raise ValueError(f"port {port} is none: the last is 65535")
+        if not 0 <= number <= 65535:
+            raise ValueError(f"port {port} is none: the first is 0, the last is 65535")
         return number
     if not port:
         return 0
     try:
         return socket.getservbyname(port, net[:3])
-    except OSError:
+    except (OSError, ValueError):  # a null character, half a surrogate pair
         raise ValueError(
-            f"unknown port {shown(port)}: neither a number nor a service here"
+            f"unknown port {shown(port)} of {net[:3]}: neither a number nor a service here"
         ) from None
+
+
+def toport(net: str, port: str, address: str) -> int:
+    """The same for who wants to go there: to 0, which a listener has another made of, is nowhere.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = portof(net, port)
+    if not number:
+        what = "port 0 is nobody's" if port else "missing port"
+        raise ValueError(f"address {shown(address)}: {what}: write host:port, like 'localhost:80'")
+    return number
 
 
 def unixname(address: str) -> str | bytes:

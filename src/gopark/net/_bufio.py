@@ -11,12 +11,16 @@ Source: Go 1.27 bufio/bufio.go, io/io.go. Tests: tests/net/test_tcp.py
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any, Protocol
+from inspect import isawaitable
+from io import IOBase
+from socket import socket as Socket
+from types import CoroutineType
+from typing import Any, Final, Protocol
 
 from gopark._runtime.base.printstring import shown
 from gopark.net._errors import TooLongError, UnexpectedEOFError
 
-__all__ = ("LIMIT", "Readable", "Reader", "checkcount")
+__all__ = ("LIMIT", "Readable", "Reader", "awaited", "checkcount", "checkstream")
 
 SIZE = 65536  # bytes asked of the stream at once
 LIMIT = 65536  # bytes of a line
@@ -59,6 +63,39 @@ def checkcount(who: str, what: str, n: object, least: int = 0) -> None:
         raise ValueError(f"{who}: {what} must be at least {least}, got {shown(n)}")
 
 
+# What to do with a file, whose methods do their work where they are called.
+_WRAP: Final = {
+    "read": "wrap it in an async def read(self, n), or send it with Conn.sendfile",
+    "write": "wrap it in an async def write(self, data)",
+}
+
+
+def checkstream(who: str, verb: str, form: str, stream: object) -> None:
+    """Raise unless it is a stream that can be read, or written.
+
+    Raises:
+        TypeError: it has no such method, or is a file.
+    """
+    has = callable(getattr(stream, verb, None))
+    if has and not isinstance(stream, IOBase):
+        return
+    hint = f": that of a file is not awaited: {_WRAP[verb]}" if has else ""
+    if isinstance(stream, Socket):
+        hint = ": see gopark.net.from_socket"
+    raise TypeError(f"{who}() needs a stream with a {form}, got {shown(stream)}{hint}")
+
+
+def awaited(verb: str, stream: object, given: Any) -> Any:
+    """What such a method gave, which is to be awaited: a coroutine, from a Conn.
+
+    Raises:
+        TypeError: it is a result.
+    """
+    if given.__class__ is CoroutineType or isawaitable(given):
+        return given
+    raise TypeError(f"{verb}() of {shown(stream)} is no async def: {_WRAP[verb]}")
+
+
 class Reader:
     """Reads lines, records and exact counts from a stream, and keeps what it has read too much.
 
@@ -66,7 +103,8 @@ class Reader:
         stream: A `Conn`, or anything with an `async def read(n)` that gives b"" at the end.
         size: Bytes to ask the stream for at once.
     Raises:
-        TypeError: `stream` has no `read`, or `size` is no integer.
+        TypeError: `stream` has no `read`, or one that is not awaited, as a file's; or `size` is no
+            integer.
         ValueError: `size` is not positive.
     Example:
         >>> async def main():
@@ -89,8 +127,7 @@ class Reader:
     __slots__ = ("_at", "_data", "_size", "_stream")
 
     def __init__(self, stream: Readable, size: int = SIZE) -> None:
-        if not callable(getattr(stream, "read", None)):
-            raise TypeError(f"Reader() needs a stream with a read(n), got {shown(stream)}")
+        checkstream("Reader", "read", "read(n)", stream)
         checkcount("Reader", "size", size, 1)
         self._stream = stream
         self._size = size
@@ -102,9 +139,10 @@ class Reader:
         """How many bytes can be read without asking the stream. Go: Reader.Buffered."""
         return len(self._data) - self._at
 
-    async def _fill(self) -> bytes:
-        """A fresh chunk, which is not in the buffer yet; none at the end."""
-        return bytes(await self._stream.read(self._size))
+    async def _fill(self, n: int = 0) -> bytes:
+        """A fresh chunk, of `n` bytes or more, which is not in the buffer yet; none at the end."""
+        stream = self._stream
+        return bytes(await awaited("read", stream, stream.read(max(n, self._size))))
 
     def _cut(self, end: int) -> bytes:
         """Hand out the buffer up to there."""
@@ -137,7 +175,7 @@ class Reader:
         if self._at < len(self._data):
             return self._cut(min(self._at + n, len(self._data)))
         if n >= self._size:
-            return bytes(await self._stream.read(n))
+            return await self._fill(n)
         self._data, self._at = await self._fill(), 0
         return self._cut(min(n, len(self._data)))
 
@@ -190,7 +228,7 @@ class Reader:
         parts = [self._cut(len(self._data))] if have else []
         while have < n:
             try:
-                more = bytes(await self._stream.read(max(n - have, self._size)))
+                more = await self._fill(n - have)
             except BaseException:
                 self._data, self._at = b"".join(parts), 0  # to be read by who comes next
                 raise

@@ -1,27 +1,37 @@
 """Conn: a stream with two ends, whatever is under it, and what all of them have in common.
 
 What was read too much by `read_full` or `read_until` lies in `_reader`, made when one of them is
-first called; `read` hands that out first.
+first called; `read` hands that out first. It does not have its connection, but what that reads
+from (`_apart`) or a weak reference: else the two were a cycle, and one that is dropped would stay
+open until a collection. With a weak one the caller's coroutine has the connection (`_keeping`).
 
 Source: Go 1.27 net/net.go (Conn). Tests: tests/net/test_fd.py
 """
 
 from __future__ import annotations
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
-from typing import Any, BinaryIO, Self
+from math import isnan
+from typing import Any, BinaryIO, Final
 
+from gopark._poll.closes import Closes
 from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.suspend import called
+from gopark._runtime.base.timenow import monotonic, now
 from gopark._runtime.time.timechan import seconds
 from gopark.net._addr import Addr
 from gopark.net._bufio import LIMIT, Reader
 from gopark.net._copy import sendfile
 from gopark.net._incoming import Incoming, drained, first, incoming
 
-__all__ = ("Buffer", "Conn", "checkn", "deadline")
+__all__ = ("Buffer", "Conn", "Reads", "checkn", "deadline", "duration")
 
 Buffer = bytes | bytearray | memoryview
+Reads = Callable[..., Coroutine[Any, Any, bytes]]
+
+_FAR: Final = 10 * 365 * 86400.0  # seconds: no machine is up for so long, no calendar that early
 
 
 def deadline(who: str, when: float | None) -> float | None:
@@ -29,16 +39,46 @@ def deadline(who: str, when: float | None) -> float | None:
 
     Raises:
         TypeError: it is neither a number nor None.
-        ValueError: it is NaN.
+        ValueError: it is NaN, or a moment of the calendar.
     """
-    if when is None or when == float("inf"):
+    if when is None or (type(when) is float and 0.0 <= when < _FAR):
+        return when
+    if not isinstance(when, float):
+        when = seconds(who, when, "moment")
+    if isnan(when):
+        raise ValueError(f"{who}: the moment is not a number: got {shown(when)}")
+    if when == float("inf"):
         return None
-    if when == float("-inf"):
-        return -1.0
-    return seconds(who, when, "moment")
+    if calendar(when) and abs(when - now()) < abs(when - monotonic()):
+        raise ValueError(
+            f"{who}: {shown(when)} is a moment of time.time(), decades ahead on the clock that "
+            "this goes by: write gopark.time.monotonic() + seconds, or None for no deadline"
+        )
+    return max(when, -1.0)  # in the past, for any clock
 
 
-class Conn(ABC):
+def duration(who: str, value: float, what: str) -> float:
+    """A number of seconds, which are not to be waited for from 1970 on.
+
+    Raises:
+        TypeError: it is no number.
+        ValueError: it is NaN, infinite, or a moment of the calendar.
+    """
+    value = seconds(who, value, what)
+    if calendar(value):
+        raise ValueError(
+            f"{who}: the {what} is a number of seconds from now on, and {shown(value)} is a moment "
+            "of time.time(): give the seconds alone"
+        )
+    return value
+
+
+def calendar(value: float) -> bool:
+    """It is what `time.time()` gives, some years earlier or later."""
+    return value >= _FAR and abs(value - now()) < _FAR
+
+
+class Conn(Closes, ABC):
     """A stream of bytes in both directions: what `dial`, `accept`, `pipe` and `tls` give.
 
     Any number of goroutines may use it. Two that read have their turns, as have two that write, so
@@ -59,6 +99,7 @@ class Conn(ABC):
 
     __slots__ = ("__weakref__", "_pump", "_reader")
 
+    _apart = False  # what `_source` gives works without this object
     _reader: Reader | None
     _pump: Incoming[bytes] | None  # what `chunks` has given
 
@@ -116,11 +157,15 @@ class Conn(ABC):
     @abstractmethod
     def _setdeadline(self, when: float | None, read: bool, write: bool) -> None: ...
 
+    def _isclosed(self) -> bool:
+        """It was closed on this side."""
+        return False
+
     def _trywrite(self, data: Buffer) -> int:
         """How much of it could be sent without waiting: for a last word, from who may not wait."""
         return 0
 
-    def _discard(self) -> None:  # noqa: B027, most have nothing to do
+    def _discard(self) -> None:
         """Drop what has arrived, without waiting. Who closes a socket over it resets it."""
 
     # --- reading -----------------------------------------------------------------------------
@@ -149,7 +194,7 @@ class Conn(ABC):
         if n.__class__ is not int or n < 1:
             checkn("read", n)
         reader = self._reader
-        if reader is not None and reader.buffered:
+        if reader is not None and reader.buffered and not self._isclosed():
             return reader.read(n)
         return self._read(n)
 
@@ -161,9 +206,19 @@ class Conn(ABC):
         return reader
 
     def _source(self) -> Callable[[int], Coroutine[Any, Any, bytes]]:
-        """What the reader reads from. Where that is not this object, one that is dropped goes at
-        once: it is no cycle, for which a collection would have to come."""
-        return self._read
+        """What the reader reads from."""
+        ref = weakref.ref(self)
+
+        def read(n: int) -> Coroutine[Any, Any, bytes]:
+            conn = ref()
+            assert conn is not None  # `_keeping` has it
+            return conn._read(n)
+
+        return read
+
+    @called("Conn.read")
+    async def _keeping(self, read: Reads, *args: Any) -> bytes:
+        return await read(*args)
 
     def read_full(self, n: int) -> Coroutine[Any, Any, bytes]:
         """Exactly `n` bytes; b"" if the stream ends before the first.
@@ -183,7 +238,10 @@ class Conn(ABC):
 
         Go: io.ReadFull.
         """
-        return self._buffered.read_full(n)
+        reader = self._buffered
+        if self._isclosed():
+            return self._read(1)  # which raises
+        return reader.read_full(n) if self._apart else self._keeping(reader.read_full, n)
 
     def read_until(self, sep: bytes = b"\n", limit: int = LIMIT) -> Coroutine[Any, Any, bytes]:
         """Up to the separator, which is part of it; b"" if the stream ends before the first byte.
@@ -205,7 +263,12 @@ class Conn(ABC):
 
         Go: Reader.ReadBytes.
         """
-        return self._buffered.read_until(sep, limit)
+        reader = self._buffered
+        if self._isclosed():
+            return self._read(1)  # which raises
+        if self._apart:
+            return reader.read_until(sep, limit)
+        return self._keeping(reader.read_until, sep, limit)
 
     # --- for select, and in bulk ---------------------------------------------------------------
 
@@ -287,8 +350,9 @@ class Conn(ABC):
             when: Seconds on the clock of `gopark.time.monotonic()`; in the past: at once. None and
                 infinity are no deadline.
         Raises:
+            ClosedError: the connection was closed on this side.
             TypeError: `when` is neither a number nor None.
-            ValueError: it is NaN.
+            ValueError: it is NaN, or a moment of `time.time()`, which would be decades ahead.
         Example:
             >>> async def main():
             ...     a, b = gopark.net.pipe()
@@ -305,13 +369,8 @@ class Conn(ABC):
         self._setdeadline(deadline("set_deadline", when), True, True)
 
     def set_read_deadline(self, when: float | None) -> None:
-        """As `set_deadline`, for reads alone.
+        """As `set_deadline`, with the same arguments and errors, for reads alone.
 
-        Args:
-            when: Seconds on the clock of `gopark.time.monotonic()`; None: no deadline.
-        Raises:
-            TypeError: `when` is neither a number nor None.
-            ValueError: it is NaN.
         Example:
             >>> a, b = gopark.net.pipe()
             >>> a.set_read_deadline(None)
@@ -321,13 +380,8 @@ class Conn(ABC):
         self._setdeadline(deadline("set_read_deadline", when), True, False)
 
     def set_write_deadline(self, when: float | None) -> None:
-        """As `set_deadline`, for writes alone.
+        """As `set_deadline`, with the same arguments and errors, for writes alone.
 
-        Args:
-            when: Seconds on the clock of `gopark.time.monotonic()`; None: no deadline.
-        Raises:
-            TypeError: `when` is neither a number nor None.
-            ValueError: it is NaN.
         Example:
             >>> a, b = gopark.net.pipe()
             >>> a.set_write_deadline(None)
@@ -335,20 +389,6 @@ class Conn(ABC):
         Go: Conn.SetWriteDeadline.
         """
         self._setdeadline(deadline("set_write_deadline", when), False, True)
-
-    # --- with --------------------------------------------------------------------------------
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self.close()
 
 
 class _Unbuffered:

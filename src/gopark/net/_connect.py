@@ -18,7 +18,7 @@ from gopark._runtime.chan.chan import Chan
 from gopark.context import Context, after_func
 from gopark.net._sock import SockFD, keepalive, opened
 
-__all__ = ("Interrupted", "Place", "connect", "named")
+__all__ = ("Interrupted", "Place", "connect")
 
 _GOESON: Final = {errno.EINPROGRESS, errno.EALREADY, errno.EINTR}
 _SELFTRIES: Final = 2
@@ -35,14 +35,6 @@ class Place(NamedTuple):
     name: Any  # as the socket module has it
     text: str
     local: Any
-
-
-def named(exc: OSError, text: str) -> OSError:
-    """The same error, of the same class, which names what was tried."""
-    if exc.errno is None or exc.strerror is None:
-        exc.add_note(text)
-        return exc
-    return OSError(exc.errno, f"{text}: {exc.strerror}").with_traceback(exc.__traceback__)
 
 
 async def connect(

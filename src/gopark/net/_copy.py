@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Final, Protocol
 from gopark._poll.fd import FD
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.c.cgocall import call
-from gopark.net._bufio import Readable, checkcount
+from gopark.net._bufio import Readable, awaited, checkcount, checkstream
 
 __all__ = ("CHUNK", "Writable", "checkpart", "copy", "regular", "sendfd", "sendfile")
 
@@ -75,7 +75,8 @@ async def copy(dst: Writable, src: Readable, limit: int = -1) -> int:
     Raises:
         OSError: that of the side that broke; what had been read has been written, but for the last
             piece.
-        TypeError: `dst` has no `write`, `src` no `read`, or `limit` is no integer.
+        TypeError: `dst` has no `write`, `src` no `read`, or one that is not awaited, as a file has;
+            or `limit` is no integer.
     Example:
         >>> async def main():
         ...     (a, b), (c, d) = gopark.net.pipe(), gopark.net.pipe()
@@ -90,18 +91,17 @@ async def copy(dst: Writable, src: Readable, limit: int = -1) -> int:
 
     Go: io.Copy, io.CopyN.
     """
-    if not callable(getattr(dst, "write", None)):
-        raise TypeError(f"copy() needs a stream with a write(data) first, got {shown(dst)}")
-    if not callable(getattr(src, "read", None)):
-        raise TypeError(f"copy() needs a stream with a read(n) second, got {shown(src)}")
+    checkstream("copy", "write", "write(data) first", dst)
+    checkstream("copy", "read", "read(n) second", src)
     if not isinstance(limit, int) or isinstance(limit, bool):
         raise TypeError(f"copy() needs a number of bytes as limit, got {shown(limit)}")
     done = 0
     while done != limit:
-        data = await src.read(CHUNK if limit < 0 else min(CHUNK, limit - done))
+        piece = src.read(CHUNK if limit < 0 else min(CHUNK, limit - done))
+        data = await awaited("read", src, piece)
         if not data:
             break
-        await dst.write(data)
+        await awaited("write", dst, dst.write(data))
         done += len(data)
     return done
 
@@ -147,13 +147,13 @@ async def sendfd(fd: FD, file: BinaryIO, source: int, offset: int, count: int | 
             except BlockingIOError:
                 await fd.wait("sendfile", True)
                 continue
+            except OSError as exc:
+                if at == offset and exc.errno in _CANNOT:
+                    return None
+                raise fd.failed("sendfile", exc) from None
             if not n:
                 break
             at += n
-    except OSError as exc:
-        if at == offset and exc.errno in _CANNOT:
-            return None
-        raise
     finally:
         fd.release(True)
         file.seek(at)

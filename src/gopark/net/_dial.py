@@ -17,6 +17,7 @@ import errno
 import socket
 from typing import Any, Final, Literal, NamedTuple, overload
 
+from gopark._poll.errors import named
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
@@ -25,10 +26,11 @@ from gopark._runtime.sched.newproc import go
 from gopark._runtime.time.timechan import Timer, seconds
 from gopark.context import Context, background, with_cancel, with_deadline
 from gopark.context._with import checked
-from gopark.net._addr import join_host_port, nameof, portof, split_host_port, unixname
+from gopark.net._addr import join_host_port, nameof, portof, split_host_port, toport, unixname
 from gopark.net._addr import network as kindof
-from gopark.net._conn import Conn
-from gopark.net._connect import Interrupted, Place, connect, named
+from gopark.net._conn import Conn, duration
+from gopark.net._conn import deadline as moment
+from gopark.net._connect import Interrupted, Place, connect
 from gopark.net._lookup import DEFAULT, Resolves, numeric
 from gopark.net._packet import PacketConn
 from gopark.net._sock import SockFD
@@ -76,7 +78,7 @@ class Dialer:
         resolver: Who looks up names, in place of the system's.
     Raises:
         TypeError: an argument is of the wrong kind.
-        ValueError: a number is NaN.
+        ValueError: a number is NaN, or a moment of `time.time()`.
     Example:
         >>> async def main():
         ...     dialer = gopark.net.Dialer(timeout=5, keep_alive=60)
@@ -101,8 +103,10 @@ class Dialer:
         keep_alive: float = 15.0,
         resolver: Resolves | None = None,
     ) -> None:
-        self._timeout = _moment("Dialer", timeout, "timeout")
-        self._deadline = _moment("Dialer", deadline, "deadline")
+        self._timeout = None
+        if timeout is not None and timeout != float("inf"):
+            self._timeout = duration("Dialer", timeout, "timeout")
+        self._deadline = moment("Dialer", deadline)
         self._fallback = seconds("Dialer", fallback_delay, "fallback_delay")
         self._keepalive = seconds("Dialer", keep_alive, "keep_alive")
         if local_addr is not None and not isinstance(local_addr, str):
@@ -185,7 +189,7 @@ class Dialer:
             path = None if self._local is None else unixname(self._local)
             return [Place(socket.AF_UNIX, unixname(goal.address), goal.address, path)]
         host, port = split_host_port(goal.address)
-        number = portof(goal.net, port)
+        number = toport(goal.net, port, goal.address)
         hosts = await self._hosts(goal, host)
         wanted = kindof("dial", goal.net)[0]
         places = []
@@ -320,12 +324,6 @@ def _anyof(family: int, local: tuple[str, int] | None) -> tuple[str, int] | None
     if local is None or local[0]:
         return local
     return ("::" if family == socket.AF_INET6 else "0.0.0.0"), local[1]
-
-
-def _moment(who: str, value: float | None, what: str) -> float | None:
-    if value is None or value == float("inf"):
-        return None
-    return seconds(who, value, what)
 
 
 @overload

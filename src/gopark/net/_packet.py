@@ -9,26 +9,24 @@ Source: Go 1.27 net/udpsock.go, net/unixsock.go (unixgram). Tests: tests/net/tes
 from __future__ import annotations
 
 import errno
-import os
 import socket
-from collections.abc import Coroutine
-from contextlib import suppress
-from socket import socket as Socket
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO, Final, NoReturn
 
-from gopark._poll.errors import ClosedError
-from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.printstring import shown
-from gopark.net._addr import Addr, addrof, nameof, portof, split_host_port, unixname
+from gopark.net._addr import Addr, addrof, nameof, split_host_port, toport, unixname
 from gopark.net._bufio import Reader
 from gopark.net._conn import Buffer, Conn, checkn
 from gopark.net._lookup import numeric
-from gopark.net._sock import SockFD, unlink
+from gopark.net._sock import SockFD
+from gopark.net._sockconn import OverSocket
 
 __all__ = ("PacketConn",)
 
+# What the system says to who writes, and has not said to whom.
+_NOBODY: Final = {errno.EDESTADDRREQ, errno.ENOTCONN}
 
-class PacketConn(Conn):
+
+class PacketConn(OverSocket):
     """A socket for datagrams: UDP, or Unix. Each read is one datagram, and so is each write.
 
     `listen_packet` gives one that is nobody's in particular, for `read_from` and `write_to`; `dial`
@@ -51,38 +49,19 @@ class PacketConn(Conn):
     Go: net.PacketConn, net.UDPConn, net.UnixConn.
     """
 
-    __slots__ = ("_connected", "_family", "_fd", "_path")
+    __slots__ = ("_connected", "_family")
 
     def __init__(self, fd: SockFD, *, connected: bool, path: str = "") -> None:
-        self._fd = fd
+        super().__init__(fd, path)
         self._connected = connected
         self._family = fd.raw.family
-        self._path = path  # of a Unix socket: it goes when this is closed
-        self._pump = None
-        self._reader = None
         fd.rend = fd.more = True
-
-    def __repr__(self) -> str:
-        return f"<PacketConn {self._fd.name}{' closed' if self._fd.closing else ''}>"
-
-    __reduce_ex__ = nocopy
-
-    @property
-    def socket(self) -> Socket:
-        return self._fd.raw
-
-    @property
-    def local_addr(self) -> Addr:
-        return self._fd.local
 
     @property
     def remote_addr(self) -> Addr:
         return self._fd.remote if self._connected else Addr("", self._fd.net)
 
     # --- read --------------------------------------------------------------------------------
-
-    def _read(self, n: int) -> Coroutine[Any, Any, bytes]:
-        return self._fd.read(n)
 
     async def read_from(self, n: int = 65536) -> tuple[bytes, Addr]:
         """The next datagram, and who has sent it.
@@ -117,6 +96,8 @@ class PacketConn(Conn):
                     break
                 except BlockingIOError:
                     await fd.wait("read", False)
+                except OSError as exc:
+                    raise fd.failed("read", exc) from None
         finally:
             fd.release(False)
         return data, self.remote_addr if name is None and self._connected else addrof(fd.net, name)
@@ -133,7 +114,7 @@ class PacketConn(Conn):
     # --- write -------------------------------------------------------------------------------
 
     async def write(self, data: Buffer) -> int:
-        return await self._send(data, None)
+        return await self._send("write", data, None)
 
     write.__doc__ = Conn.write.__doc__
 
@@ -149,7 +130,7 @@ class PacketConn(Conn):
             ClosedError: it was closed on this side.
             TimeoutError: the write deadline has passed.
             OSError: it is connected (then `write`), it is too long, or there is no way there.
-            TypeError: `data` is no buffer of bytes.
+            TypeError: `data` is no buffer of bytes, or `addr` no string.
             ValueError: `addr` is no address of this kind; a name is to be looked up before.
         Example:
             >>> async def main():
@@ -160,11 +141,17 @@ class PacketConn(Conn):
 
         Go: PacketConn.WriteTo.
         """
+        if isinstance(data, str) and isinstance(addr, bytes | bytearray | memoryview):
+            raise TypeError(
+                f"write_to() needs the bytes first and the address second, got {shown(data)} first"
+            )
+        if self._fd.closing:
+            raise self._fd.closed("write")
         if self._connected:
             raise OSError(errno.EISCONN, f"write_to {self._fd.name}: it is connected: use write")
-        return await self._send(data, sockname(self._family, addr))
+        return await self._send("write_to", data, sockname(self._family, addr))
 
-    async def _send(self, data: Buffer, name: Any) -> int:
+    async def _send(self, what: str, data: Buffer, name: Any) -> int:
         fd = self._fd
         await fd.turn("write", True)
         try:
@@ -177,8 +164,13 @@ class PacketConn(Conn):
                     return fd.raw.sendto(data, name)
                 except BlockingIOError:
                     await fd.wait("write", True)
+                except OSError as exc:
+                    if exc.errno in _NOBODY and not self._connected:
+                        text = f"write {fd.name}: it is not connected: use write_to(data, addr)"
+                        raise OSError(exc.errno, text) from None
+                    raise fd.failed("write", exc) from None
         except TypeError:
-            raise TypeError(f"write() needs bytes, got {shown(data)}: encode text first") from None
+            raise TypeError(f"{what}() needs bytes, got {shown(data)}: encode text first") from None
         finally:
             fd.release(True)
 
@@ -186,24 +178,6 @@ class PacketConn(Conn):
         raise TypeError(f"{shown(self)} has datagrams, and no stream to send a file on")
 
     sendfile.__doc__ = Conn.sendfile.__doc__
-
-    # --- close and deadlines -----------------------------------------------------------------
-
-    def close(self) -> None:
-        if self._fd.closing:
-            return
-        if self._path and os.getpid() == self._fd.pid:
-            unlink(self._path)
-        with suppress(ClosedError):
-            self._fd.close()
-        self._endpump()
-
-    close.__doc__ = Conn.close.__doc__
-
-    def _setdeadline(self, when: float | None, read: bool, write: bool) -> None:
-        if self._fd.closing:
-            raise self._fd.closed("set deadline")
-        self._fd.setdeadline(when, read, write)
 
 
 def sockname(family: int, addr: str) -> Any:
@@ -225,4 +199,4 @@ def sockname(family: int, addr: str) -> Any:
         host = f"::ffff:{host}"
     elif kind != family:
         raise ValueError(f"address {shown(addr)}: this socket is for IPv4 alone")
-    return nameof(host, portof("udp", port))
+    return nameof(host, toport("udp", port, addr))

@@ -21,6 +21,7 @@ from gopark._poll.errors import ClosedError
 from gopark._runtime.base.errors import ClosedChannelError, nocopy
 from gopark._runtime.base.lockrank import Holding, Rank, mkmutex
 from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.suspend import called
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select, send
@@ -118,7 +119,7 @@ class _PipeConn(Conn):
         self._wd = _Deadline()
 
     def __repr__(self) -> str:
-        return f"<Conn pipe{' closed' if self._out.writerdone._closed else ''} at {id(self):#x}>"
+        return f"<Conn pipe{' closed' if self._isclosed() else ''} at {id(self):#x}>"
 
     __reduce_ex__ = nocopy
 
@@ -128,6 +129,10 @@ class _PipeConn(Conn):
 
     remote_addr = local_addr
 
+    def _isclosed(self) -> bool:
+        return self._out.writerdone._closed
+
+    @called("Conn.read")
     async def _read(self, n: int) -> bytes:
         mine, other, past = self._out.writerdone, self._in.writerdone, self._rd.past
         pieces, piece = self._in.pieces, None
@@ -144,6 +149,7 @@ class _PipeConn(Conn):
         taken.try_send(len(data))
         return data
 
+    @called("Conn.write")
     async def write(self, data: Buffer) -> int:
         try:
             rest = memoryview(data).cast("B")
@@ -182,7 +188,7 @@ class _PipeConn(Conn):
     close.__doc__ = Conn.close.__doc__
 
     def _setdeadline(self, when: float | None, read: bool, write: bool) -> None:
-        if self._out.writerdone._closed:
+        if self._isclosed():
             raise _closed("set deadline")
         if read:
             self._rd.set(when)

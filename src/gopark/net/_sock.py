@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from contextlib import suppress
 from typing import Any, Final
 
 from gopark._poll.fd import FD
@@ -35,43 +34,51 @@ class SockFD(FD):
 
     def __init__(self, sock: socket.socket, net: str, remote: Any = None) -> None:
         self.net = net
-        self._local: Any = None  # as `_remote`, once it was asked for or this is closed
+        # As the socket module has them; an Addr once one was asked for.
+        self._local: Any = None
+        self._remote = remote
         self.pid = os.getpid()
-        self._remote = remote  # as the socket module has it; an Addr once it was asked for
         super().__init__(sock, sock.recv, sock.send, "")
 
     @property
     def local(self) -> Addr:
+        self._learn()
         if not isinstance(self._local, Addr):
-            try:
-                name = self.raw.getsockname() if self._local is None else self._local
-            except OSError:
+            if self._local is None:
                 return Addr("", self.net)
-            self._local = addrof(self.net, name)
+            self._local = addrof(self.net, self._local)
         return self._local
 
     @property
     def remote(self) -> Addr:
+        self._learn()
         if not isinstance(self._remote, Addr):
-            try:
-                name = self.raw.getpeername() if self._remote is None else self._remote
-            except OSError:
+            if self._remote is None:
                 return Addr("", self.net)
-            self._remote = addrof(self.net, name)
+            self._remote = addrof(self.net, self._remote)
         return self._remote
+
+    def _learn(self) -> None:
+        """Ask the system for what is not known yet; it cannot be asked once this is closed."""
+        try:
+            if self._local is None:
+                self._local = self.raw.getsockname()
+            if self._remote is None:
+                self._remote = self.raw.getpeername()
+        except OSError:
+            pass  # it has no other side, or none any more
 
     @property
     def name(self) -> str:
         """For errors. Found out when one is made, and not for each connection."""
-        return f"{self.net} {self.local}->{self.remote}"
+        local, remote = self.local, self.remote
+        return f"{self.net} {local}->{remote}" if remote else f"{self.net} {local}".rstrip()
 
     @name.setter
     def name(self, _: str) -> None: ...
 
     def _destroy(self) -> None:
-        if self._local is None:  # who closed it may want to know yet
-            with suppress(OSError):
-                self._local = self.raw.getsockname()
+        self._learn()  # who closed it may want to know yet
         super()._destroy()
 
 

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import errno
 import math
-import os
 import socket
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from socket import socket as Socket
-from typing import Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final
 
 from gopark._poll.errors import ClosedError
-from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.lockrank import lockslow
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.time.timechan import seconds
 from gopark._runtime.time.timesleep import sleep
-from gopark.net._addr import Addr
 from gopark.net._conn import Buffer, Conn, deadline
 from gopark.net._copy import checkpart, regular, sendfd, sendfile
-from gopark.net._incoming import Incoming, drained, incoming
-from gopark.net._sock import INHERITS, SockFD, keepalive, opened, options, unlink
+from gopark.net._listener import Accepts
+from gopark.net._sock import INHERITS, SockFD, keepalive, opened, options
+from gopark.net._sockconn import OverSocket, closefd, setdeadline, unlessclosed
 
 __all__ = ("Listener", "SocketConn")
 
@@ -34,7 +31,7 @@ _BACKOFFMOST: Final = 1.0
 _PASSES: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-class SocketConn(Conn):
+class SocketConn(OverSocket):
     """A connection over a socket: TCP, or Unix.
 
     Attributes:
@@ -49,17 +46,7 @@ class SocketConn(Conn):
     Go: net.TCPConn, net.UnixConn.
     """
 
-    __slots__ = ("_fd",)
-
-    def __init__(self, fd: SockFD) -> None:
-        self._fd = fd
-        self._pump = None
-        self._reader = None
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._fd.name}{' closed' if self._fd.closing else ''}>"
-
-    __reduce_ex__ = nocopy
+    __slots__ = ()
 
     # As Conn.read, in line: it is on the way of each request.
     def read(self, n: int = 65536) -> Coroutine[Any, Any, bytes]:
@@ -68,12 +55,6 @@ class SocketConn(Conn):
         return self._fd.read(n)
 
     read.__doc__ = Conn.read.__doc__
-
-    def _read(self, n: int) -> Coroutine[Any, Any, bytes]:
-        return self._fd.read(n)
-
-    def _source(self) -> Callable[[int], Coroutine[Any, Any, bytes]]:
-        return self._fd.read
 
     def write(self, data: Buffer) -> Coroutine[Any, Any, int]:
         return self._fd.write(data)
@@ -86,14 +67,6 @@ class SocketConn(Conn):
     def _discard(self) -> None:
         self._fd.tryread(65536)
 
-    def close(self) -> None:
-        if not self._fd.closing:
-            with suppress(ClosedError):
-                self._fd.close()
-            self._endpump()
-
-    close.__doc__ = Conn.close.__doc__
-
     async def sendfile(self, file: BinaryIO, offset: int = 0, count: int | None = None) -> int:
         checkpart(file, offset, count)
         source = regular(file)
@@ -105,27 +78,8 @@ class SocketConn(Conn):
 
     sendfile.__doc__ = Conn.sendfile.__doc__
 
-    @property
-    def socket(self) -> Socket:
-        return self._fd.raw
-
-    @property
-    def local_addr(self) -> Addr:
-        return self._fd.local
-
-    @property
-    def remote_addr(self) -> Addr:
-        return self._fd.remote
-
-    def _setdeadline(self, when: float | None, read: bool, write: bool) -> None:
-        if self._fd.closing:
-            raise self._fd.closed("set deadline")
-        self._fd.setdeadline(when, read, write)
-
-    def _shutdown(self, what: str, how: int) -> None:
-        if self._fd.closing:
-            raise self._fd.closed(what)
-        self._fd.raw.shutdown(how)
+    def _set(self, what: str, fn: Callable[..., object], *args: object) -> None:
+        unlessclosed(self._fd, what, fn, *args)
 
     def close_write(self) -> None:
         """No more is sent; the other side reads to the end, and this one may go on reading.
@@ -145,26 +99,24 @@ class SocketConn(Conn):
 
         Go: TCPConn.CloseWrite.
         """
-        self._shutdown("close_write", socket.SHUT_WR)
+        self._set("close_write", Socket.shutdown, socket.SHUT_WR)
 
     def close_read(self) -> None:
-        """No more is read: reads give b"" from here on.
+        """No more is read: reads give b"" from here on. The errors are those of `close_write`.
 
-        Raises:
-            ClosedError: the connection was closed on this side.
-            OSError: the other side has gone.
         Example:
+            >>> import socket
             >>> async def main():
-            ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
-            ...         with await gopark.net.dial("tcp", ln.addr) as conn:
-            ...             conn.close_read()
-            ...             print(await conn.read())
+            ...     a, b = map(gopark.net.from_socket, socket.socketpair())
+            ...     with a, b:
+            ...         a.close_read()
+            ...         print(await a.read())
             >>> gopark.run(main)
             b''
 
         Go: TCPConn.CloseRead.
         """
-        self._shutdown("close_read", socket.SHUT_RD)
+        self._set("close_read", Socket.shutdown, socket.SHUT_RD)
 
     def set_no_delay(self, on: bool) -> None:
         """Send small pieces at once (so it is from the beginning), or wait for more of them.
@@ -172,6 +124,7 @@ class SocketConn(Conn):
         Args:
             on: False turns Nagle's algorithm on.
         Raises:
+            ClosedError: the connection was closed on this side.
             OSError: it is no TCP connection.
         Example:
             >>> async def main():
@@ -182,7 +135,8 @@ class SocketConn(Conn):
 
         Go: TCPConn.SetNoDelay.
         """
-        self._fd.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, int(on))
+        option = socket.IPPROTO_TCP, socket.TCP_NODELAY, int(bool(on))
+        self._set("set_no_delay", Socket.setsockopt, *option)
 
     def set_keep_alive(self, period: float) -> None:
         """Ask the other side whether it is there, after so much silence; from the start after 15 s.
@@ -190,7 +144,8 @@ class SocketConn(Conn):
         Args:
             period: Seconds, rounded up to whole ones; 0: never.
         Raises:
-            OSError: it is no TCP connection.
+            ClosedError: the connection was closed on this side.
+            OSError: it is no TCP connection, or the period is longer than the system admits.
             TypeError: `period` is no number.
             ValueError: it is negative, NaN or infinite.
         Example:
@@ -205,10 +160,10 @@ class SocketConn(Conn):
         wanted = math.ceil(seconds("set_keep_alive", period))
         if wanted < 0:
             raise ValueError(f"set_keep_alive: a period cannot be negative, got {shown(period)}")
-        keepalive(self._fd.raw, wanted)
+        self._set("set_keep_alive", keepalive, wanted)
 
 
-class Listener:
+class Listener(Accepts[SocketConn]):
     """Waits for connections, TCP or Unix. `async for conn in ln` gives them until it is closed.
 
     Attributes:
@@ -225,10 +180,10 @@ class Listener:
     Go: net.Listener.
     """
 
-    __slots__ = ("__weakref__", "_conns", "_fd", "_path", "addr")
+    __slots__ = ("_fd", "_path", "addr")
 
     def __init__(self, fd: SockFD, path: str = "") -> None:
-        self._conns: Incoming[SocketConn] | None = None  # what `conns` has given
+        super().__init__()
         self._fd = fd
         self._path = path  # of a Unix socket: it goes when this is closed
         self.addr = fd.local
@@ -236,8 +191,6 @@ class Listener:
 
     def __repr__(self) -> str:
         return f"<Listener {self._fd.net} {self.addr}{' closed' if self._fd.closing else ''}>"
-
-    __reduce_ex__ = nocopy
 
     @property
     def socket(self) -> Socket:
@@ -283,6 +236,8 @@ class Listener:
                     await fd.wait("accept", False)
                 except ConnectionAbortedError:
                     continue  # it was reset while it waited for us: as Go, the next one
+                except OSError as exc:
+                    raise fd.failed("accept", exc) from None
                 else:
                     break
         finally:
@@ -293,9 +248,6 @@ class Listener:
         if not INHERITS:
             options(sock, self._fd.net)
         return SocketConn(opened(sock, self._fd.net, remote))
-
-    def __aiter__(self) -> Self:
-        return self
 
     async def __anext__(self) -> SocketConn:
         pause = _BACKOFF
@@ -309,29 +261,6 @@ class Listener:
                     raise
             await sleep(pause)
             pause = min(pause * 2, _BACKOFFMOST)
-
-    def conns(self) -> Incoming[SocketConn]:
-        """The connections as a channel, for `select`.
-
-        A goroutine of its own accepts one ahead. The channel is closed with the listener; a
-        connection that it has is received before that. Each call gives the same channel.
-
-        Returns:
-            A channel to receive from. After its end `err()` tells why, if it was not a close.
-        Example:
-            >>> async def main():
-            ...     with gopark.net.listen("tcp", "127.0.0.1:0") as ln:
-            ...         timeout = gopark.time.after(0.01)
-            ...         cases = gopark.recv(ln.conns()), gopark.recv(timeout)
-            ...         index, conn, ok = await gopark.select(*cases)
-            ...         print(index)
-            >>> gopark.run(main)
-            1
-
-        Go: none; a goroutine that accepts and sends.
-        """
-        there = self._conns
-        return incoming(self, "_conns", self.__anext__) if there is None else there
 
     def set_deadline(self, when: float | None) -> None:
         """By when `accept` is to have a connection; who waits then gets a TimeoutError.
@@ -355,9 +284,7 @@ class Listener:
 
         Go: TCPListener.SetDeadline.
         """
-        if self._fd.closing:
-            raise self._fd.closed("set deadline")
-        self._fd.setdeadline(deadline("set_deadline", when), True, False)
+        setdeadline(self._fd, deadline("set_deadline", when), True, False)
 
     def close(self) -> None:
         """Listen no more. Who waits in `accept` gets a ClosedError. A second close does nothing.
@@ -367,23 +294,5 @@ class Listener:
 
         Go: Listener.Close.
         """
-        if self._fd.closing:
-            return
-        if self._path and os.getpid() == self._fd.pid:
-            unlink(self._path)
-        with suppress(ClosedError):
-            self._fd.close()
-        if self._conns is not None:
-            drained(self._conns)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self.close()
+        if closefd(self._fd, self._path):
+            self._endconns()

@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.suspend import called
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.sched.startm import current
 from gopark.context import Context, after_func
@@ -229,6 +230,10 @@ class Conn(Records):
 
     # --- read ----------------------------------------------------------------------------------
 
+    def _isclosed(self) -> bool:
+        return self._closed
+
+    @called("Conn.read")
     async def _read(self, n: int) -> bytes:
         if not self._done:
             await self.handshake()

@@ -6,6 +6,7 @@ Source: Go 1.27 crypto/tls/tls.go (Client, Server, DialWithDialer). Tests: tests
 from __future__ import annotations
 
 import functools
+import socket
 import ssl
 
 from gopark import net
@@ -45,7 +46,7 @@ def _onconn(who: str, conn: object) -> NetConn:
         raise TypeError(f"{who}() needs a stream, and this has datagrams: {shown(conn)}")
     if isinstance(conn, NetConn):
         return conn
-    hint = ": see gopark.net.from_socket" if hasattr(conn, "fileno") else ""
+    hint = ": see gopark.net.from_socket" if isinstance(conn, socket.socket) else ""
     raise TypeError(f"{who}() needs a gopark.net.Conn, got {shown(conn)}{hint}")
 
 

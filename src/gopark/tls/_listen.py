@@ -6,20 +6,18 @@ Source: Go 1.27 crypto/tls/tls.go (NewListener, Listen). Tests: tests/tls/test_d
 from __future__ import annotations
 
 import ssl
-from typing import Self
 
 from gopark import net
-from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.printstring import shown
 from gopark.net import Addr
-from gopark.net._incoming import Incoming, drained, incoming
+from gopark.net._listener import Accepts
 from gopark.tls._conn import Conn
 from gopark.tls._dial import forserver, server
 
 __all__ = ("Listener", "listen")
 
 
-class Listener:
+class Listener(Accepts[Conn]):
     """Waits for connections and gives them as TLS connections. `async for conn in ln` as well.
 
     The handshake is not in `accept` but in the first read or write of a connection, or in its
@@ -43,20 +41,18 @@ class Listener:
     Go: tls.NewListener.
     """
 
-    __slots__ = ("__weakref__", "_conns", "_context", "_inner", "addr")
+    __slots__ = ("_context", "_inner", "addr")
 
     def __init__(self, inner: net.Listener, context: ssl.SSLContext) -> None:
         if not isinstance(inner, net.Listener):
             raise TypeError(f"Listener() needs a gopark.net.Listener, got {shown(inner)}")
         self._context = forserver("Listener", context)
+        super().__init__()
         self._inner = inner
-        self._conns: Incoming[Conn] | None = None
         self.addr: Addr = inner.addr
 
     def __repr__(self) -> str:
         return f"<tls.Listener on {self._inner!r}>"
-
-    __reduce_ex__ = nocopy
 
     async def accept(self) -> Conn:
         """Wait for the next connection.
@@ -78,32 +74,8 @@ class Listener:
         """
         return server(await self._inner.accept(), self._context)
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> Conn:
         return server(await self._inner.__anext__(), self._context)
-
-    def conns(self) -> Incoming[Conn]:
-        """The connections as a channel, for `select`: as that of a `net.Listener`.
-
-        Returns:
-            A channel to receive from. After its end `err()` tells why, if it was not a close.
-        Example:
-            >>> import ssl
-            >>> async def main():
-            ...     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            ...     with gopark.tls.listen("tcp", "127.0.0.1:0", context) as ln:
-            ...         timeout = gopark.time.after(0.01)
-            ...         chosen = await gopark.select(gopark.recv(ln.conns()), gopark.recv(timeout))
-            ...         print("nobody came" if chosen[0] else "somebody came")
-            >>> gopark.run(main)
-            nobody came
-
-        Go: none; a goroutine that accepts and sends.
-        """
-        there = self._conns
-        return incoming(self, "_conns", self.__anext__) if there is None else there
 
     def set_deadline(self, when: float | None) -> None:
         """By when `accept` is to have a connection; who waits then gets a TimeoutError.
@@ -135,20 +107,7 @@ class Listener:
         Go: Listener.Close.
         """
         self._inner.close()
-        if self._conns is not None:
-            drained(self._conns)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        self.close()
+        self._endconns()
 
 
 def listen(network: str, address: str, context: ssl.SSLContext) -> Listener:

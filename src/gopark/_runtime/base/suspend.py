@@ -21,7 +21,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 
 from gopark._runtime.base.runtime2 import Command
 
-__all__ = ("suspends", "unawaited")
+__all__ = ("called", "suspends", "unawaited")
 
 A = ParamSpec("A")
 R = TypeVar("R")
@@ -148,6 +148,21 @@ def _named(made: Any, fn: Callable[..., Any]) -> Any:
     result = made.__annotations__["return"]
     made.__annotations__["return"] = result.removeprefix("Generator[Command, None, ")[:-1]
     return made
+
+
+def called(name: str) -> Callable[[Callable[A, R]], Callable[A, R]]:
+    """Decorator: dumps and warnings call it so, as he knows it to whom its coroutine is handed."""
+
+    def rename(fn: Callable[A, R]) -> Callable[A, R]:
+        of: Any = fn
+        code = of.__code__.replace(co_qualname=name, co_name=name.rpartition(".")[2])
+        made: Any = FunctionType(code, of.__globals__, code.co_name, None, of.__closure__)
+        made.__defaults__, made.__kwdefaults__ = of.__defaults__, of.__kwdefaults__
+        made.__qualname__, made.__module__, made.__doc__ = name, of.__module__, of.__doc__
+        made.__annotations__ = of.__annotations__
+        return made  # type: ignore[no-any-return]
+
+    return rename
 
 
 def unawaited(coro: Coroutine[Any, Any, Any]) -> None:

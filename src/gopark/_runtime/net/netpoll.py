@@ -195,29 +195,29 @@ class PollDesc(Waiter):
         """
         timers = hooks.timebase().timers
         passed = when is not None and when <= timers.clock()
-        gs: list[G | None] = []
+        reader = writer = None
         wake = False
         with Holding(self.lock):
             if self.closing:
                 return
+            # First what may fail, for want of memory: then nothing has changed. A timer that is
+            # early looks at the deadline, and finds the old one.
+            if when is not None and not passed:
+                wake = read and self._arm(False, when, timers)
+                wake = (write and self._arm(True, when, timers)) or wake
             fresh = self.backend is None  # in a child that has not waited yet: `check` goes on
             if read:
                 self.rd, self.rbad = when, passed or fresh
-                if passed:
-                    gs.append(self.take(False))
-                elif when is not None:
-                    wake = self._arm(False, when, timers)
+                reader = self.take(False) if passed else None
             if write:
                 self.wd, self.wbad = when, passed or fresh
-                if passed:
-                    gs.append(self.take(True))
-                elif when is not None:
-                    wake = self._arm(True, when, timers) or wake
+                writer = self.take(True) if passed else None
         if wake:
             timers.wake()
-        for g in gs:
-            if g is not None:
-                ready(g)
+        if reader is not None:
+            ready(reader)
+        if writer is not None:
+            ready(writer)
 
     def _arm(self, write: bool, when: float, timers: Any) -> bool:
         """Have a timer that fires by then; True: the caller wakes who sleeps until the next."""
@@ -261,10 +261,9 @@ class PollDesc(Waiter):
 
     # --- the end ---------------------------------------------------------------------------
 
-    def evict(self) -> list[G]:
-        """It is closing: who waits is to be woken by the caller, who holds the lock."""
+    def evict(self) -> None:
+        """It is closing, and the caller, who holds the lock, is to wake who waits."""
         self.closing = self.rbad = self.wbad = True
-        return [g for g in (self.take(False), self.take(True)) if g is not None]
 
     def unregister(self) -> None:
         """Out of the poller, before the descriptor is closed. Go: poll_runtime_pollClose."""
@@ -293,6 +292,8 @@ def _fire(who: tuple[Callable[[], PollDesc | None], bool]) -> None:
         pd.expire(write)
     except AmidRuntime:
         later(pd.expire, write)
+    except MemoryError as exc:  # nobody else would look at the deadline again
+        hooks.throw(exc)
 
 
 # --- the poller --------------------------------------------------------------------------------
