@@ -595,6 +595,25 @@ print(gopark.run(main), signal.set_wakeup_fd(-1), signal.getsignal(SIGUSR1).name
     assert (result.stdout, result.stderr) == ("result -1 SIG_DFL\n", "")
 
 
+def test_its_number_may_be_that_of_a_folder_by_then(child):
+    """One that is being listed: Python takes it, for it does not block."""
+    result = child(
+        "from signal import set_wakeup_fd"
+        + PRELUDE
+        + """
+async def main():
+    r, w = os.pipe()
+    os.set_blocking(w, False)
+    set_wakeup_fd(w)
+    folder = os.open(".", os.O_RDONLY | os.O_NONBLOCK)
+    os.dup2(folder, w)
+gopark.run(main)
+print(signal.set_wakeup_fd(-1))
+"""
+    )
+    assert (result.stdout, result.stderr) == ("-1\n", "")
+
+
 def test_what_the_loop_counts_from_here_on_leaves_in_what_main_adds_meanwhile():
     q = sigqueue.Sigqueue()
     try:

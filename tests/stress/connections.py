@@ -245,8 +245,12 @@ async def dialed(world: World, case: Case, rng: Random) -> net.Conn | None:
     try:
         if case.fault == "cancelled":
             ctx, cancel = context.with_cancel(context.background())
-            gopark.time.after_func(rng.choice([0, 0.0001, 0.001, 0.01]), cancel)
-            return await net.dial(address.network, str(address), ctx=ctx)
+            timer = gopark.time.after_func(rng.choice([0, 0.0001, 0.001, 0.01]), cancel)
+            try:
+                return await net.dial(address.network, str(address), ctx=ctx)
+            finally:
+                timer.stop()
+                cancel()  # which is nothing to the connection
         if case.fault == "expired":
             timeout = rng.choice([0.0, 1e-9, 0.0005])
             return await net.dial(address.network, str(address), timeout=timeout)

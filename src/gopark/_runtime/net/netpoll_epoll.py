@@ -16,6 +16,8 @@ from typing import Final
 
 __all__ = ("Epoll",)
 
+_ALL: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
+
 
 class Epoll:
     """The descriptors of this process that goroutines may wait on."""
@@ -33,6 +35,7 @@ class Epoll:
         self._epoll.register(self._eventfd, select.EPOLLIN)
         # What there is, after so many seconds at most; negative: as soon as there is something.
         self.poll = self._epoll.poll
+        self._register = self._epoll.register
         self.fds = (self._epoll.fileno(), self._eventfd)
 
     def open(self, fd: int) -> None:
@@ -42,8 +45,7 @@ class Epoll:
             PermissionError: it cannot be waited for, as a regular file cannot.
             OSError: there is no room for it (ENOSPC, ENOMEM).
         """
-        events = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
-        self._epoll.register(fd, events)
+        self._register(fd, _ALL)
 
     def close(self, fd: int) -> None:
         try:

@@ -28,6 +28,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable
+from stat import S_ISDIR
 from typing import Any, Final
 
 from gopark._runtime.sched.startm import ourthreads, watchers
@@ -107,9 +108,13 @@ def _putback(watch: _Watch, settle: bool = True) -> None:
 
 
 def giveback(fd: int) -> int:
-    """Have a descriptor of others stand again; returns the one that stood until now."""
+    """Have a descriptor of others stand again; returns the one that stood until now.
+
+    Its owner may have closed it, and its number be that of a folder, which a thread of ours reads
+    (remote.py) and which would pass for one. Nobody can write to a folder.
+    """
     try:
-        return set_wakeup_fd(fd)
+        return set_wakeup_fd(fd if fd == -1 or not S_ISDIR(os.fstat(fd).st_mode) else -1)
     except (OSError, ValueError):
         return set_wakeup_fd(-1)  # it is closed by now
 
