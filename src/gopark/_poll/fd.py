@@ -456,8 +456,10 @@ class FD(PollDesc):
     def _destroy(self) -> None:
         try:
             self.unregister()
-        finally:
-            self.raw.close()
+        except MemoryError:
+            self.raw.close()  # nobody comes back for it, as somebody does after an AmidRuntime
+            raise
+        self.raw.close()
 
     def elsewhere(self) -> str:
         return self.name
