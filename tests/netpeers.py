@@ -15,10 +15,11 @@ import pytest
 import gopark
 from conftest import wait_until
 from gopark import net
+from gopark._runtime.base.runtime2 import FREETHREADED
 from gopark._runtime.net import netpoll
 from gopark._runtime.net.netpoll_poll import Poll
 
-__all__ = ("back_to", "descriptors", "outcome", "pair", "poller", "same_port", "silent")
+__all__ = ("back_to", "descriptors", "dropped", "outcome", "pair", "poller", "same_port", "silent")
 
 BACKENDS = ["epoll", "poll"] if netpoll.wantedbackend() == "epoll" else ["poll"]
 
@@ -93,6 +94,13 @@ async def pair():
     """Two connections, joined to each other over the loopback."""
     with net.listen("tcp", "127.0.0.1:0") as ln:
         return await net.dial("tcp", ln.addr), await ln.accept()
+
+
+def dropped(held):
+    """Drop what a list has, the last of its kind; a collection comes only where it has to."""
+    held.clear()
+    if FREETHREADED:  # it may belong to a thread that sleeps
+        gc.collect()
 
 
 def descriptors():

@@ -13,7 +13,7 @@ from gopark import net
 from gopark._runtime.base.hooks import netdoor
 from gopark.testing import wait_all_parked
 from harness import Ended, run_python
-from netpeers import outcome
+from netpeers import dropped, outcome
 
 PAST = float("-inf")
 
@@ -67,11 +67,13 @@ async def test_one_that_is_forgotten_is_closed_at_once_whatever_was_read_from_it
     with a:
         await a.write(b"line\nrest")
         assert await b.read_until() == b"line\n"
+        held = [b]
+        del b
         collecting = gc.isenabled()
         gc.disable()
         try:
             with pytest.warns(ResourceWarning, match="unclosed connection unix"):
-                del b
+                dropped(held)
         finally:
             if collecting:
                 gc.enable()

@@ -14,6 +14,7 @@ import gopark
 from gopark import net, sync, tls
 from gopark.testing import wait_all_parked
 from gopark.time import monotonic
+from netpeers import dropped
 from tlsends import Certificates, Pair, Plain, ends
 
 
@@ -459,12 +460,13 @@ async def test_one_that_is_dropped_is_closed_at_once_with_a_word(
             await client.write(b"line\nrest")
             got = await (server.read() if reads == "bytes" else server.read_until())
             assert got.startswith(b"line\n")
-        del done
+        held = [b, server]
+        del b, server, done
         collecting = gc.isenabled()
         gc.disable()
         try:
             with pytest.warns(ResourceWarning, match="unclosed connection unix"):
-                del b, server
+                dropped(held)
         finally:
             if collecting:
                 gc.enable()
