@@ -1039,6 +1039,8 @@ def main(argv: list[str] | None = None) -> None:
     faulthandler.enable()
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, _hangs)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's, in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     names = list(PROGRAMS) if args.program == "all" else [args.program]
     ran = 0
     for seed in seeds(args.seed, args.seconds):
