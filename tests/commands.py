@@ -26,7 +26,8 @@ class Command:
             stderr=subprocess.STDOUT,
         )
         self.lines: gopark.Chan[bytes] = gopark.Chan(10_000)
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self) -> None:
         assert self.child.stdout is not None
@@ -51,6 +52,7 @@ class Command:
     def end(self) -> None:
         self.child.kill()
         self.child.wait()
+        self.reader.join(60)  # before its file is closed
         for pipe in (self.child.stdin, self.child.stdout):
             assert pipe is not None
             try:

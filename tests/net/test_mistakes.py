@@ -363,7 +363,7 @@ async def filled(conn):
 # --- the end of a program ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [["-W", "ignore"], ["-W", "default"]])
+@pytest.mark.parametrize("options", [["-W", "ignore"], ["-W", "default::ResourceWarning"]])
 def test_plain_goroutines_that_wait_at_the_end_of_the_program_leave_no_word(options):
     """Their connections are dropped while the interpreter takes its modules to pieces."""
     program = """
@@ -394,12 +394,12 @@ def test_a_finalizer_in_a_program_that_is_taken_to_pieces_is_silent(monkeypatch)
     """What it calls is None by then: see Python's "Exception ignored in"."""
     conn, other = pair()
     fd = conn._fd
-    monkeypatch.setattr("gopark.net._sock.addrof", None)
-    monkeypatch.setattr(type(fd), "_learn", None)
-    with pytest.raises(TypeError):
-        fd.__del__()
-    fd.__del__(lambda: True)
-    monkeypatch.undo()
+    with monkeypatch.context() as pieces:  # `undo` would put the fixture's poller back as well
+        pieces.setattr("gopark.net._sock.addrof", None)
+        pieces.setattr(type(fd), "_learn", None)
+        with pytest.raises(TypeError):
+            fd.__del__()
+        fd.__del__(lambda: True)
     assert netpoll.netdoor.opened
     conn.close()
     other.close()
