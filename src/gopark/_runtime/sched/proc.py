@@ -288,7 +288,9 @@ def _home(m: M, sched: Sched) -> None:
         if m0 is None or (m.m0 and p is not None):
             sched.homing = 0
             return
-        if not m0.idle or p is None or p.schedtick < sched.homing or m.lockedg is not None:
+        if sched.ended or not m0.idle or p is None or m.lockedg is not None:
+            return  # an ended program's P is drained by who has it
+        if p.schedtick < sched.homing:
             return
         sched.homing, sched.hometick = 0, p.schedtick + 2
         sched.midle.remove(m0)
