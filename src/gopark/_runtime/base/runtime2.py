@@ -294,7 +294,7 @@ class M:
         "exc",  # raised in the G that waits on this thread once it wakes; set by who woke it
         "curg",  # the G whose code this thread executes, or holds on its stack while parked
         "g",  # extra M: its own G, dead between callbacks
-        "handling",  # its G waits, and it calls signal handlers meanwhile: see lockedm.py
+        "handling",  # it calls signal handlers, amid what: see lockedm.py and onm0.py
         "hog",  # it computes without a P, and counts in Sched.nhogs; guarded by Sched.lock
         "ident",  # thread identifier; 0 while the M has no thread
         "idle",  # on Sched.midle; guarded by Sched.lock
@@ -432,8 +432,7 @@ class Sched:
         self.main: G | None = None
         self.maincoro: Any = None  # an `async def` main's own coroutine, inside main's G
         self.m0: M | None = None
-        self.homing = 0  # M0 calls signal handlers, and gets the P back at this tick: see proc.py
-        self.hometick = -1  # the tick of the last time
+        self.held: deque[G] = deque()  # main, while M0 calls signal handlers: see onm0.py
         self.main_goexited = False
         self.result: Any = None
         self.exc: BaseException | None = None  # what main raised

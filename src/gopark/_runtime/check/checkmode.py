@@ -67,6 +67,7 @@ from gopark._runtime.chan.selectgo import _Selecting
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched import lockedm, newproc
 from gopark._runtime.sched.deadlock import outside
+from gopark._runtime.sched.onm0 import OnM0, contexts
 from gopark._runtime.sched.timer import Timer
 
 __all__ = ("install",)
@@ -131,7 +132,7 @@ def onwaitqueue(g: G) -> bool:
 
 
 def onrunqueue(sched: Sched, g: G) -> bool:
-    queues: list[Any] = [sched.runq, sched.hogq]
+    queues: list[Any] = [sched.runq, sched.hogq, sched.held]
     for p in sched.allp[:]:
         queues += (p.runq, p.runnext)
     return any(g in queue for queue in queues if len(queue) <= _LOOKED)
@@ -171,7 +172,7 @@ class _Context:
 
     def _isof(self, g: G) -> bool:
         ctx: object = g.ctx
-        return ctx is self
+        return ctx is self or (isinstance(ctx, OnM0) and ctx.ctx is self)
 
 
 class _Elsewhere:
@@ -304,6 +305,7 @@ def install() -> None:
         return
     setattr(G, "status", checkedstatus(G.__dict__["status"]))  # noqa: B010 - mypy knows a slot
     setattr(newproc, "copy_context", _Context)  # noqa: B010
+    contexts.append(_Context)
     setattr(lockedm, "_Elsewhere", _Elsewhere)  # noqa: B010
     lockedm.dowait = _dowait
     hooks.checkdead = _checkdead

@@ -63,12 +63,13 @@ from gopark._runtime.sched.cleanup import Cleanup
 from gopark._runtime.sched.closing import bury
 from gopark._runtime.sched.lockosthread import initlock
 from gopark._runtime.sched.newproc import newg, startable
+from gopark._runtime.sched.onm0 import keepon0
 from gopark._runtime.sched.proc import schedule, stopm
 from gopark._runtime.sched.runq import drainp, runqput
 from gopark._runtime.sched.startm import newsched, toolate
 from gopark._runtime.sched.sysmon import cputime, runnable
 from gopark._runtime.signal import bringhome as bringhome
-from gopark._runtime.signal import nomain, remote, signal_unix, sigquit
+from gopark._runtime.signal import nomain, remote, sigfwd, signal_unix, sigquit
 from gopark._runtime.time.timesleep import gosched
 
 __all__ = ("run",)
@@ -131,7 +132,7 @@ def run(main: Callable[..., Any], /, *args: object, **kwargs: object) -> Any:
     try:
         handlers = signal_unix.initsig()
         try:
-            return _program(main, args, kwargs)
+            return _program(main, args, kwargs, handlers)
         except FatalError:
             signal_unix.ending(forgive=True)
             raise
@@ -162,7 +163,9 @@ def runs() -> int:
     return _runs
 
 
-def _program(main: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
+def _program(
+    main: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object], handlers: bool
+) -> Any:
     global _runs
     coro = startable("run", main, args, kwargs)
     _runs += 1
@@ -177,10 +180,14 @@ def _program(main: Callable[..., Any], args: tuple[object, ...], kwargs: dict[st
     m = M(sched)
     m.m0 = True
     agen_hooks = mfinal.sethooks()
+    kept: list[Coroutine[Any, Any, Any]] = []
     try:
         startm.minit(m)
         g, locks = _makemain(sched, m, main, args, kwargs, coro)
+        kept += () if g.coro is None else (g.coro,)
         _entermain(sched, m, g)
+        if handlers and sigfwd.nforwards():
+            keepon0(sched)
         signal_unix.resume()
         if coro is None:
             _plainmain(m, g, main, args, kwargs)
@@ -204,7 +211,8 @@ def _program(main: Callable[..., Any], args: tuple[object, ...], kwargs: dict[st
         if forks == _forks:
             _end(sched, m)
             if coro is not None and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
-                coro.close()  # the program died before main began
+                for one in (*kept, coro):  # the program died before main began
+                    one.close()
         restorequit()
         mfinal.resethooks(agen_hooks)
     return _outcome(sched)
@@ -420,8 +428,9 @@ def abandon(sched: Sched, g: G | None) -> None:
     elsewhere: list[G] | None = [] if me is not None and me.curg is not None else None
     for p in sched.allp:
         drainp(p)
-    while sched.hogq:
-        sched.runq.append(sched.hogq.popleft())
+    for aside in (sched.hogq, sched.held):
+        while aside:
+            sched.runq.append(aside.popleft())
     while sched.runq:
         try:
             taken = sched.runq.popleft()

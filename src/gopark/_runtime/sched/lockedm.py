@@ -57,8 +57,10 @@ from gopark._runtime.base.runtime2 import (
     tls,
 )
 from gopark._runtime.base.suspend import unawaited
+from gopark._runtime.sched.onm0 import lendp, letmain
 from gopark._runtime.sched.startm import (
     CAMEUP,
+    KEEPSP,
     acquirep,
     getsched,
     handoffp,
@@ -266,10 +268,12 @@ def mpark(m: M, g: G) -> None:
     unlockf, m.waitunlockf = m.waitunlockf, None  # in this order: see bubble.py
     unlockf(None)  # type: ignore[misc]
     del unlockf
+    if m.handling is KEEPSP:
+        letmain(m)
     p = releasep(m)
     if p is not None:
         handoffp(sched, p)
-    else:
+    elif not lendp(sched, m):
         _checkdead(sched)
     if cleanup is not None:
         cleanup.waiting[g] = None
@@ -444,7 +448,7 @@ def _takeoff(sched: Sched, g: G) -> bool:
 
 def offqueue(sched: Sched, g: G) -> bool:
     """Take a runnable G off the queue it is on; True: it is the caller's."""
-    queues: list[Any] = [sched.runq, sched.hogq]
+    queues: list[Any] = [sched.runq, sched.hogq, sched.held]
     for p in sched.allp[:]:
         queues += [p.runq, p.runnext]
     for queue in queues:
@@ -474,11 +478,13 @@ def requeue(sched: Sched, m: M, g: G) -> None:
     g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
     g.lockedm = m
     g.status = GRUNNABLE
+    if m.handling is KEEPSP:
+        letmain(m)
     p = releasep(m)
     sched.runq.append(g)
     if p is not None:
         handoffp(sched, p)
-    elif sched.npidle:
+    elif not lendp(sched, m) and sched.npidle:
         wakep(sched)
     _waitforp(sched, m, g)
     g.ctx, g.lockedm = saved
@@ -505,6 +511,8 @@ def entersyscall(m: M, g: G) -> None:
     p = releasep(m)
     if p is not None:
         handoffp(sched, p)
+    elif sched.m0 is not m:
+        lendp(sched, m)
 
 
 def exitsyscall(m: M, g: G) -> None:

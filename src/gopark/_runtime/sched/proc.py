@@ -41,6 +41,7 @@ from gopark._runtime.base.runtime2 import (
     tls,
 )
 from gopark._runtime.sched.netsleep import netblock, netleave, netsleep
+from gopark._runtime.sched.onm0 import OnM0, comehome
 from gopark._runtime.sched.runq import (
     drainp,
     globrunqget,
@@ -228,11 +229,6 @@ def findrunnable(m: M) -> G | None:
     while True:
         if pending and m.m0:
             hooks.safepoint(m)
-            if len(sched.allp) == 1:
-                tick = sched.allp[0].schedtick + 1
-                sched.homing = tick if tick > sched.hometick else tick + 1
-        if sched.homing:
-            _home(m, sched)
         p = m.p
         if p is None or sched.ended:
             if not stopm(m):
@@ -273,35 +269,6 @@ def findrunnable(m: M) -> G | None:
             return None
         if hooks.round is not None and m not in hooks.rounds:
             return hooks.round(m)
-
-
-def _home(m: M, sched: Sched) -> None:
-    """Give the only P back to the main thread, which has called signal handlers meanwhile.
-
-    There main is where Python calls handlers, one after the other with its code as without gopark.
-    Else it would stay where it went, beside those that come later. But where it has run nothing
-    since the last time somebody else is to run first: signals that come all the time would keep
-    the P going to and fro.
-    """
-    with sched.lock:
-        m0, p = sched.m0, m.p
-        if m0 is None or (m.m0 and p is not None):
-            sched.homing = 0
-            return
-        if sched.ended or not m0.idle or p is None or m.lockedg is not None:
-            return  # an ended program's P is drained by who has it
-        if p.schedtick < sched.homing:
-            return
-        sched.homing, sched.hometick = 0, p.schedtick + 2
-        sched.midle.remove(m0)
-        m0.idle = False
-        if sched.pollm is m0:
-            sched.pollm = None
-        m.p = None
-        givep(m0, p)
-    if m.spinning:
-        resetspinning(m, sched)
-    m0.park.wakeup()
 
 
 def _steal(m: M, sched: Sched, p: P) -> G | None:
@@ -461,6 +428,8 @@ def _unusual(m: M, g: G, command: object) -> None:
         casgstatus(g, GRUNNING, GRUNNABLE)
         if isinstance(g.ctx, _Astray):
             _gohome(g, g.ctx)
+        elif isinstance(g.ctx, OnM0):
+            comehome(m, g)
         else:
             startlockedm(m, g)
     elif m.lockedg is g:

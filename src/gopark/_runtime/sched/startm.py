@@ -38,6 +38,7 @@ from gopark._runtime.sched.timer import NEVER, Timers
 
 __all__ = (
     "CAMEUP",
+    "KEEPSP",
     "SCHEDTICK",
     "SIGNALCHECK",
     "Threads",
@@ -77,6 +78,7 @@ __all__ = (
 
 SIGNALCHECK: Final = 0.05  # seconds
 CAMEUP: Final = "its G has come up"  # M.handling
+KEEPSP: Final = "it keeps its P"  # the same, between two goroutines: see onm0.py
 _AGAIN: Final = 0.1  # seconds
 SCHEDTICK: Final = 61
 

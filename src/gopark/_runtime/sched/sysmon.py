@@ -41,6 +41,7 @@ from typing import Final
 from gopark._runtime.base.hooks import hooks, netdoor
 from gopark._runtime.base.runtime2 import FREETHREADED, GRUNNING, G, M, Note, P, Sched, codeof
 from gopark._runtime.sched.startm import (
+    KEEPSP,
     current,
     handoffp,
     ourthreads,
@@ -199,7 +200,11 @@ class Sysmon:
             watch = self.watches[p] = Watch()
         if m is None or g is None or m.p is not p:
             watch.m = None
-            return "idle"
+            if m is None or m.handling is not KEEPSP or m.p is not p:
+                return "idle"
+            if now - p.began > FORCE_PREEMPT and _waiting(sched, p, now):
+                return "taken" if self.takehandlers(sched, p, m) else "busy"
+            return "suspect"
         cpu = cputime(m)
         if watch.m is not m or watch.tick != p.schedtick:
             watch.m, watch.tick = m, p.schedtick
@@ -243,6 +248,15 @@ class Sysmon:
                 self.met = min(self.met + 1, 2 * _MANY)
             m.p = None
             p.m = None
+        handoffp(sched, p)
+        return True
+
+    def takehandlers(self, sched: Sched, p: P, m: M) -> bool:
+        """The same from M0, which calls signal handlers that do not end: see onm0.py."""
+        with sched.lock:
+            if sched.ended or m.handling is not KEEPSP or m.p is not p:
+                return False
+            m.p = p.m = None
         handoffp(sched, p)
         return True
 

@@ -45,7 +45,8 @@ from types import FrameType
 from typing import Any, Final
 
 from gopark._runtime.base.runtime2 import itemsof
-from gopark._runtime.sched.startm import pending
+from gopark._runtime.sched.onm0 import keepon0
+from gopark._runtime.sched.startm import current, pending
 
 __all__ = (
     "Disposition",
@@ -249,7 +250,10 @@ def _signal(signalnum: Any, handler: Any) -> Any:
         wrapped = _wrap(int(signalnum), handler)
     except (TypeError, ValueError):
         wrapped = handler  # its own error will tell
-    return _unwrap(setsignal(signalnum, wrapped))
+    before = _unwrap(setsignal(signalnum, wrapped))
+    if isinstance(wrapped, Forward) and (sched := current()) is not None:
+        keepon0(sched)
+    return before
 
 
 def _getsignal(signalnum: Any) -> Any:

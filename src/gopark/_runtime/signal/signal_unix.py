@@ -57,8 +57,9 @@ from gopark._runtime.base.unraisable import look, nolonger
 from gopark._runtime.c import cgocall, extram
 from gopark._runtime.report.traceback import boundary, transparent
 from gopark._runtime.sched.deadlock import outside
+from gopark._runtime.sched.onm0 import holdmain, letmain
 from gopark._runtime.sched.panic import endsched
-from gopark._runtime.sched.startm import current, handoffp, releasep
+from gopark._runtime.sched.startm import current
 from gopark._runtime.signal import errand, sigfwd
 from gopark._runtime.signal.codewatch import CodeWatch, needed
 from gopark._runtime.signal.errand import SIGURG, chained, reachable, sendurg, sigurg
@@ -314,11 +315,16 @@ def _callpending() -> None:
     But one whose exception main has not got yet is not called again, as it would not be if main
     ran on this very line: Python would have raised that, and calls it once for many signals.
     """
-    for one in itemsof(pending):
-        if one[:2] in raisers():
-            continue
-        if denote(one):
-            _call(one)
+    held = holdmain()
+    try:
+        for one in itemsof(pending):
+            if one[:2] in raisers():
+                continue
+            if denote(one):
+                _call(one)
+    finally:
+        if held is not None and held.handling:
+            letmain(held)
 
 
 def _call(one: tuple[Handler, int, FrameType | None]) -> None:
@@ -333,16 +339,15 @@ def safepoint(m: M) -> None:
     """The main thread, in the scheduler with no lock held, has been told that something is pending.
 
     What is called is a goroutine of its own while it runs, as a callback from C is: it may do
-    whatever that may, and wait.
+    whatever that may, and wait. The P stays here meanwhile, if it is here, and main: see onm0.py.
     """
     if _thread.get_ident() != threading.main_thread().ident:
         return
     if all(one[:2] in raisers() for one in itemsof(pending)):
         pass  # main is to get first what they have raised, and may need this P for that
     else:
-        p = releasep(m)
-        if p is not None:
-            handoffp(p.sched, p)
+        if (p := m.p) is not None:
+            p.began = time.monotonic()
         tls.m = None
         try:
             cgocall.borrow(_callpending)
