@@ -532,3 +532,45 @@ async def main():
 gopark.run(main)
 """)
     assert ended.stdout.split() == ["True", "True", "True", "15", "1"], ended.stderr
+
+
+def test_what_a_boundary_calls_is_ours_or_the_programs(child):
+    """A function of the library's there would pass for user code, and a handler be called in it."""
+    result = child(
+        PRELUDE
+        + """
+import os
+from gopark._runtime.report.traceback import boundary, hidden
+strange = set()
+def hook(frame, event, arg):
+    below = frame.f_back
+    if event == "call" and below is not None and below.f_code in boundary:
+        code = frame.f_code
+        if not hidden(code) and code.co_filename != __file__:
+            strange.add((below.f_code.co_name, code.co_qualname))
+calls = 0
+def handler(*_):
+    global calls
+    calls += 1
+def plain(ch):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    gopark.block(ch.send(1))
+async def main():
+    ch = gopark.Chan()
+    for n in range(20):
+        gopark.go(plain, ch)
+        await ch.recv()
+        while calls == n:
+            await gopark.time.sleep(0.0001)
+signal.signal(signal.SIGUSR1, handler)
+sys.setprofile(hook)
+gopark.run(main)
+calls = 0
+def plainmain():
+    gopark.block(main())
+gopark.run(plainmain)
+sys.setprofile(None)
+print(strange)
+"""
+    )
+    assert (result.stdout, result.stderr) == ("set()\n", "")

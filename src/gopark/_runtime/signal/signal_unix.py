@@ -335,13 +335,18 @@ def _call(one: tuple[Handler, int, FrameType | None]) -> None:
         owe(exc, (handler, signum))
 
 
+def _onmain() -> bool:
+    """Not in `safepoint` itself: on that, a function of the library would pass for user code."""
+    return _thread.get_ident() == threading.main_thread().ident
+
+
 def safepoint(m: M) -> None:
     """The main thread, in the scheduler with no lock held, has been told that something is pending.
 
     What is called is a goroutine of its own while it runs, as a callback from C is: it may do
     whatever that may, and wait. The P stays here meanwhile, if it is here, and main: see onm0.py.
     """
-    if _thread.get_ident() != threading.main_thread().ident:
+    if not _onmain():
         return
     if all(one[:2] in raisers() for one in itemsof(pending)):
         pass  # main is to get first what they have raised, and may need this P for that
