@@ -78,6 +78,13 @@ async def test_a_line_has_the_number_and_the_labels_of_who_wrote_it(log):
     ]
 
 
+async def test_a_label_forges_no_line(log):
+    logger, out = log
+    labels = pprof.labels("path", "/a\n1: all is well", "\x1b[2J", "")
+    pprof.do(context.background(), labels, lambda ctx: logger.warning("done"))
+    assert out.getvalue() == "1 \\x1b[2J= path=/a\\n1: all is well: done\n"
+
+
 def test_a_line_outside_has_neither(log):
     logger, out = log
     logger.warning("no goroutine")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gopark._runtime.base.printstring import oneline
 from gopark._runtime.base.runtime2 import tls
 from gopark._runtime.prof.proflabel import labelsof
 
@@ -82,5 +83,5 @@ class LogFilter:
         g = None if m is None else m.curg
         record.goid = 0 if g is None else g.goid
         labels = () if g is None else labelsof(g)
-        record.golabels = "".join(f" {key}={value}" for key, value in labels)
+        record.golabels = "".join(f" {oneline(key)}={oneline(value)}" for key, value in labels)
         return True
