@@ -6,9 +6,13 @@ goroutines, and libraries that are written for asyncio run as they are.
 
 from gopark._util import set_public_module
 from gopark.asyncio._call import call as call
+from gopark.asyncio._go import go as go
+from gopark.asyncio._go import run as run
 from gopark.asyncio._host import new_event_loop as new_event_loop
 from gopark.asyncio._host import start as start
+from gopark.asyncio._wait import aiter as aiter
+from gopark.asyncio._wait import wait as wait
 
-__all__ = ("call", "new_event_loop", "start")
+__all__ = ("aiter", "call", "go", "new_event_loop", "run", "start", "wait")
 
 set_public_module(__name__, globals())
