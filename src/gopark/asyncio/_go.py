@@ -22,6 +22,7 @@ from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded
+from gopark._runtime.base.runtime2 import getg
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import Creator, Watched, Wrapped, start, startable
 from gopark.asyncio._host import home, homeof
@@ -41,6 +42,7 @@ class GoFuture(asyncio.Future[Any]):
         super().__init__(loop=host.loop)
         self._host = host
         self._asked = False
+        self.goid = 0  # of the goroutine, once it runs
         self._message: object = None
 
     def _expel(self) -> None:
@@ -53,6 +55,10 @@ class GoFuture(asyncio.Future[Any]):
         self._asked, self._message = True, msg
         self._expel()
         return True
+
+    def began(self) -> None:
+        g = getg()
+        self.goid = 0 if g is None else g.goid
 
     def settle(self, value: Any, exc: BaseException | None) -> None:
         """From the goroutine, as its last."""
@@ -205,6 +211,7 @@ def inloop(who: str) -> asyncio.AbstractEventLoop:
 
 async def _drive(future: GoFuture, coro: Coroutine[Any, Any, Any]) -> None:
     """The goroutine of a function that is an `async def`."""
+    future.began()
     try:
         value = await coro
     except (Exception, asyncio.CancelledError) as exc:
@@ -233,6 +240,7 @@ class _Plain(Watched):
 
     def __call__(self, *args: Any, **kwargs: Any) -> object:
         future = self.future
+        future.began()
         try:
             value = self.fn(*args, **kwargs)
         except (Exception, asyncio.CancelledError) as exc:

@@ -24,9 +24,11 @@ from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import Sched
 from gopark._runtime.main.atend import atend
+from gopark._runtime.base.suspend import called
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.sched.panic import printerr
 from gopark._runtime.sched.startm import mysched
+from gopark._runtime.sched.sysmon import hostcodes
 from gopark.asyncio._alltasks import alltasks, install
 from gopark.asyncio._hosted import Hosted
 from gopark.asyncio._loop import Loop
@@ -136,6 +138,7 @@ def _begin(sched: Sched) -> Loop:
     return loop
 
 
+@called("asyncio.loop")
 async def _run(sched: Sched, loop: Loop) -> None:
     """The goroutine of the program's loop."""
     try:
@@ -198,3 +201,4 @@ def _report(left: list[str]) -> str:
 
 
 atend.append(_end)
+hostcodes.add(_run.__code__)

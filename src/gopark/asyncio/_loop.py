@@ -24,7 +24,6 @@ from typing import Any, Final
 
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.sched.lockedm import block
-from gopark._runtime.sched.sysmon import hostcodes
 from gopark._runtime.time.timesleep import gosched
 from gopark.asyncio._park import Berth, Selector
 from gopark.asyncio._signals import Signals
@@ -68,8 +67,10 @@ class Loop(Signals, _Base):  # type: ignore[misc]
 
     def _make_self_pipe(self) -> None:
         self._ssock = self._csock = None
+        self._internal_fds += 1  # the berth's, in its place
 
-    def _close_self_pipe(self) -> None: ...
+    def _close_self_pipe(self) -> None:
+        self._internal_fds -= 1
 
     def _write_to_self(self) -> None:
         if _running() is not self:  # else it looks at its queue before it sleeps
@@ -143,6 +144,3 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         if not self._closed and not self.is_running():
             self.gopark_berth.leave()
         super().close()
-
-
-hostcodes.add(Loop.steps.__code__)

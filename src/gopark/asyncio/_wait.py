@@ -96,7 +96,7 @@ async def wait(awaitable: Awaitable[T]) -> T:
 
     Go: none.
     """
-    future = _begin(awaitable, sys._getframe())
+    future = _begin(awaitable, sys._getframe(1))
     try:
         return await future  # type: ignore[no-any-return]
     except asyncio.CancelledError:
@@ -144,6 +144,7 @@ async def _drive(future: _Waited, coro: Any) -> None:
     """The goroutine."""
     with Holding(future.lock):
         future.g = getg()
+        future.began()
         over, future.pending = future.pending, False
     try:
         if over:

@@ -23,6 +23,6 @@ def foreigncommand(command: Any) -> BaseException:
     what = "a bare yield" if command is None else shown(command)
     return TypeError(
         f"a goroutine awaited {what}, which belongs to another event loop (asyncio, trio, ...); "
-        "use gopark's own sleep, channels and locks, or run that loop in a plain goroutine: "
-        "gopark.go(asyncio.run, main())"
+        "use gopark's own sleep, channels and locks; what belongs to asyncio runs in "
+        "await gopark.asyncio.call(coro)"
     )
