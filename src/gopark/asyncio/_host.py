@@ -22,10 +22,11 @@ from typing import Any, Final
 from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import Sched
+from gopark._runtime.base.runtime2 import Sched, getg
 from gopark._runtime.main.atend import atend
 from gopark._runtime.base.suspend import called
 from gopark._runtime.sched.newproc import go
+from gopark._runtime.sched.onm0 import stayon0
 from gopark._runtime.sched.panic import printerr
 from gopark._runtime.sched.startm import mysched
 from gopark._runtime.sched.sysmon import hostcodes
@@ -141,6 +142,9 @@ def _begin(sched: Sched) -> Loop:
 @called("asyncio.loop")
 async def _run(sched: Sched, loop: Loop) -> None:
     """The goroutine of the program's loop."""
+    me = getg()
+    assert me is not None
+    stayon0(me)
     try:
         await loop.steps()
     finally:

@@ -19,6 +19,7 @@ from typing import Any
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
+from gopark._runtime.sched.newproc import go
 
 __all__ = ("Hosted",)
 
@@ -68,6 +69,8 @@ class Hosted:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
+        except (SystemExit, KeyboardInterrupt) as exc:
+            go(_raise, exc)  # it ends the program, as in any goroutine
         finally:
             asyncio.set_event_loop(None)
             self.loop.close()
@@ -100,3 +103,7 @@ class Hosted:
         """End the thread."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         await self._ended.recv_ok()
+
+
+async def _raise(exc: BaseException) -> None:
+    raise exc

@@ -1,6 +1,6 @@
 """Loop: asyncio's own selector loop, whose steps are run by a goroutine.
 
-One step is `_run_once`, as it is: timers, what the selector has found, callbacks. What asyncio
+One step is a few rounds of `_run_once`, as it is: timers, what the selector has found, callbacks. What asyncio
 keeps by thread, the running loop, the hooks of async generators, how far coroutines are traced, is
 set for the length of a step and put back after it: between two steps the thread runs other
 goroutines, and the next may be on another thread.
@@ -30,6 +30,7 @@ from gopark.asyncio._signals import Signals
 
 __all__ = ("Loop", "Post")
 
+_ROUNDS: Final = (None,) * 8  # of the loop, before it gives way
 _Base: Any = asyncio.SelectorEventLoop
 _running: Final = events._get_running_loop
 _setrunning: Final[Any] = events._set_running_loop
@@ -122,8 +123,12 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         _setrunning(self)
         if self._debug:
             self._set_coroutine_origin_tracking(True)
+        ready, once = self._ready, self._run_once
         try:
-            self._run_once()
+            for _ in _ROUNDS:
+                once()
+                if not ready or self._stopping:
+                    break
         finally:
             if self._coroutine_origin_tracking_enabled:
                 self._set_coroutine_origin_tracking(False)
