@@ -1,7 +1,8 @@
 """`call`: a goroutine has a coroutine run as a task of a loop, and waits for its result.
 
     goroutine                         the loop
-    1. posts itself, parks            2. makes the task, and has itself told of its end
+    1. posts itself, parks            2. makes the task (which `_begin` may have done), and has
+                                         itself told of its end
                                       3. `finish`: stores the result, readies the goroutine
 Who sets `done`, under the lock, owns the wake-up.
 
@@ -30,7 +31,7 @@ from gopark._runtime.base.suspend import suspends
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
 from gopark.asyncio._host import Bridge, bridge
-from gopark.asyncio._loop import Post
+from gopark.asyncio._loop import Loop, Post
 from gopark.context import Context, after_func
 from gopark.context._with import checked
 
@@ -166,7 +167,11 @@ class Call(Waiter):
                 "gopark.asyncio.call() has to wait, and this thread runs no goroutine: in plain "
                 "code use gopark.block(gopark.asyncio.call(...))"
             )
-        self.host.post(self)
+        host = self.host
+        if _EAGER or type(host) is not Loop or not host.quiet():
+            host.post(self)
+        else:
+            self._begin(host)
         lock = self.lock
         try:
             lock.pop()
@@ -191,6 +196,15 @@ class Call(Waiter):
             finally:
                 del exc
         return self.value
+
+    def _begin(self, loop: Loop) -> None:
+        """Make the task here. Without eager tasks this saves a round of the loop."""
+        coro, variables = self.coro, self.variables
+        self.coro = self.variables = None
+        assert coro is not None
+        task = self.task = asyncio.Task(coro, loop=loop.loop, context=variables)
+        task.add_done_callback(self._ended, context=_NOTHING)
+        loop.gopark_berth.wake()
 
     def _leave(self, exc: BaseException) -> None:
         """It does not wait any more: a Ctrl-C, or the end of the program."""
@@ -260,11 +274,16 @@ class Call(Waiter):
         del exc
 
     def finish(self, value: Any, exc: BaseException | None) -> None:
-        with Holding(self.lock):
-            self.value, self.exc, self.done = value, exc, True
-            g, self.g = self.g, None
-            if g is not None:
-                g.waiting = None
+        lock = self.lock
+        try:
+            lock.pop()
+        except IndexError:
+            lockslow(lock)
+        self.value, self.exc, self.done = value, exc, True
+        g, self.g = self.g, None
+        if g is not None:
+            g.waiting = None
+        lock.append(None)
         if g is not None:
             ready(g)
 

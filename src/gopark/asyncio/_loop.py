@@ -85,6 +85,10 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         if _running() is not self:
             self.gopark_berth.wake()
 
+    def quiet(self) -> bool:
+        """A task may be made outside of a step: nobody has a say in that."""
+        return not (self._debug or self._closed or self._task_factory is not None)
+
     # --- steps ------------------------------------------------------------------------------
 
     def run_forever(self) -> None:

@@ -134,12 +134,19 @@ class Berth(PollDesc):
             later(self._wake)
 
     def _wake(self) -> None:
-        with Holding(self.lock):
-            g = self.take(False)
-            if g is None:
-                self.rready = True
-        if g is not None:
-            ready(g)
+        lock = self.lock
+        try:
+            lock.pop()
+        except IndexError:
+            lockslow(lock)
+        g = self.rg
+        if g is None:
+            self.rready = True
+            lock.append(None)
+            return
+        self.rg = g.waiting = None
+        lock.append(None)
+        ready(g)
 
     def leave(self) -> None:
         """Before the selector is closed."""
