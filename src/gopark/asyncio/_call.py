@@ -28,6 +28,7 @@ from gopark._runtime.base.lockrank import Holding, Mutex, Rank, lockslow, mkmute
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, tls
 from gopark._runtime.base.suspend import suspends
+from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
 from gopark.asyncio._host import Bridge, bridge
@@ -292,3 +293,6 @@ def _beyond(exc: BaseException) -> Any:
     """The frames of the coroutine, without that of `_ended`."""
     traceback = exc.__traceback__
     return None if traceback is None else traceback.tb_next
+
+
+transparent.update((_await.__code__, Call._run.__code__))

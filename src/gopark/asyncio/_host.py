@@ -25,6 +25,7 @@ from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import Sched, getg
 from gopark._runtime.main.atend import atend
 from gopark._runtime.base.suspend import called
+from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.sched.onm0 import stayon0
 from gopark._runtime.sched.panic import printerr
@@ -206,3 +207,4 @@ def _report(left: list[str]) -> str:
 
 atend.append(_end)
 hostcodes.add(_run.__code__)
+transparent.update((_run.__code__, _shutdown.__code__))

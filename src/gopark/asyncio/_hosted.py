@@ -19,6 +19,7 @@ from typing import Any
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
+from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import go
 
 __all__ = ("Hosted",)
@@ -107,3 +108,6 @@ class Hosted:
 
 async def _raise(exc: BaseException) -> None:
     raise exc
+
+
+transparent.update((Hosted._main.__code__, Hosted._drain.__code__))

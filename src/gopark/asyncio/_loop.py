@@ -23,6 +23,7 @@ from threading import get_ident
 from typing import Any, Final
 
 from gopark._runtime.chan.chan import Chan
+from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import block
 from gopark._runtime.time.timesleep import gosched
 from gopark.asyncio._park import Berth, Selector
@@ -153,3 +154,7 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         if not self._closed and not self.is_running():
             self.gopark_berth.leave()
         super().close()
+
+
+# What runs in a step is the user's, and nothing is held below it.
+transparent.update((Loop.steps.__code__, Loop._step.__code__, Post._run.__code__))

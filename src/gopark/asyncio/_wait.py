@@ -236,4 +236,4 @@ class aiter(Generic[T]):
         return value  # type: ignore[return-value]
 
 
-transparent.update((_drive.__code__, _steps.__code__))
+transparent.update((_await.__code__, _drive.__code__, _steps.__code__))
