@@ -151,8 +151,18 @@ async def _run(sched: Sched, loop: Loop) -> None:
     finally:
         if sched.ended:  # it has died, and nobody comes who would end this in order
             for task in alltasks(loop):
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                _abandon(task)
             loop.close()
+
+
+def _abandon(task: asyncio.Task[Any]) -> None:
+    """Its loop runs no more: its `finally` blocks are run, as those of goroutines, and cannot wait."""
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coro: Any = task.get_coro()
+    try:
+        coro.close()
+    except BaseException:
+        pass  # its own, or that it goes on
 
 
 # --- the end -------------------------------------------------------------------------------------
@@ -207,4 +217,4 @@ def _report(left: list[str]) -> str:
 
 atend.append(_end)
 hostcodes.add(_run.__code__)
-transparent.update((_run.__code__, _shutdown.__code__))
+transparent.update((_run.__code__, _abandon.__code__, _shutdown.__code__))
