@@ -44,7 +44,7 @@ async def task(n: int) -> float:
     """On asyncio's own loop, in a plain goroutine."""
     done = gopark.Chan[float](1)
     gopark.go(lambda: done.try_send(asyncio.run(tasks(n))))
-    return await done.recv()
+    return await done.recv() or 0.0
 
 
 async def call(n: int) -> float:
@@ -91,7 +91,8 @@ async def thread(n: int) -> float:
     for _ in range(n):
         future = asyncio.run_coroutine_threadsafe(one(), loop)
         future.add_done_callback(done.try_send)
-        (await done.recv()).result()
+        ended: Any = await done.recv()
+        ended.result()
     spent = time.process_time() - began
     loop.call_soon_threadsafe(loop.stop)
     await gopark.time.sleep(0.01)

@@ -98,7 +98,7 @@ async def test_other_awaitables_are_awaited_in_a_task():
     assert await ga.call(await ga.call(task())) == 10
 
 
-# --- the context ---------------------------------------------------------------------------------
+# --- the context -----------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("procs")
@@ -166,7 +166,7 @@ async def test_others_cancel_the_task_and_the_goroutine_gets_that_untranslated()
             await ga.call(suicidal(), ctx)
 
 
-# --- context variables -----------------------------------------------------------------------------
+# --- context variables -----------------------------------------------------------------------
 
 
 async def test_the_task_has_a_copy_of_the_goroutines_variables():
@@ -180,7 +180,7 @@ async def test_the_task_has_a_copy_of_the_goroutines_variables():
     assert var.get() == "the goroutine's"
 
 
-# --- factories ---------------------------------------------------------------------------------------
+# --- factories -------------------------------------------------------------------------------
 
 
 async def test_a_task_factory_makes_the_tasks():
@@ -219,7 +219,7 @@ async def test_a_task_factory_that_fails_fails_the_call():
     assert await ga.call(double(1)) == 2
 
 
-# --- mistakes ------------------------------------------------------------------------------------------
+# --- mistakes --------------------------------------------------------------------------------
 
 
 async def test_a_call_in_a_task_of_the_same_loop_says_what_to_do():

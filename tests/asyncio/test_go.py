@@ -205,7 +205,7 @@ async def test_without_a_loop_there_is_no_future():
         await ga.wait(ch.recv())
 
 
-# --- run: inside of somebody else's loop ----------------------------------------------------------------
+# --- run: inside of somebody else's loop -----------------------------------------------------
 
 
 def test_a_program_inside_of_a_loop_of_others():

@@ -28,7 +28,7 @@ def plainly(fn, *args):
         return runner.run(fn(*args))
 
 
-# --- sleeping and waking ---------------------------------------------------------------------------
+# --- sleeping and waking ---------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("procs")
@@ -182,7 +182,7 @@ async def test_a_task_that_computes_does_not_make_the_loop_a_hog():
     assert "asyncio.loop" not in names
 
 
-# --- what asyncio keeps by thread --------------------------------------------------------------------
+# --- what asyncio keeps by thread ------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("procs")
@@ -264,7 +264,7 @@ async def test_async_generators_of_tasks_are_closed_by_the_loop():
     assert [await ga.call(task())] == closed
 
 
-# --- debug mode, handlers -----------------------------------------------------------------------------
+# --- debug mode, handlers --------------------------------------------------------------------
 
 
 async def test_debug_mode_tells_of_slow_callbacks(caplog):
@@ -318,7 +318,7 @@ async def test_an_exception_handler_gets_what_callbacks_raise():
     assert [type(exc) for exc in seen] == [ZeroDivisionError]
 
 
-# --- executors, children ---------------------------------------------------------------------------------
+# --- executors, children ---------------------------------------------------------------------
 
 
 @outside
@@ -347,7 +347,7 @@ async def test_children():
     await ga.call(task())
 
 
-# --- asyncio.run, and loops that are run by plain code ------------------------------------------------------
+# --- asyncio.run, and loops that are run by plain code ---------------------------------------
 
 
 @outside
@@ -397,10 +397,10 @@ async def test_while_such_a_loop_waits_its_thread_is_nobodys_burden():
 
 
 async def test_a_loop_that_is_not_closed_says_so():
-    loop = ga.new_event_loop()
+    loops = [ga.new_event_loop()]
     with pytest.warns(ResourceWarning, match="unclosed event loop"):
-        del loop
-        gc.collect()
+        loops.clear()
+    gc.collect()
 
 
 async def test_a_closed_loop_takes_nothing():

@@ -67,7 +67,7 @@ def test_a_plain_main_is_no_different(run):
         gopark.block(ga.call(begin(ended)))
         raise ValueError
 
-    with pytest.raises(ValueError, match="^$"):
+    with pytest.raises(ValueError, match=r"^$"):
         run(fails)
     assert ended == ["task"] * 2
 
@@ -157,7 +157,7 @@ def test_one_that_does_not_end_is_named_and_left(run, monkeypatch, capfd):
 
 
 def test_what_a_task_raises_then_goes_to_the_exception_handler(run):
-    seen = []
+    seen, keep = [], []
 
     async def fails():
         try:
@@ -167,7 +167,7 @@ def test_what_a_task_raises_then_goes_to_the_exception_handler(run):
 
     async def start():
         asyncio.get_running_loop().set_exception_handler(lambda _, what: seen.append(what))
-        asyncio.create_task(fails())
+        keep.append(asyncio.create_task(fails()))
         await asyncio.sleep(0)
 
     async def main():

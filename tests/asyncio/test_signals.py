@@ -8,7 +8,6 @@ import signal
 
 import pytest
 
-import gopark
 import gopark.asyncio as ga
 
 

@@ -271,7 +271,7 @@ async def test_it_takes_no_threads_and_so_cannot_starve():
     assert await call(task) == list(range(300))
 
 
-# --- aiter ------------------------------------------------------------------------------------------
+# --- aiter -----------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("procs")

@@ -60,7 +60,8 @@ def installed(names: list[str]) -> list[str] | None:
 
 def result(name: str, loop: str, env: dict[str, str]) -> str:
     library = name.partition("_")[0]
-    if installed(DISTRIBUTIONS[library]) is None or (loop == "uvloop" and not installed(["uvloop"])):
+    needed = DISTRIBUTIONS[library] + (["uvloop"] if loop == "uvloop" else [])
+    if installed(needed) is None:
         return "not installed"
     if (needs := NEEDS.get(library)) is not None and needs not in env:
         return "no server"

@@ -29,7 +29,7 @@ def listening():
     return sock, sock.getsockname()[1]
 
 
-# --- aiohttp -------------------------------------------------------------------------------------
+# --- aiohttp ---------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
@@ -119,7 +119,7 @@ async def aiohttp_websocket():
                 assert (await ws.receive()).data == f"echo {n}"
 
 
-# --- httpx ---------------------------------------------------------------------------------------
+# --- httpx -----------------------------------------------------------------------------------
 
 
 async def httpx_requests():
@@ -147,7 +147,7 @@ async def httpx_timeouts():
                 pass
 
 
-# --- uvicorn and FastAPI --------------------------------------------------------------------------
+# --- uvicorn and FastAPI ---------------------------------------------------------------------
 
 
 def fastapi_app(events):
@@ -266,7 +266,7 @@ async def uvicorn_sigterm():
         signal.signal(signal.SIGTERM, before)
 
 
-# --- websockets ------------------------------------------------------------------------------------
+# --- websockets ------------------------------------------------------------------------------
 
 
 async def websockets_echo():
@@ -291,7 +291,7 @@ async def websockets_echo():
         await asyncio.gather(*(one(n) for n in range(10)))
 
 
-# --- redis, PostgreSQL ------------------------------------------------------------------------------
+# --- redis, PostgreSQL -----------------------------------------------------------------------
 
 
 async def redis_asyncio():
@@ -371,19 +371,18 @@ async def _cursor(conn):
 async def psycopg_async():
     import psycopg
 
-    async with await psycopg.AsyncConnection.connect(dsn()) as conn:
-        async with conn.cursor() as cursor:
-            await cursor.execute("select generate_series(0, 999)")
-            assert [row[0] async for row in cursor] == list(range(1000))
-            try:
-                async with asyncio.timeout(0.1):
-                    await cursor.execute("select pg_sleep(10)")
-                raise AssertionError
-            except TimeoutError:
-                pass
+    async with await psycopg.AsyncConnection.connect(dsn()) as conn, conn.cursor() as cursor:
+        await cursor.execute("select generate_series(0, 999)")
+        assert [row[0] async for row in cursor] == list(range(1000))
+        try:
+            async with asyncio.timeout(0.1):
+                await cursor.execute("select pg_sleep(10)")
+            raise AssertionError
+        except TimeoutError:
+            pass
 
 
-# --- anyio ------------------------------------------------------------------------------------------
+# --- anyio -----------------------------------------------------------------------------------
 
 
 async def anyio_tools():
@@ -415,7 +414,7 @@ async def anyio_tools():
     assert done.stdout == b"42\n"
 
 
-# --- asyncio itself ---------------------------------------------------------------------------------
+# --- asyncio itself --------------------------------------------------------------------------
 
 
 async def asyncio_children():
@@ -443,6 +442,5 @@ DISTRIBUTIONS = {
 CASES = {
     name: value
     for name, value in list(globals().items())
-    if name.partition("_")[0] in DISTRIBUTIONS
-    and asyncio.iscoroutinefunction(value)
+    if name.partition("_")[0] in DISTRIBUTIONS and asyncio.iscoroutinefunction(value)
 }

@@ -1,4 +1,4 @@
-"""The servers that clients talk to: Redis and PostgreSQL, of our own, as long as the script runs."""
+"""The servers that clients talk to, Redis and PostgreSQL, as long as the script runs."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio import events
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context as Variables
 from contextvars import copy_context
 from types import CoroutineType
@@ -44,6 +44,7 @@ REASON: Final = "asyncio call"
 _running: Final = events._get_running_loop
 _EAGER: Final = sys.version_info >= (3, 12)
 _NOTHING: Final = Variables()
+_Task: Final[Any] = asyncio.Task  # whose `eager_start` is of 3.12
 
 
 async def call(coro: Awaitable[T], ctx: Context | None = None) -> T:
@@ -143,9 +144,7 @@ class Call(Waiter):
 
     _cancelled: Final = False
 
-    def __init__(
-        self, host: Bridge, coro: Coroutine[Any, Any, Any], variables: Variables
-    ) -> None:
+    def __init__(self, host: Bridge, coro: Coroutine[Any, Any, Any], variables: Variables) -> None:
         self.host = host
         self.coro: Coroutine[Any, Any, Any] | None = coro
         self.variables: Variables | None = variables
@@ -190,12 +189,12 @@ class Call(Waiter):
             except BaseException as exc:
                 self._leave(exc)
                 raise
-        exc, self.exc = self.exc, None
-        if exc is not None:
+        error, self.exc = self.exc, None
+        if error is not None:
             try:
-                raise exc
+                raise error
             finally:
-                del exc
+                del error
         return self.value
 
     def _begin(self, loop: Loop) -> None:
@@ -228,9 +227,9 @@ class Call(Waiter):
             self.g = g.waiting = None
             return True
 
-    def frozen(self, g: G, look: Any) -> list[Any]:
+    def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
         with Holding(self.lock):
-            return look(g) if self.g is g else []  # type: ignore[no-any-return]
+            return look(g) if self.g is g else []
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -246,7 +245,7 @@ class Call(Waiter):
         loop = self.host.loop
         try:
             if _EAGER and loop.get_task_factory() is None:
-                task = asyncio.Task(coro, loop=loop, context=variables, eager_start=True)
+                task = _Task(coro, loop=loop, context=variables, eager_start=True)
             else:
                 task = loop.create_task(coro, context=variables)
         except (SystemExit, KeyboardInterrupt):

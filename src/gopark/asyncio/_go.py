@@ -19,7 +19,7 @@ from asyncio import events
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded
 from gopark._runtime.base.runtime2 import getg
@@ -203,10 +203,10 @@ def inloop(who: str) -> asyncio.AbstractEventLoop:
             f"gopark.asyncio.{who}() is for tasks, and no event loop runs here: in a goroutine use "
             + ("gopark.go" if who == "go" else "the operation itself")
         )
-    return cast(asyncio.AbstractEventLoop, loop)
+    return loop
 
 
-# --- the goroutine -------------------------------------------------------------------------------
+# --- the goroutine ---------------------------------------------------------------------------
 
 
 async def _drive(future: GoFuture, coro: Coroutine[Any, Any, Any]) -> None:

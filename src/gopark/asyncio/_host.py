@@ -23,8 +23,8 @@ from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import Sched, getg
-from gopark._runtime.main.atend import atend
 from gopark._runtime.base.suspend import called
+from gopark._runtime.main.atend import atend
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.sched.onm0 import stayon0
@@ -99,7 +99,7 @@ def start(
                 "first gopark.asyncio.call()"
             )
         if factory is None:
-            return _begin(sched).loop  # type: ignore[no-any-return]
+            return _begin(sched).loop
         hosted = Hosted(factory)
         sched.host = hosted
         return hosted.loop
@@ -156,7 +156,7 @@ async def _run(sched: Sched, loop: Loop) -> None:
 
 
 def _abandon(task: asyncio.Task[Any]) -> None:
-    """Its loop runs no more: its `finally` blocks are run, as those of goroutines, and cannot wait."""
+    """Its loop runs no more. Its `finally` blocks do, as those of goroutines, and cannot wait."""
     task._log_destroy_pending = False  # type: ignore[attr-defined]
     coro: Any = task.get_coro()
     try:
@@ -165,7 +165,7 @@ def _abandon(task: asyncio.Task[Any]) -> None:
         pass  # its own, or that it goes on
 
 
-# --- the end -------------------------------------------------------------------------------------
+# --- the end ---------------------------------------------------------------------------------
 
 
 async def _end(sched: Sched) -> None:

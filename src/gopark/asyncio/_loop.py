@@ -1,9 +1,9 @@
 """Loop: asyncio's own selector loop, whose steps are run by a goroutine.
 
-One step is a few rounds of `_run_once`, as it is: timers, what the selector has found, callbacks. What asyncio
-keeps by thread, the running loop, the hooks of async generators, how far coroutines are traced, is
-set for the length of a step and put back after it: between two steps the thread runs other
-goroutines, and the next may be on another thread.
+One step is a few rounds of `_run_once`, as it is: timers, what the selector has found, callbacks.
+What asyncio keeps by thread, the running loop, the hooks of async generators, how far coroutines
+are traced, is set for the length of a step and put back after it: between two steps the thread runs
+other goroutines, and the next may be on another thread.
 
 A callback from outside goes to the loop's queue (`post`, `call_soon_threadsafe`), and its goroutine
 is made ready; there is no self-pipe.
@@ -55,6 +55,9 @@ class Post:
 class Loop(Signals, _Base):  # type: ignore[misc]
     """An asyncio loop that is run by a goroutine."""
 
+    _stopping: bool
+    _thread_id: int | None
+
     def __init__(self) -> None:
         selector = Selector()
         super().__init__(selector)
@@ -65,7 +68,7 @@ class Loop(Signals, _Base):  # type: ignore[misc]
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """As a Hosted has it."""
-        return self  # type: ignore[return-value]
+        return self
 
     def _make_self_pipe(self) -> None:
         self._ssock = self._csock = None

@@ -2,7 +2,7 @@
 
     asyncio task "Task-3" [awaits goroutine 7], awaited by goroutine 1:
     main.fetch(...)
-    	/app/main.py:12
+        /app/main.py:12
 
 Read while the loop may run, from any thread: a task that moves on meanwhile is shown as it was at
 some moment. Without the GIL frames may be read only while nobody runs them, so a loop that waits is

@@ -178,8 +178,8 @@ def _steps(future: _Waited, coro: Any) -> Generator[Command, None, Any]:
             command = step(value)
         except StopIteration as done:
             return done.value
-        if command is PARK and (m := tls.m) is not None:
-            m.waitunlockf = partial(_parked, future, m.waitunlockf)
+        if command is PARK and (m := tls.m) is not None and (unlockf := m.waitunlockf) is not None:
+            m.waitunlockf = partial(_parked, future, unlockf)
         try:
             _ = None is (None is (yield command))
         except BaseException as exc:

@@ -216,7 +216,8 @@ def notparked(waiter: object, exc: BaseException, takes: bool = False) -> bool:
         return True
     raise NotOnGError(
         "a gopark operation had to wait where no goroutine runs it (under another event loop?): "
-        "in a task await gopark.asyncio.wait(...); else start it with gopark.go or gopark.run, or use gopark.block in a thread of its own"
+        "in a task await gopark.asyncio.wait(...); else start it with gopark.go or gopark.run, or "
+        "use gopark.block in a thread of its own"
     ) from exc
 
 
