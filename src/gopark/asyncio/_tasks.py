@@ -25,8 +25,10 @@ from gopark.asyncio._alltasks import alltasks
 from gopark.asyncio._call import Call
 from gopark.asyncio._go import GoFuture
 from gopark.asyncio._loop import Loop
+from gopark.testing._leak import Pending
+from gopark.testing._leak import doors as leakdoors
 
-__all__ = ("described", "pending")
+__all__ = ("described", "leaks", "pending")
 
 _MOST = 1000  # tasks
 
@@ -97,4 +99,23 @@ def _frames(task: asyncio.Task[Any]) -> list[str]:
     )
 
 
+def leaks(me: G | None) -> list[Pending]:
+    """For checks for leaks: all but a task that waits for the goroutine that checks."""
+    found = []
+    for task in pending():
+        waits = getattr(task, "_fut_waiter", None)
+        if me is not None and isinstance(waits, GoFuture) and waits.goid == me.goid:
+            continue
+        frames = [] if FREETHREADED else awaitframes(task.get_coro())
+        names = tuple(frame[0] for frame in frames)
+        variables = getattr(task, "get_context", _nothing)()  # since 3.12
+        found.append(Pending(-id(task), names, variables, _text(task, 0, "")))
+    return found
+
+
+def _nothing() -> None:
+    """It does not tell."""
+
+
 traceback.doors.tasks = described
+leakdoors.tasks = leaks

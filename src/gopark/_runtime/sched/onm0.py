@@ -97,7 +97,9 @@ def _wanted(sched: Sched) -> M | None:
         return None
     if m0.idle or m0.handling is KEEPSP:
         return m0
-    return m0 if not m0.handling and m0.curg is None and m0.p is None and m0.lockedg is None else None
+    return (
+        m0 if not m0.handling and m0.curg is None and m0.p is None and m0.lockedg is None else None
+    )
 
 
 def comehome(m: M, g: G) -> None:
