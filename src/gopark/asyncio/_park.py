@@ -6,7 +6,7 @@ to the loop's queue from outside calls `wake`:
   the loop                          who appends
   1. takes the lock                 1. appends to the queue
   2. looks at the queue: empty      2. takes the lock
-  3. parks, and lets the lock go    3. readies the loop; or leaves an edge, if it does not wait
+  3. parks, and lets the lock go    3. readies the loop, if it waits
 Either sees the other.
 
 Edges. The poller tells of the descriptor when something new has come, and not that there is still
@@ -82,12 +82,13 @@ class Selector(_Base):  # type: ignore[misc]
 class Berth(PollDesc):
     """The selector's descriptor in the poller."""
 
-    __slots__ = ("queue", "selector")
+    __slots__ = ("called", "queue", "selector")
 
     def __init__(self, selector: Selector, queue: Any) -> None:
         self.selector = selector
         self.queue = queue  # the loop's; not empty: it does not sleep
         selector.berth = self
+        self.called = False  # it was woken by `wake`, and not by an edge
         super().__init__(selector.fileno())
 
     @property
@@ -124,7 +125,10 @@ class Berth(PollDesc):
         except BaseException as exc:
             notparked(self, exc)
             raise
-        self.selector.dry = False
+        if self.called:
+            self.called = False
+        else:
+            self.selector.dry = False
 
     def wake(self) -> None:
         """Something was appended to the queue; from any thread, and from a finaliser."""
@@ -140,13 +144,12 @@ class Berth(PollDesc):
         except IndexError:
             lockslow(lock)
         g = self.rg
-        if g is None:
-            self.rready = True
-            lock.append(None)
-            return
-        self.rg = g.waiting = None
+        if g is not None:
+            self.rg = g.waiting = None
+            self.called = True
         lock.append(None)
-        ready(g)
+        if g is not None:
+            ready(g)
 
     def leave(self) -> None:
         """Before the selector is closed."""
