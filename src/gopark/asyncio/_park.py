@@ -22,6 +22,7 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.base.hooks import netdoor
 from gopark._runtime.base.lockrank import Holding, lockslow
 from gopark._runtime.base.runtime2 import PARK, Command, tls
 from gopark._runtime.base.suspend import suspends
@@ -29,6 +30,7 @@ from gopark._runtime.net.netpoll import REASON, PollDesc
 from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.startm import mysched, wakepoller
 
 __all__ = ("Berth", "Selector")
 
@@ -102,6 +104,10 @@ class Berth(PollDesc):
         """Until there may be something to do, or `when`."""
         if when != self.rd or self.backend is None:
             self.setdeadline(when, True, False)
+        m = tls.m
+        assert m is not None
+        if m.g is not None and netdoor.sleeper is None:
+            wakepoller(mysched())  # a thread of others: there may be none of ours that looks
         lock = self.lock
         try:
             lock.pop()
@@ -110,8 +116,6 @@ class Berth(PollDesc):
         if self.rbad or self.rready or self.queue:
             lock.append(None)
             return
-        m = tls.m
-        assert m is not None
         g = m.curg
         assert g is not None
         if self.backend.arm is not None:
