@@ -24,6 +24,7 @@ from gopark._runtime.base.errors import DeadlockError as DeadlockError
 from gopark._runtime.base.errors import FatalError as FatalError
 from gopark._runtime.base.errors import NotOnGError as NotOnGError
 from gopark._runtime.base.errors import ProgramEnded as ProgramEnded
+from gopark._runtime.base.errors import ScopeEnded as ScopeEnded
 from gopark._runtime.chan.chan import Chan as Chan
 from gopark._runtime.chan.selectgo import recv as recv
 from gopark._runtime.chan.selectgo import select as select
@@ -33,6 +34,7 @@ from gopark._runtime.sched.lockedm import block as block
 from gopark._runtime.sched.newproc import go as go
 from gopark._runtime.sched.panic import goexit as goexit
 from gopark._runtime.sched.panic import set_panic_handler as set_panic_handler
+from gopark._runtime.scope.timeout import timeout as timeout
 from gopark._runtime.time.timesleep import gosched as gosched
 from gopark._util import set_public_module
 
@@ -43,6 +45,7 @@ __all__ = (
     "FatalError",
     "NotOnGError",
     "ProgramEnded",
+    "ScopeEnded",
     "block",
     "cgo",
     "context",
@@ -64,6 +67,7 @@ __all__ = (
     "sync",
     "testing",
     "time",
+    "timeout",
     "tls",
     "trace",
 )

@@ -49,6 +49,7 @@ class Rank(enum.IntEnum):
     """Ascending: what is held first has the lower number."""
 
     SIGQUEUE = 5  # who listens for which signal
+    SCOPE = 8  # which scopes of a goroutine are over
     CHAN = 10  # Chan._lock; several at once only by ascending id
     SEMA = 15  # Sema._lock: who waits for a mutex, a wait group, a condition
     NETPOLL = 18  # PollDesc.lock: who waits for one descriptor

@@ -234,6 +234,7 @@ class G:
         "lockedm",  # the M whose thread this G sits on, while it may run nowhere else
         "m",  # the M that runs it, or whose thread it is parked on
         "parentid",
+        "scope",  # the innermost scope, once one was entered: scope.py
         "status",
         "step",  # an iterator: next(step, DONE) runs the goroutine to its next Command
         "success",  # channel op: True, unless a close has ended the wait
@@ -258,6 +259,7 @@ class G:
     lockedm: M | None
     m: M | None
     parentid: int
+    scope: Any
     status: Status
     step: Iterator[Any] | None
     success: bool
