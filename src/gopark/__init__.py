@@ -36,6 +36,10 @@ from gopark._runtime.sched.panic import goexit as goexit
 from gopark._runtime.sched.panic import set_panic_handler as set_panic_handler
 from gopark._runtime.scope.timeout import timeout as timeout
 from gopark._runtime.time.timesleep import gosched as gosched
+from gopark._tasks import Task as Task
+from gopark._tasks import as_completed as as_completed
+from gopark._tasks import gather as gather
+from gopark._tasks import spawn as spawn
 from gopark._util import set_public_module
 
 __all__ = (
@@ -46,11 +50,14 @@ __all__ = (
     "NotOnGError",
     "ProgramEnded",
     "ScopeEnded",
+    "Task",
+    "as_completed",
     "block",
     "cgo",
     "context",
     "debug",
     "exec",
+    "gather",
     "go",
     "goexit",
     "gosched",
@@ -64,6 +71,7 @@ __all__ = (
     "send",
     "set_panic_handler",
     "signal",
+    "spawn",
     "sync",
     "testing",
     "time",

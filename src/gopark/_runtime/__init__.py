@@ -1,4 +1,4 @@
-"""The engine: G, M and P, channels, timers, C, signals, scopes, profiles. Imports nothing above itself.
+"""The engine: G, M and P, channels, timers, C, signals, profiles. Imports nothing above itself.
 
 Rooms by subject, from the bottom up; a module imports from its own room and those before it:
   base · report · sched · chan · time · net · c · signal · scope · main · prof · bubble · check

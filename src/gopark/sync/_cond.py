@@ -34,6 +34,7 @@ from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.sema import ongoroutine
+from gopark._runtime.scope.scope import shelter
 from gopark.sync._common import PROGRAMENDS, nocopy
 from gopark.sync._mutex import Locker
 
@@ -218,7 +219,11 @@ class Cond(Generic[L]):
 
     def _relock(self) -> Generator[Any, None, None]:
         """Lock the locker. What is raised in that wait from outside, by Ctrl-C or a signal handler,
-        is no reason not to, and is raised after."""
+        is no reason not to, and is raised after. A scope that is over waits with that as well."""
+        with shelter():
+            yield from self._relocked()
+
+    def _relocked(self) -> Generator[Any, None, None]:
         interrupt = None
         while True:
             told: list[BaseException] = []

@@ -1,8 +1,8 @@
 """Scopes: a part of a goroutine whose waits end from outside, by level.
 
-In a scope that is over *every* wait raises, until the scope is left. What does not have to wait goes
-through and keeps its result. Of several that are over the outermost raises, so that they end from
-the outside in; what lies outside of a shield does not count inside.
+In a scope that is over *every* wait raises, until the scope is left. What does not have to wait
+goes through and keeps its result. Of several that are over the outermost raises, so that they end
+from the outside in; what lies outside of a shield does not count inside.
 
 A G has its innermost scope in `g.scope`, each scope the next one in `outer`. Until one is over that
 is all there is: nobody looks at it. Who ends a scope (`end`) gives the G another class, whose
@@ -17,18 +17,18 @@ If step 2 on the left comes before that on the right, step 3 on the right finds 
 property has put `strike` behind the unlock function. A G that only gives way gets what it is to
 raise in the moment it is runnable again, from the thread that owns it.
 
-Who owns a wake-up: as everywhere, who has taken the G off its queue. `strike` raises only in what it
-has taken off itself, so a value that was handed over is received.
+Who owns a wake-up: as everywhere, who has taken the G off its queue. `strike` raises only in what
+it has taken off itself, so a value that was handed over is received.
 
 Invariants, true whenever `_lock` is free:
-  S1  the first of `armed` is popped once, by who ends the scope or by the G that leaves it. If it is
-      the G, nobody strikes on behalf of that scope any more
+  S1  the item of `armed` is popped once, by who ends the scope or by the G that leaves it. If it
+      is the G, nobody strikes on behalf of that scope any more
   S2  a G has its own class unless one of its scopes is over
   S3  `strike` has seen the scopes as they are: a G that leaves one that is over, or enters a shield
       while one is, goes through the lock
 A scope belongs to one goroutine, not to a G, which may be used again: `goid` says whose it is.
 
-Relies on: list.pop hands an item to one taker; an attribute store is seen before what comes after it.
+Relies on: list.pop hands an item to one taker; attribute stores are seen in their order.
 Locks: `_lock`, rank SCOPE; held while a G is taken off its queue and made ready.
 May run without a P: all of it.
 Source: none in Go. As trio's CancelScope. Tests: tests/scope
@@ -59,7 +59,7 @@ from gopark._runtime.sched.startm import mysched
 from gopark._runtime.sched.timer import Timer
 from gopark._runtime.signal.preempt import throwin, yields
 
-__all__ = ("Scope", "Shield", "end", "inscope", "overclass", "scopeof")
+__all__ = ("Scope", "Shield", "end", "overclass", "scopeof", "shelter")
 
 _lock: Final = lasting(mkmutex(Rank.SCOPE))
 _SOON: Final = 0.001  # seconds
@@ -88,7 +88,7 @@ class Scope:
         self.g = None
 
     def error(self) -> BaseException:
-        """What a wait raises once it is over: a new object each time. No code of users runs here."""
+        """What a wait raises once it is over, a new object each time. It runs no code of users."""
         return ScopeEnded(f"a wait in {self!r}, which is over", self)
 
     def enter(self) -> None:
@@ -112,16 +112,21 @@ class Scope:
     def leave(self, exc: BaseException | None) -> None:
         """The block has ended, by this exception if any."""
         g, m = self.g, tls.m
-        if (
-            g is None
-            or m is None
-            or m.curg is not g
-            or g.scope is not self
-            or g.goid != self.goid
-        ):
+        if g is None or m is None or m.curg is not g or g.scope is not self or g.goid != self.goid:
             self._astray(exc)
             return
         g.scope = self.outer
+        try:
+            self.armed.pop()
+        except IndexError:
+            _settle(g)
+
+    def drop(self) -> None:
+        """The goroutine ends, and with it this scope, its outermost, and what is open inside."""
+        g = self.g
+        if g is None:
+            return
+        g.scope = None
         try:
             self.armed.pop()
         except IndexError:
@@ -185,10 +190,23 @@ def scopeof(g: G) -> Scope | None:
     return scope if scope is None or scope.goid == g.goid else None
 
 
-def inscope() -> bool:
-    """The calling goroutine is in a scope, so a wait of its cleanup needs a shield."""
-    m = tls.m
-    return m is not None and (g := m.curg) is not None and scopeof(g) is not None
+class shelter:
+    """`with shelter():` around a wait of ours that cleans up: a shield, where there is a scope."""
+
+    __slots__ = ("_shield",)
+
+    _shield: Shield | None
+
+    def __enter__(self) -> None:
+        m = tls.m
+        g = None if m is None else m.curg
+        self._shield = None if g is None or scopeof(g) is None else Shield()
+        if self._shield is not None:
+            self._shield.enter()
+
+    def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
+        if self._shield is not None:
+            self._shield.leave(exc)
 
 
 def overscope(g: G) -> Scope | None:
@@ -288,7 +306,7 @@ def _retry(what: tuple[Scope, float, bool]) -> None:
         _retrysoon(scope, delay, blind)
 
 
-# --- a G with a scope that is over -----------------------------------------------------------------
+# --- a G with a scope that is over ---------------------------------------------------------------
 
 
 class _Unlock:
@@ -321,6 +339,7 @@ def _moved(g: G, old: Status, new: Status) -> None:
 
 def overclass(base: type[G], name: str) -> None:
     """Make the class for a G of class `base` with a scope that is over."""
+
     def get(g: G) -> Status:
         got: Status = _statusof(base).__get__(g)
         return got

@@ -24,10 +24,10 @@ __all__ = ("timeout",)
 class timeout(Scope):
     """`with timeout(5):` or `async with`: the block's waits end after so long, with TimeoutError.
 
-    From then on every wait in the block raises `ScopeEnded`, which `except Exception` lets pass, and
-    the end of the block raises a TimeoutError instead. What does not have to wait keeps its result,
-    and a block that ends without an exception has been in time, as with asyncio's. What has to wait
-    while it cleans up does so in a `context.shield()`.
+    From then on every wait in the block raises `ScopeEnded`, which `except Exception` lets pass,
+    and the end of the block raises a TimeoutError instead. What does not have to wait keeps its
+    result, and a block that ends without an exception has been in time, as with asyncio's. What has
+    to wait while it cleans up does so in a `context.shield()`.
 
     It ends waits of this goroutine only, in `async def` and, by way of `block`, in plain code; one
     that is started in the block is not in it. What computes, or is in C, is met at its next wait.
