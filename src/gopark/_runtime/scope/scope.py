@@ -14,7 +14,8 @@ is all there is: nobody looks at it. Who ends a scope (`end`) gives the G anothe
   3. the unlock function                  3. waiting? takes it off its queue, wakes it (`strike`)
   4. with the other class: `strike`
 If step 2 on the left comes before that on the right, step 3 on the right finds it waiting; else the
-property has put `strike` behind the unlock function. A G that only gives way gets what it is to
+property has put `strike` behind the unlock function. (With the other class since before, it looks
+for a scope that is over after it has set the status, and who ends one the other way round.) A G that only gives way gets what it is to
 raise in the moment it is runnable again, from the thread that owns it.
 
 Who owns a wake-up: as everywhere, who has taken the G off its queue. `strike` raises only in what
@@ -325,16 +326,17 @@ class _Unlock:
             _retry((scope, _SOON, False))
 
 
-def _moved(g: G, old: Status, new: Status) -> None:
-    """Its status is about to change."""
-    if new is GWAITING:
-        m = tls.m
-        if m is not None and m.waitunlockf is not None:
-            m.waitunlockf = _Unlock(g, m.waitunlockf)
-    elif new is GRUNNABLE and old is GRUNNING:
-        scope = overscope(g)
-        if scope is not None and (g.lockedm is not None or g.coro is not None) and yields(g):
-            throwin(g, scope.error())
+def _wrapunlock(g: G) -> None:
+    m = tls.m
+    if m is not None and m.waitunlockf is not None:
+        m.waitunlockf = _Unlock(g, m.waitunlockf)
+
+
+def _gaveway(g: G) -> None:
+    """It is runnable again, without having waited: unless it only has to go to another thread."""
+    scope = overscope(g)
+    if scope is not None and (g.lockedm is not None or g.coro is not None) and yields(g):
+        throwin(g, scope.error())
 
 
 def overclass(base: type[G], name: str) -> None:
@@ -346,8 +348,16 @@ def overclass(base: type[G], name: str) -> None:
 
     def move(g: G, new: Status) -> None:
         status = _statusof(base)
-        _moved(g, status.__get__(g), new)
-        if new is GDEAD:
+        if new is GWAITING and base is G:
+            status.__set__(g, new)
+            if overscope(g) is not None:  # after that: who ends one looks in the other order
+                _wrapunlock(g)
+            return
+        if new is GWAITING:
+            _wrapunlock(g)  # inside of that of the bubble, which may move the clock
+        elif new is GRUNNABLE and status.__get__(g) is GRUNNING:
+            _gaveway(g)
+        elif new is GDEAD:
             g.__class__ = base  # it was abandoned in the scope
         status.__set__(g, new)
 
