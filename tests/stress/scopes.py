@@ -33,7 +33,8 @@ class Shared:
         self.inside = 0
         self.sent: list[int] = []
         self.received: list[int] = []
-        self.cleaning = self.cleaned = 0
+        self.cleaning: list[None] = []  # an item for each cleanup that has begun, and ended
+        self.cleaned: list[None] = []
         self.contexts: list[context.CancelCtx] = []
 
     def check(self) -> None:
@@ -46,7 +47,7 @@ class Shared:
         assert self.rw.try_lock(), "the lock of readers and writers is held"
         assert self.sem.try_acquire(UNITS), "units of the semaphore are held"
         assert self.inside == 0
-        assert self.cleaning == self.cleaned, "a cleanup was broken off"
+        assert len(self.cleaning) == len(self.cleaned), "a cleanup was broken off"
 
 
 class Worker:
@@ -126,7 +127,7 @@ class Worker:
 
     async def cleanup(self) -> None:
         shared = self.shared
-        shared.cleaning += 1
+        shared.cleaning.append(None)
         with context.shield():
             self.open.append(None)
             await wait(self.rng, gopark.gosched())
@@ -136,7 +137,7 @@ class Worker:
                 with contextlib.suppress(TimeoutError), gopark.timeout(0.0005):
                     await Chan[int]().recv()
             self.open.pop()
-        shared.cleaned += 1
+        shared.cleaned.append(None)
 
     async def step(self) -> None:
         rng, shared = self.rng, self.shared
@@ -203,14 +204,16 @@ class Worker:
 
     async def group(self) -> None:
         """No function of a group outlives it, whatever ends the wait for it."""
-        rng, running = self.rng, [0]
+        rng = self.rng
+        begun: list[int] = []
+        ended: list[int] = []
 
         async def member(n: int) -> None:
-            running[0] += 1
+            begun.append(n)
             try:
                 await gopark.time.sleep(n / 5000)
             finally:
-                running[0] -= 1
+                ended.append(n)
 
         try:
             async with errgroup.Group(cancel=rng.random() < 0.7) as g:
@@ -219,7 +222,7 @@ class Worker:
                 if rng.random() < 0.3:
                     g.go(member, 1).cancel()
         finally:
-            assert running == [0]
+            assert len(begun) == len(ended)
 
 
 def scopes(rng: Random) -> None:

@@ -2,7 +2,7 @@
 
 A scope hears of the end of its context as a child of it, an `_Ear`, which costs no goroutine.
 
-Source: none in Go. Tests: tests/scope/test_scope.py
+Source: none in Go. Tests: tests/context/test_shield.py
 """
 
 from __future__ import annotations

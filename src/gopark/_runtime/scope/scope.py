@@ -32,7 +32,8 @@ A scope belongs to one goroutine, not to a G, which may be used again: `goid` sa
 Relies on: list.pop hands an item to one taker; attribute stores are seen in their order.
 Locks: `_lock`, rank SCOPE; held while a G is taken off its queue and made ready.
 May run without a P: all of it.
-Source: none in Go. As trio's CancelScope. Tests: tests/scope
+Source: none in Go. As trio's CancelScope. Tests: tests/runtime/test_scope.py,
+test_scope_model.py, tests/stress/scopes.py
 """
 
 from __future__ import annotations

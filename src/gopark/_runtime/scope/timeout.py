@@ -4,7 +4,7 @@ Its timer is on the heap of the caller's clock: of a program, or of a bubble. A 
 ScopeEnded, which the end of the block makes a TimeoutError of, if it is its own: one of a scope
 further out passes through.
 
-Source: none in Go. As asyncio.timeout. Tests: tests/scope/test_timeout.py
+Source: none in Go. As asyncio.timeout. Tests: tests/runtime/test_timeout.py
 """
 
 from __future__ import annotations
