@@ -30,7 +30,7 @@ async def for_ever():
     await Chan().recv()
 
 
-# --- results ----------------------------------------------------------------------------------------
+# --- results ----------------------------------------------------
 
 
 async def test_awaiting_a_task_gives_what_its_function_returns():
@@ -151,7 +151,7 @@ def test_a_coroutine_is_refused_with_what_to_write():
         gopark.spawn(square(3))
 
 
-# --- cancel -----------------------------------------------------------------------------------------
+# --- cancel ----------------------------------------------------
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -294,7 +294,7 @@ def test_asyncio_sets_the_example():
     assert told == theirs == ["inside", "finally", "outside"]
 
 
-# --- gather ------------------------------------------------------------------------------------------
+# --- gather ----------------------------------------------------
 
 
 async def test_gather_gives_the_results_in_the_order_of_its_arguments():
@@ -351,7 +351,7 @@ async def test_what_cannot_be_awaited_is_refused_and_nothing_is_started():
     assert not began
 
 
-# --- as_completed -------------------------------------------------------------------------------------
+# --- as_completed ----------------------------------------------------
 
 
 async def test_they_come_as_they_end():
@@ -382,7 +382,7 @@ def test_what_is_no_task_is_refused():
         gopark.as_completed([5])
 
 
-# --- groups ------------------------------------------------------------------------------------------
+# --- groups ----------------------------------------------------
 
 
 async def test_what_a_group_gives_is_a_task():

@@ -185,12 +185,13 @@ class Task(Generic[T]):
             raise Canceled(f"task {self._name} was cancelled") from self._why
         if state is LEFT:
             raise RuntimeError(
-                f"{self!r} has no result: goexit, or the end of its program, or Ctrl-C came first"
+                f"{shown(self)} has no result: goexit, or the end of its program, or Ctrl-C came "
+                "first"
             )
         raise self._notyet()
 
     def _notyet(self) -> RuntimeError:
-        return RuntimeError(f"{self!r} has no result yet: `await task` waits for it")
+        return RuntimeError(f"{shown(self)} has no result yet: `await task` waits for it")
 
     def exception(self) -> Exception | None:
         """What the function has raised, as a copy; None if it has returned.
@@ -243,7 +244,7 @@ class Task(Generic[T]):
         if self._state not in ENDED:
             g = getg()
             if g is not None and self._scope.g is g and self._scope.goid == g.goid:
-                raise RuntimeError(f"{self!r} awaits itself, which would never end")
+                raise RuntimeError(f"{shown(self)} awaits itself, which would never end")
             await self.ended().recv()
         return self.result()
 
@@ -286,7 +287,7 @@ class Task(Generic[T]):
         if self._state is RAISED and not self._asked and not ending():
             err, self._err = self._err, None
             raise RuntimeError(
-                f"{self!r}: nobody has asked for its exception: await it, or call result()"
+                f"{shown(self)}: nobody has asked for its exception: await it, or call result()"
             ) from err
 
     # --- the end --------------------------------------------------------------------------------
@@ -459,7 +460,12 @@ def as_completed(tasks: Iterable[Task[T]]) -> Chan[Task[T]]:
 
     Go: none; there the goroutines send to one channel.
     """
-    listed = list(tasks)
+    try:
+        listed = list(tasks)
+    except TypeError:
+        raise TypeError(
+            f"as_completed() needs tasks, got {shown(tasks)}: a list of what gopark.spawn returns"
+        ) from None
     for task in listed:
         if not isinstance(task, Task):
             raise TypeError(

@@ -147,7 +147,7 @@ async def test_a_cancel_from_a_thread_and_from_a_finaliser():
         await Chan().recv()
 
 
-# --- shield -----------------------------------------------------------------------------------------
+# --- shield ----------------------------------------------------
 
 
 async def test_cleanup_behind_a_shield_comes_to_its_end():
@@ -208,7 +208,7 @@ async def test_in_plain_code():
     assert await gopark.spawn(plain) == ["cleaned up"]
 
 
-# --- mistakes -----------------------------------------------------------------------------------------
+# --- mistakes ----------------------------------------------------
 
 
 @pytest.mark.parametrize("ctx", [None, 5, "ctx", object()])

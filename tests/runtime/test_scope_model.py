@@ -15,23 +15,28 @@ from gopark.testing import synctest, wait_all_parked
 
 SLOW = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 
-# --- a tree of scopes, in virtual time ----------------------------------------------------------------
+# --- a tree of scopes, in virtual time ----------------------------------------------------
 
 # A statement: ("sleep", d), ("timeout", d, body), ("shield", body), ("catch", body)
-LEAF = st.tuples(st.just("sleep"), st.integers(1, 40))
-BODY = st.recursive(
-    st.lists(LEAF, max_size=3),
-    lambda inner: st.lists(
-        st.one_of(
-            LEAF,
-            st.tuples(st.just("timeout"), st.integers(0, 60), inner),
-            st.tuples(st.just("shield"), inner),
-            st.tuples(st.just("catch"), inner),
-        ),
-        max_size=4,
-    ),
-    max_leaves=25,
-)
+SLEEP = st.tuples(st.just("sleep"), st.integers(1, 40))
+TIME = st.sampled_from([0, 0, 5, 10, 20, 30, 60, 1000])
+
+
+def bodies(depth):
+    """Lists of statements that are nested that deep, most of them."""
+    if not depth:
+        return st.lists(SLEEP, min_size=1, max_size=3)
+    inner = bodies(depth - 1)
+    compound = st.one_of(
+        st.tuples(st.just("timeout"), TIME, inner),
+        st.tuples(st.just("timeout"), TIME, inner),
+        st.tuples(st.just("shield"), inner),
+        st.tuples(st.just("catch"), inner),
+    )
+    return st.lists(st.one_of(compound, compound, SLEEP), min_size=1, max_size=3)
+
+
+BODY = bodies(4)
 
 
 class Ended(Exception):
@@ -136,7 +141,8 @@ class Program:
             with scope:
                 await self.body(body)
         except TimeoutError as exc:
-            assert exc.__cause__.scope is scope
+            if exc.__cause__.scope is not scope:
+                raise
             self.trace.append(("timeout", me, self.now))
 
     async def shield(self, body):
@@ -165,7 +171,7 @@ def test_a_tree_of_scopes_does_what_the_model_says(statements):
     assert synctest.test(bubble) == model.trace
 
 
-# --- who waits, and what is lost ------------------------------------------------------------------------
+# --- who waits, and what is lost ----------------------------------------------------
 
 ACTORS = 4
 STEP = st.tuples(st.sampled_from(["send", "recv", "end", "end"]), st.integers(0, ACTORS - 1))
@@ -267,9 +273,7 @@ def test_a_channel_loses_and_doubles_nothing(capacity, steps):
 @given(
     st.booleans(),
     st.lists(
-        st.tuples(
-            st.sampled_from(["lock", "lock", "unlock", "end"]), st.integers(0, ACTORS - 1)
-        ),
+        st.tuples(st.sampled_from(["lock", "lock", "unlock", "end"]), st.integers(0, ACTORS - 1)),
         max_size=40,
     ),
 )

@@ -16,7 +16,7 @@ from gopark.testing import wait_all_parked
 SOON = 0.005
 
 
-# --- every wait ends ----------------------------------------------------------------------------
+# --- every wait ends ----------------------------------------------------
 
 
 async def held(locker):
@@ -184,8 +184,8 @@ async def test_c_that_blocks_is_met_at_the_next_wait():
     assert seen == [True]
 
 
-async def test_the_thread_of_a_plain_goroutine_in_c_keeps_the_result():
-    """On its way back from C it waits for a P, as one that gives way does."""
+async def test_a_plain_goroutine_keeps_what_c_has_returned_though_time_is_up():
+    """On its way back it waits for a P, on the queue of those that give way."""
 
     def plain():
         with gopark.timeout(SOON) as t:
@@ -196,10 +196,18 @@ async def test_the_thread_of_a_plain_goroutine_in_c_keeps_the_result():
             assert t.expired
             return result
 
-    assert await gopark.spawn(plain)
+    before = gopark.runtime.gomaxprocs(1)
+    busy = gopark.spawn(spinning)  # it has the P meanwhile
+    try:
+        assert await gopark.spawn(plain)
+    finally:
+        busy.cancel()
+        gopark.runtime.gomaxprocs(before)
+    with pytest.raises(context.Canceled):
+        await busy
 
 
-# --- by level, and what is lost -------------------------------------------------------------------
+# --- by level, and what is lost ----------------------------------------------------
 
 
 async def test_every_wait_raises_until_the_block_is_left():
@@ -357,7 +365,7 @@ async def test_a_once_value_that_was_ended_is_asked_for_again():
     assert await value() == 42
 
 
-# --- one in the other -------------------------------------------------------------------------------
+# --- one in the other ----------------------------------------------------
 
 
 async def test_they_end_from_the_outside_in():
@@ -415,7 +423,7 @@ async def test_a_group_waits_for_its_functions_although_time_is_up():
     assert ended == ["told", "slow"]
 
 
-# --- time ------------------------------------------------------------------------------------------
+# --- time ----------------------------------------------------
 
 
 async def test_it_can_be_put_off_and_brought_forward():
@@ -475,7 +483,7 @@ def test_in_virtual_time():
     gopark.run(main)
 
 
-# --- mistakes ----------------------------------------------------------------------------------------
+# --- mistakes ----------------------------------------------------
 
 
 @pytest.mark.parametrize("seconds", [-1, -0.001, math.nan, math.inf])

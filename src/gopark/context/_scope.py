@@ -94,7 +94,7 @@ class scope(Scope):
     def __repr__(self) -> str:
         return f"scope({shown(self._ctx)})"
 
-    def error(self) -> BaseException:
+    def _error(self) -> BaseException:
         return ownerr(self._ear)
 
     def __enter__(self) -> Context:

@@ -439,21 +439,22 @@ class Group:
         kind: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> None:
         mine, why = self._leave(exc, traceback)
         await self._end(None if mine else exc, why)
-        return mine
+        # Not `bool`: what a `return` in the block gives would be "maybe None" to type checkers.
+        return mine  # type: ignore[return-value]
 
     def __exit__(
         self,
         kind: type[BaseException] | None,
         exc: BaseException | None,
         traceback: TracebackType | None,
-    ) -> bool:
+    ) -> None:
         # Here, for `block` may run in other context variables.
         mine, why = self._leave(exc, traceback)
         block(self._end(None if mine else exc, why))
-        return mine
+        return mine  # type: ignore[return-value]
 
     async def _end(self, exc: BaseException | None, why: Exception | None) -> None:
         """What the block's end has to wait for, and to raise; `why`: the group has ended its body.

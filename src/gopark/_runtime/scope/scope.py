@@ -15,8 +15,9 @@ is all there is: nobody looks at it. Who ends a scope (`end`) gives the G anothe
   4. with the other class: `strike`
 If step 2 on the left comes before that on the right, step 3 on the right finds it waiting; else the
 property has put `strike` behind the unlock function. (With the other class since before, it looks
-for a scope that is over after it has set the status, and who ends one the other way round.) A G that only gives way gets what it is to
-raise in the moment it is runnable again, from the thread that owns it.
+for a scope that is over after it has set the status, and who ends one the other way round.)
+A G that only gives way gets what it is to raise in the moment it is runnable again, from the thread
+that owns it.
 
 Who owns a wake-up: as everywhere, who has taken the G off its queue. `strike` raises only in what
 it has taken off itself, so a value that was handed over is received.
@@ -32,8 +33,8 @@ A scope belongs to one goroutine, not to a G, which may be used again: `goid` sa
 Relies on: list.pop hands an item to one taker; attribute stores are seen in their order.
 Locks: `_lock`, rank SCOPE; held while a G is taken off its queue and made ready.
 May run without a P: all of it.
-Source: none in Go. As trio's CancelScope. Tests: tests/runtime/test_scope.py,
-test_scope_model.py, tests/stress/scopes.py
+Source: none in Go. As trio's CancelScope. Tests: tests/runtime/test_timeout.py,
+tests/runtime/test_scope_model.py, tests/stress/scopes.py
 """
 
 from __future__ import annotations
@@ -42,8 +43,15 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any, ClassVar, Final
 
-from gopark._runtime.base.errors import AmidRuntime, NotOnGError, ProgramEnded, ScopeEnded
+from gopark._runtime.base.errors import (
+    AmidRuntime,
+    NotOnGError,
+    ProgramEnded,
+    ScopeEnded,
+    nocopy,
+)
 from gopark._runtime.base.lockrank import Holding, Rank, lasting, mkmutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     FREETHREADED,
     GDEAD,
@@ -89,7 +97,9 @@ class Scope:
         self.over = False
         self.g = None
 
-    def error(self) -> BaseException:
+    __reduce_ex__ = nocopy
+
+    def _error(self) -> BaseException:
         """What a wait raises once it is over, a new object each time. It runs no code of users."""
         return ScopeEnded(f"a wait in {self!r}, which is over", self)
 
@@ -97,11 +107,11 @@ class Scope:
         m = tls.m
         if m is None or (g := m.curg) is None:
             raise NotOnGError(
-                f"{self!r} is entered where no goroutine runs, so there are no waits that it could "
-                "end: use it in a function that gopark.go or gopark.run has started"
+                f"{shown(self)} is entered where no goroutine runs, so there are no waits that it "
+                "could end: use it in a function that gopark.go or gopark.run has started"
             )
         if self.g is not None:
-            raise RuntimeError(f"{self!r} has been entered before: make another one")
+            raise RuntimeError(f"{shown(self)} has been entered before: make another one")
         self.goid = goid = g.goid
         outer = getattr(g, "scope", None)
         self.outer = outer if outer is None or outer.goid == goid else None
@@ -154,14 +164,14 @@ class Scope:
         if isinstance(exc, (GeneratorExit, ProgramEnded)):
             return  # what holds it is closed, by whoever comes to that
         if g is None:
-            raise RuntimeError(f"{self!r} is left, and was never entered")
+            raise RuntimeError(f"{shown(self)} is left, and was never entered")
         if curg is g:
             raise RuntimeError(
-                f"{self!r} is left while {inner!r}, entered after it, is open: leave scopes in the "
-                "reverse order. An async generator that yields inside of one keeps it open"
+                f"{shown(self)} is left while {shown(inner)}, entered after it, is open: leave "
+                "scopes in the reverse order. An async generator that yields in one keeps it open"
             )
         raise RuntimeError(
-            f"{self!r} was entered by goroutine {self.goid} and is left by "
+            f"{shown(self)} was entered by goroutine {self.goid} and is left by "
             f"{'no goroutine' if curg is None else f'goroutine {curg.goid}'}: a scope belongs to "
             "the goroutine that enters it, let each enter its own"
         )
@@ -281,7 +291,7 @@ def strike(g: G) -> bool:
         return False
     if not waiting.unwait(g):
         return True
-    throwin(g, scope.error())
+    throwin(g, scope._error())
     ready(g)
     return False
 
@@ -337,7 +347,7 @@ def _gaveway(g: G) -> None:
     """It is runnable again, without having waited: unless it only has to go to another thread."""
     scope = overscope(g)
     if scope is not None and (g.lockedm is not None or g.coro is not None) and yields(g):
-        throwin(g, scope.error())
+        throwin(g, scope._error())
 
 
 def overclass(base: type[G], name: str) -> None:

@@ -114,7 +114,7 @@ class timeout(Scope):
             when = checked("reschedule", when, "time")
         if self.over or self.g is None or not self.armed:
             state = "is over" if self.over else "is not entered" if self.g is None else "has ended"
-            raise RuntimeError(f"reschedule: {self!r} {state}; use it in its block")
+            raise RuntimeError(f"reschedule: {shown(self)} {state}; use it in its block")
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.stop()
@@ -154,7 +154,7 @@ class timeout(Scope):
             timer.timers.delete(timer)
         self.leave(exc)
         if kind is ScopeEnded and exc.scope is self:  # type: ignore[union-attr]
-            raise TimeoutError(f"{self!r} is over") from exc
+            raise TimeoutError(f"{shown(self)} is over") from exc
 
     async def __aenter__(self) -> timeout:
         return self.__enter__()
