@@ -26,15 +26,15 @@ from inspect import isawaitable
 from types import CoroutineType, TracebackType
 from typing import Any, Final, Generic, ParamSpec, TypeVar, overload
 
-from gopark._runtime.base.errors import Goexit, ProgramEnded, ScopeEnded, nocopy
+from gopark._runtime.base.errors import Goexit, ProgramEnded, ScopeEnded
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import getg
+from gopark._runtime.base.runtime2 import G, getg, tls
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.recvonly import RecvOnly, put, shut
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import Watched, Wrapped, start, startable
-from gopark._runtime.scope.scope import Scope, end, shelter
+from gopark._runtime.scope.scope import Scope, begun, end, settle, shelter
 from gopark.context._context import Canceled
 from gopark.sync._again import mine, raise_again, traceback_of
 
@@ -59,19 +59,6 @@ PROGRAMENDS: Final = (GeneratorExit, ProgramEnded)
 UNWOUND: Final = (Goexit, *PROGRAMENDS)
 
 
-class TaskScope(Scope):
-    """All that the function of a task does."""
-
-    __slots__ = ("_name",)
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self._name = name
-
-    def __repr__(self) -> str:
-        return f"<Task {self._name}>"
-
-
 class _Ended(RecvOnly[None]):
     """What `Task.ended` returns."""
 
@@ -90,7 +77,7 @@ class _Completed(RecvOnly[T]):
     instead = "each task comes when it has ended"
 
 
-class Task(Generic[T]):
+class Task(Scope, Generic[T]):
     """A function that runs as a goroutine: `await task` gives what it returns, or raises.
 
     Made by `gopark.spawn` and by `errgroup.Group.go`. Any number of goroutines may await it.
@@ -108,36 +95,24 @@ class Task(Generic[T]):
     Go: none; there a goroutine sends its result on a channel.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_asked",
-        "_calls",
-        "_ends",
-        "_err",
-        "_name",
-        "_scope",
-        "_state",
-        "_traceback",
-        "_value",
-        "_why",
-    )
+    __slots__ = ("_calls", "_err", "_name", "_state", "_traceback", "_value", "_why")
+
+    # Not set before they are needed.
+    _traceback: TracebackType | None
+    _value: T
+    _why: BaseException  # what `cancel` was given, if it was given something
 
     def __init__(self, fn: object) -> None:
+        self._armed = [None]  # as Scope.__init__, in line
+        self._over = False
+        self._g = None
         self._name: str = getattr(fn, "__qualname__", None) or shown(fn)
         self._state: str = RUNNING
-        self._scope = TaskScope(self._name)
-        self._asked = False  # somebody has been told what it has raised
         self._calls: list[Callable[[Task[T]], object]] = []
-        self._ends: list[_Ended] = []
-        self._value: T | None = None
         self._err: Exception | None = None
-        self._traceback: TracebackType | None = None
-        self._why: BaseException | None = None  # what `cancel` was given
 
     def __repr__(self) -> str:
         return f"<Task {self._name} {self._state}>"
-
-    __reduce_ex__ = nocopy
 
     # --- what comes of it ---------------------------------------------------------------------
 
@@ -177,18 +152,21 @@ class Task(Generic[T]):
         """
         state = self._state
         if state is RETURNED:
-            return self._value  # type: ignore[return-value]
-        self._asked = True
+            return self._value
+        self._tellasked()
         if self._err is not None:
             raise_again(mine(self._err, self._traceback), self._traceback)
         if state is CANCELLED:
-            raise Canceled(f"task {self._name} was cancelled") from self._why
+            raise Canceled(f"task {self._name} was cancelled") from getattr(self, "_why", None)
         if state is LEFT:
             raise RuntimeError(
                 f"{shown(self)} has no result: goexit, or the end of its program, or Ctrl-C came "
                 "first"
             )
         raise self._notyet()
+
+    def _tellasked(self) -> None:
+        """Somebody is told what it has raised."""
 
     def _notyet(self) -> RuntimeError:
         return RuntimeError(f"{shown(self)} has no result yet: `await task` waits for it")
@@ -230,11 +208,8 @@ class Task(Generic[T]):
 
         Go: none.
         """
-        if not self._ends:
-            self._ends.append(_Ended())
-        ch = self._ends[0]
-        if self._state in ENDED:
-            shut(ch)
+        ch = _Ended()
+        self._call(lambda _: shut(ch))
         return ch
 
     def __await__(self) -> Generator[Any, Any, T]:
@@ -243,7 +218,7 @@ class Task(Generic[T]):
     async def _wait(self) -> T:
         if self._state not in ENDED:
             g = getg()
-            if g is not None and self._scope.g is g and self._scope.goid == g.goid:
+            if g is not None and self._g is g and self._goid == g.goid:
                 raise RuntimeError(f"{shown(self)} awaits itself, which would never end")
             await self.ended().recv()
         return self.result()
@@ -278,17 +253,10 @@ class Task(Generic[T]):
             raise TypeError(f"cancel: the cause must be an exception or None, got {shown(cause)}")
         if self._state in ENDED:
             return False
-        if not self._scope.over:
+        if cause is not None and not self._over:
             self._why = cause
-        end(self._scope)
+        end(self)
         return True
-
-    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
-        if self._state is RAISED and not self._asked and not ending():
-            err, self._err = self._err, None
-            raise RuntimeError(
-                f"{shown(self)}: nobody has asked for its exception: await it, or call result()"
-            ) from err
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -309,8 +277,6 @@ class Task(Generic[T]):
 
     def _end(self, state: str) -> None:
         self._state = state
-        for ch in self._ends:
-            shut(ch)
         if self._calls:
             self._tell()
 
@@ -334,27 +300,35 @@ class Task(Generic[T]):
         self._left(ProgramEnded())
 
 
-async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any], begun: bool = False) -> None:
+async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any]) -> None:
     """The goroutine of a function that is an `async def`."""
-    scope = task._scope
-    if not begun:
-        scope.enter()
+    g: Any = tls.m.curg  # type: ignore[union-attr]
+    task._goid = g.goid  # as _begin, in line
+    task._outer = None
+    task._g = g
+    g.scope = task
+    if task._over:
+        begun(task)
     try:
         value = await coro
     except Exception as exc:
-        scope.drop()
+        _over(task, g)
         task._raised(exc)
     except ScopeEnded as why:
-        scope.drop()
-        if why.scope is not scope:
+        _over(task, g)
+        if why.scope is not task:
             raise
         task._cancelled()
     except UNWOUND as why:
-        scope.drop()
+        _over(task, g)
         task._left(why)
         raise
     else:
-        scope.drop()
+        g.scope = None  # as _over, in line
+        try:
+            task._armed.pop()
+        except IndexError:
+            settle(g)
         task._returned(value)
 
 
@@ -372,34 +346,77 @@ class Plain(Watched):
 
     def __call__(self, *args: Any, **kwargs: Any) -> object:
         task = self.task
-        scope = task._scope
-        scope.enter()
+        g = _begin(task)
         try:
             value = self.fn(*args, **kwargs)
         except Exception as exc:
-            scope.drop()
+            _over(task, g)
             task._raised(exc)
         except ScopeEnded as why:
-            scope.drop()
-            if why.scope is not scope:
+            _over(task, g)
+            if why.scope is not task:
                 raise
             task._cancelled()
         except UNWOUND as why:
-            scope.drop()
+            _over(task, g)
             task._left(why)
             raise
         else:
             if type(value) is CoroutineType:  # a decorated `async def`: the goroutine goes on as it
-                return drive(task, value, True)
-            scope.drop()
+                return drive(task, value)
+            _over(task, g)
             task._returned(value)
         return None
+
+
+def _begin(task: Task[Any]) -> G:
+    """Scope._enter, for what is the outermost."""
+    m = tls.m
+    assert m is not None
+    g = m.curg
+    assert g is not None
+    task._goid = g.goid
+    task._outer = None
+    task._g = g
+    g.scope = task
+    if task._over:
+        begun(task)
+    return g
+
+
+def _over(task: Task[Any], g: G) -> None:
+    """The goroutine ends, and with it what was left open inside."""
+    g.scope = None
+    try:
+        task._armed.pop()
+    except IndexError:
+        settle(g)
 
 
 transparent.update((drive.__code__, Plain.__call__.__code__))
 
 
 # --- outside of a group -------------------------------------------------------------------------
+
+
+class _Spawned(Task[T]):
+    """One whose exception has to be asked for."""
+
+    __slots__ = ("_asked",)
+
+    def __init__(self, fn: object) -> None:
+        super().__init__(fn)
+        self._asked = False
+
+    def _tellasked(self) -> None:
+        self._asked = True
+
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
+        if self._state is RAISED and not self._asked and not ending():
+            err, self._err = self._err, None
+            raise RuntimeError(
+                f"{shown(self)}: nobody has asked for its exception: await it, or call result()"
+            ) from err
 
 
 @overload
@@ -431,7 +448,7 @@ def spawn(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Task[Any]:
     Go: none; the `go` statement, and a channel for the result.
     """
     coro = startable("spawn", fn, args, kwargs)
-    task: Task[Any] = Task(fn)
+    task: Task[Any] = _Spawned(fn)
     if coro is None:
         start(None, Plain(task, fn), args, kwargs, sys._getframe(1))
     else:
@@ -533,7 +550,6 @@ async def gather(*awaitables: Awaitable[Any]) -> tuple[Any, ...]:
             task.result()
     finally:
         for task in own:
-            task._asked = True
             task.cancel()
         with shelter():
             for task in own:
@@ -555,3 +571,6 @@ def _started(awaitable: Awaitable[Any], own: list[Task[Any]]) -> Task[Any]:
 
 async def _awaited(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
+
+
+transparent.add(_awaited.__code__)

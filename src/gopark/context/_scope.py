@@ -98,7 +98,7 @@ class scope(Scope):
         return ownerr(self._ear)
 
     def __enter__(self) -> Context:
-        self.enter()
+        self._enter()
         self._use.__enter__()
         link(self._ear)
         return self._ctx
@@ -114,7 +114,7 @@ class scope(Scope):
             self._use.__exit__(kind, exc, traceback)
         except ValueError:
             pass  # it ends in other context variables than it began with, as generators may
-        self.leave(exc)
+        self._leave(exc)
 
     async def __aenter__(self) -> Context:
         return self.__enter__()
@@ -159,7 +159,7 @@ class shield(Shield):
     __slots__ = ()
 
     def __enter__(self) -> None:
-        self.enter()
+        self._enter()
 
     def __exit__(
         self,
@@ -167,10 +167,10 @@ class shield(Shield):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.leave(exc)
+        self._leave(exc)
 
     async def __aenter__(self) -> None:
-        self.enter()
+        self._enter()
 
     async def __aexit__(
         self,
@@ -178,4 +178,4 @@ class shield(Shield):
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.leave(exc)
+        self._leave(exc)

@@ -275,7 +275,7 @@ class Group:
             if task._began is not None:
                 task._began.close()
             if self._ears is not None and self._ears._end:  # it was none of those that were ended
-                end(task._scope)
+                end(task)
 
     # --- ending -----------------------------------------------------------------------------------
 
@@ -301,7 +301,7 @@ class Group:
             later(self._cancelall)
             return
         for task in tasks:
-            end(task._scope)
+            end(task)
         if self._body is not None:
             end(self._body)
 
@@ -309,7 +309,8 @@ class Group:
         """A function has ended: its place is for the next."""
         with Holding(self._lock):
             self._active -= 1
-            self._running.discard(task)
+            if self._ears is not None:
+                self._running.discard(task)
             tasks = self._admit()
             waiters = self._done()
         self._startall(tasks)
@@ -429,7 +430,7 @@ class Group:
         self._use.__enter__()
         if self._ears is not None:
             self._body = _Body(self)
-            self._body.enter()
+            self._body._enter()
             if self._ears._end:
                 end(self._body)
         return self
@@ -443,7 +444,7 @@ class Group:
         mine, why = self._leave(exc, traceback)
         await self._end(None if mine else exc, why)
         # Not `bool`: what a `return` in the block gives would be "maybe None" to type checkers.
-        return mine  # type: ignore[return-value]
+        return mine or None  # type: ignore[return-value]
 
     def __exit__(
         self,
@@ -454,7 +455,7 @@ class Group:
         # Here, for `block` may run in other context variables.
         mine, why = self._leave(exc, traceback)
         block(self._end(None if mine else exc, why))
-        return mine  # type: ignore[return-value]
+        return mine or None  # type: ignore[return-value]
 
     async def _end(self, exc: BaseException | None, why: Exception | None) -> None:
         """What the block's end has to wait for, and to raise; `why`: the group has ended its body.
@@ -491,7 +492,7 @@ class Group:
         """The block's body has ended, by this exception if any. True: the group has ended it."""
         body = self._body
         if body is not None:
-            body.leave(exc)
+            body._leave(exc)
             if isinstance(exc, ScopeEnded) and exc.scope is body:
                 self._unuse()
                 return True, self.ctx.err()

@@ -18,7 +18,7 @@ from gopark._runtime.base.lockrank import Holding, Mutex
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.sched.newproc import Creator
-from gopark._tasks import QUEUED
+from gopark._tasks import QUEUED, RETURNED
 from gopark.sync._common import PROGRAMENDS
 
 __all__ = ("Call", "Task")
@@ -71,7 +71,6 @@ class Task(_tasks.Task[T]):
         super().__init__(fn)
         self._group: Owner = group
         self._state = QUEUED
-        self._asked = True
         self._called: Call | None = None  # while it is queued
         self._began: Chan[None] | None = None  # guarded by the group's lock
 
@@ -108,7 +107,8 @@ class Task(_tasks.Task[T]):
     # --- for the group ------------------------------------------------------------------------
 
     def _returned(self, value: T) -> None:
-        super()._returned(value)
+        self._value = value
+        self._end(RETURNED)
         self._group._finished(self)
 
     def _raised(self, exc: Exception) -> None:

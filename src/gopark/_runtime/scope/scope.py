@@ -4,8 +4,8 @@ In a scope that is over *every* wait raises, until the scope is left. What does 
 goes through and keeps its result. Of several that are over the outermost raises, so that they end
 from the outside in; what lies outside of a shield does not count inside.
 
-A G has its innermost scope in `g.scope`, each scope the next one in `outer`. Until one is over that
-is all there is: nobody looks at it. Who ends a scope (`end`) gives the G another class, whose
+A G has its innermost scope in `g.scope`, each scope the next one in `_outer`. Until one is over
+that is all there is: nobody looks at it. Who ends a scope (`end`) gives the G another class, whose
 `status` is a property, and that looks, at each wait (the means of bubble.py):
 
   the G, about to wait                    who ends the scope
@@ -23,12 +23,12 @@ Who owns a wake-up: as everywhere, who has taken the G off its queue. `strike` r
 it has taken off itself, so a value that was handed over is received.
 
 Invariants, true whenever `_lock` is free:
-  S1  the item of `armed` is popped once, by who ends the scope or by the G that leaves it. If it
+  S1  the item of `_armed` is popped once, by who ends the scope or by the G that leaves it. If it
       is the G, nobody strikes on behalf of that scope any more
   S2  a G has its own class unless one of its scopes is over
   S3  `strike` has seen the scopes as they are: a G that leaves one that is over, or enters a shield
       while one is, goes through the lock
-A scope belongs to one goroutine, not to a G, which may be used again: `goid` says whose it is.
+A scope belongs to one goroutine, not to a G, which may be used again: `_goid` says whose it is.
 
 Relies on: list.pop hands an item to one taker; attribute stores are seen in their order.
 Locks: `_lock`, rank SCOPE; held while a G is taken off its queue and made ready.
@@ -69,7 +69,7 @@ from gopark._runtime.sched.startm import mysched
 from gopark._runtime.sched.timer import Timer
 from gopark._runtime.signal.preempt import throwin, yields
 
-__all__ = ("Scope", "Shield", "end", "overclass", "scopeof", "shelter")
+__all__ = ("Scope", "Shield", "begun", "end", "overclass", "scopeof", "settle", "shelter")
 
 _lock: Final = lasting(mkmutex(Rank.SCOPE))
 _SOON: Final = 0.001  # seconds
@@ -81,21 +81,21 @@ _plain: Final[dict[type[G], type[G]]] = {}
 
 
 class Scope:
-    """A part of one goroutine, from `enter` to `leave`. Subclasses say what ends it."""
+    """A part of one goroutine, from `_enter` to `_leave`. Subclasses say what ends it."""
 
-    __slots__ = ("__weakref__", "armed", "g", "goid", "outer", "over")
+    __slots__ = ("__weakref__", "_armed", "_g", "_goid", "_outer", "_over")
 
     shields: ClassVar[bool] = False
-    armed: list[None]
-    g: G | None  # whose it is; set once
-    goid: int
-    outer: Scope | None
-    over: bool
+    _armed: list[None]
+    _g: G | None  # whose it is; set once
+    _goid: int
+    _outer: Scope | None
+    _over: bool
 
     def __init__(self) -> None:
-        self.armed = [None]
-        self.over = False
-        self.g = None
+        self._armed = [None]
+        self._over = False
+        self._g = None
 
     __reduce_ex__ = nocopy
 
@@ -103,64 +103,52 @@ class Scope:
         """What a wait raises once it is over, a new object each time. It runs no code of users."""
         return ScopeEnded(f"a wait in {self!r}, which is over", self)
 
-    def enter(self) -> None:
+    def _enter(self) -> None:
         m = tls.m
         if m is None or (g := m.curg) is None:
             raise NotOnGError(
                 f"{shown(self)} is entered where no goroutine runs, so there are no waits that it "
                 "could end: use it in a function that gopark.go or gopark.run has started"
             )
-        if self.g is not None:
+        if self._g is not None:
             raise RuntimeError(f"{shown(self)} has been entered before: make another one")
-        self.goid = goid = g.goid
+        self._goid = goid = g.goid
         outer = getattr(g, "scope", None)
-        self.outer = outer if outer is None or outer.goid == goid else None
-        self.g = g
+        self._outer = outer if outer is None or outer._goid == goid else None
+        self._g = g
         g.scope = self
-        if self.over:  # it was ended before
-            with Holding(_lock):
-                _mark(g)
+        if self._over:
+            begun(self)
 
-    def leave(self, exc: BaseException | None) -> None:
+    def _leave(self, exc: BaseException | None) -> None:
         """The block has ended, by this exception if any."""
-        g, m = self.g, tls.m
-        if g is None or m is None or m.curg is not g or g.scope is not self or g.goid != self.goid:
+        g, m = self._g, tls.m
+        if g is None or m is None or m.curg is not g or g.scope is not self or g.goid != self._goid:
             self._astray(exc)
             return
-        g.scope = self.outer
+        g.scope = self._outer
         try:
-            self.armed.pop()
+            self._armed.pop()
         except IndexError:
-            _settle(g)
-
-    def drop(self) -> None:
-        """The goroutine ends, and with it this scope, its outermost, and what is open inside."""
-        g = self.g
-        if g is None:
-            return
-        g.scope = None
-        try:
-            self.armed.pop()
-        except IndexError:
-            _settle(g)
+            settle(g)
 
     def _astray(self, exc: BaseException | None) -> None:
         """Not by who entered it, or not in its turn."""
-        self.armed.clear()
-        g, me = self.g, tls.m
+        self._armed.clear()
+        g, me = self._g, tls.m
         curg = None if me is None else me.curg
         inner: Any = None
-        if g is not None and g.goid == self.goid:
+        if g is not None and g.goid == self._goid:
             inner = g.scope
             if inner is self:
-                g.scope = self.outer
+                g.scope = self._outer
             below = inner
-            while below is not None and below.outer is not self:
-                below = below.outer
+            while below is not None and below._outer is not self:
+                below = below._outer
             if below is not None:
-                below.outer = self.outer
-            if self.over:
-                _settle(g)
+                below._outer = self._outer
+            if self._over:
+                settle(g)
         if isinstance(exc, (GeneratorExit, ProgramEnded)):
             return  # what holds it is closed, by whoever comes to that
         if g is None:
@@ -171,10 +159,18 @@ class Scope:
                 "scopes in the reverse order. An async generator that yields in one keeps it open"
             )
         raise RuntimeError(
-            f"{shown(self)} was entered by goroutine {self.goid} and is left by "
+            f"{shown(self)} was entered by goroutine {self._goid} and is left by "
             f"{'no goroutine' if curg is None else f'goroutine {curg.goid}'}: a scope belongs to "
             "the goroutine that enters it, let each enter its own"
         )
+
+
+def begun(scope: Scope) -> None:
+    """It was ended before it was entered, or amid that."""
+    g = scope._g
+    if g is not None:
+        with Holding(_lock):
+            _mark(g)
 
 
 class Shield(Scope):
@@ -187,9 +183,9 @@ class Shield(Scope):
     def __repr__(self) -> str:
         return "shield()"
 
-    def enter(self) -> None:
-        super().enter()
-        g = self.g
+    def _enter(self) -> None:
+        super()._enter()
+        g = self._g
         assert g is not None
         if type(g) in _plain:
             with Holding(_lock):
@@ -199,7 +195,7 @@ class Shield(Scope):
 def scopeof(g: G) -> Scope | None:
     """The innermost scope of the goroutine that `g` is."""
     scope: Scope | None = getattr(g, "scope", None)
-    return scope if scope is None or scope.goid == g.goid else None
+    return scope if scope is None or scope._goid == g.goid else None
 
 
 class shelter:
@@ -214,20 +210,20 @@ class shelter:
         g = None if m is None else m.curg
         self._shield = None if g is None or scopeof(g) is None else Shield()
         if self._shield is not None:
-            self._shield.enter()
+            self._shield._enter()
 
     def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> None:
         if self._shield is not None:
-            self._shield.leave(exc)
+            self._shield._leave(exc)
 
 
 def overscope(g: G) -> Scope | None:
     """The outermost scope that is over, and that no shield keeps out."""
     scope, found = scopeof(g), None
     while scope is not None and not scope.shields:
-        if scope.over:
+        if scope._over:
             found = scope
-        scope = scope.outer
+        scope = scope._outer
     return found
 
 
@@ -240,18 +236,18 @@ def end(scope: Scope) -> None:
     try:
         with Holding(_lock):
             try:
-                scope.armed.pop()
+                scope._armed.pop()
             except IndexError:
                 return
-            scope.over = True
-            g = scope.g
-            if g is not None and g.goid == scope.goid:
+            scope._over = True
+            g = scope._g
+            if g is not None and g.goid == scope._goid:
                 # Without a GIL a thread that is about to let it wait may not know of its new class.
                 again = FREETHREADED and g.status is not GWAITING
                 _mark(g)
                 again = strike(g) or again
     except AmidRuntime:
-        if scope.over:
+        if scope._over:
             later(_retry, (scope, _SOON, False))
         else:
             later(end, scope)
@@ -267,18 +263,18 @@ def _mark(g: G) -> None:
         g.__class__ = cls
 
 
-def _settle(g: G) -> None:
+def settle(g: G) -> None:
     """It has left a scope that is over."""
     try:
         with Holding(_lock):
             scope = scopeof(g)
-            while scope is not None and not scope.over:
-                scope = scope.outer
+            while scope is not None and not scope._over:
+                scope = scope._outer
             cls = _plain.get(type(g))
             if scope is None and cls is not None:
                 g.__class__ = cls
     except AmidRuntime:
-        later(_settle, g)
+        later(settle, g)
 
 
 def strike(g: G) -> bool:
@@ -305,7 +301,7 @@ def _retrysoon(scope: Scope, delay: float, blind: bool) -> None:
 def _retry(what: tuple[Scope, float, bool]) -> None:
     """Strike once more; `blind`: and go on until it has met a wait."""
     scope, delay, blind = what
-    g = scope.g
+    g = scope._g
     if g is None or overscope(g) is None:
         return
     try:

@@ -67,9 +67,9 @@ class timeout(Scope):
                 )
         self._seconds = seconds
         self._timer = None
-        self.armed = [None]  # as Scope.__init__, in line: a tenth of what it costs to enter
-        self.over = False
-        self.g = None
+        self._armed = [None]  # as Scope.__init__, in line: a tenth of what it costs to enter
+        self._over = False
+        self._g = None
 
     def __repr__(self) -> str:
         return f"timeout({self._seconds!r})"
@@ -80,7 +80,7 @@ class timeout(Scope):
 
         Go: none.
         """
-        return self.over
+        return self._over
 
     @property
     def deadline(self) -> float | None:
@@ -112,8 +112,10 @@ class timeout(Scope):
         """
         if when is not None:
             when = checked("reschedule", when, "time")
-        if self.over or self.g is None or not self.armed:
-            state = "is over" if self.over else "is not entered" if self.g is None else "has ended"
+        if self._over or self._g is None or not self._armed:
+            state = (
+                "is over" if self._over else "is not entered" if self._g is None else "has ended"
+            )
             raise RuntimeError(f"reschedule: {shown(self)} {state}; use it in its block")
         timer, self._timer = self._timer, None
         if timer is not None:
@@ -131,7 +133,7 @@ class timeout(Scope):
             timers.wake()
 
     def __enter__(self) -> timeout:
-        self.enter()
+        self._enter()
         seconds = self._seconds
         if seconds is not None:
             if seconds == 0:
@@ -152,7 +154,7 @@ class timeout(Scope):
         timer = self._timer
         if timer is not None and timer.seq:
             timer.timers.delete(timer)
-        self.leave(exc)
+        self._leave(exc)
         if kind is ScopeEnded and exc.scope is self:  # type: ignore[union-attr]
             raise TimeoutError(f"{shown(self)} is over") from exc
 
