@@ -8,11 +8,12 @@ Source: none in Go. Tests: tests/context/test_shield.py
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.scope.scope import Scope, Shield, end
 from gopark.context._cancel import AfterFuncCtx, CancelCtx, link, unlink
-from gopark.context._context import Canceled, Context, DeadlineExceeded, handout
+from gopark.context._context import Canceled, Context, DeadlineExceeded, governor, handout
 from gopark.context._current import use
 from gopark.context._with import checked
 
@@ -93,6 +94,12 @@ class scope(Scope):
 
     def __repr__(self) -> str:
         return f"scope({shown(self._ctx)})"
+
+    def _enders(self) -> list[Any] | None:
+        if self._ctx.deadline() is not None:
+            return None
+        gov = governor(self._ctx)
+        return [] if gov is None else [gov]
 
     def _error(self) -> BaseException:
         return ownerr(self._ear)

@@ -69,7 +69,17 @@ from gopark._runtime.sched.startm import mysched
 from gopark._runtime.sched.timer import Timer
 from gopark._runtime.signal.preempt import throwin, yields
 
-__all__ = ("Scope", "Shield", "begun", "end", "overclass", "scopeof", "settle", "shelter")
+__all__ = (
+    "Scope",
+    "Shield",
+    "begun",
+    "end",
+    "endersof",
+    "overclass",
+    "scopeof",
+    "settle",
+    "shelter",
+)
 
 _lock: Final = lasting(mkmutex(Rank.SCOPE))
 _SOON: Final = 0.001  # seconds
@@ -102,6 +112,10 @@ class Scope:
     def _error(self) -> BaseException:
         """What a wait raises once it is over, a new object each time. It runs no code of users."""
         return ScopeEnded(f"a wait in {self!r}, which is over", self)
+
+    def _enders(self) -> list[Any] | None:
+        """What others must reach to end it; None if it may end by itself."""
+        return [self]
 
     def _enter(self) -> None:
         m = tls.m
@@ -223,6 +237,19 @@ def overscope(g: G) -> Scope | None:
     while scope is not None and not scope.shields:
         if scope._over:
             found = scope
+        scope = scope._outer
+    return found
+
+
+def endersof(g: G) -> list[Any] | None:
+    """What others must reach to end the wait by way of a scope; None: it may end by itself."""
+    found: list[Any] = []
+    scope = scopeof(g)
+    while scope is not None and not scope.shields:
+        enders = scope._enders()
+        if enders is None or scope._over:
+            return None
+        found += enders
         scope = scope._outer
     return found
 

@@ -10,6 +10,7 @@ Source: none in Go. As asyncio.timeout. Tests: tests/runtime/test_timeout.py
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 from gopark._runtime.base.errors import ScopeEnded
 from gopark._runtime.base.hooks import hooks
@@ -122,6 +123,9 @@ class timeout(Scope):
             timer.stop()
         if when is not None:
             self._arm(when)
+
+    def _enders(self) -> list[Any] | None:
+        return [self] if self._timer is None else None
 
     def _arm(self, when: float) -> None:
         timers = hooks.timebase().timers
