@@ -164,6 +164,15 @@ async def test_a_connection_a_listener_and_a_child_end():
         await cmd.wait()
 
 
+async def test_a_child_that_is_run_is_killed_in_the_end():
+    cmd = gopark.exec.command("sh", "-c", "echo started; sleep 60")
+    with pytest.raises(TimeoutError), gopark.timeout(0.3):
+        await cmd.output()
+    assert "signal: killed" in str(cmd.process_state)
+    with pytest.raises(ProcessLookupError):
+        cmd.process.kill()
+
+
 async def test_a_lookup_is_left_behind():
     class Silent:
         async def lookup_host(self, host, *, network="ip", ctx=None):

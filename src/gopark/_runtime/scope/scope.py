@@ -60,6 +60,7 @@ from gopark._runtime.base.runtime2 import (
     GWAITING,
     G,
     Status,
+    getg,
     tls,
 )
 from gopark._runtime.sched.finq import later
@@ -239,6 +240,12 @@ def overscope(g: G) -> Scope | None:
             found = scope
         scope = scope._outer
     return found
+
+
+def isover() -> bool:
+    """The waits of the caller end just now."""
+    g = getg()
+    return g is not None and overscope(g) is not None
 
 
 def endersof(g: G) -> list[Any] | None:
