@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import threading
 
@@ -10,6 +11,7 @@ import pytest
 import gopark
 from gopark import Chan, ScopeEnded, context, recv, select, send
 from gopark._runtime.base.runtime2 import G, getg
+from gopark._runtime.scope.scope import end
 from gopark.sync import Cond, Mutex, Once, RWMutex, WaitGroup, errgroup, semaphore, singleflight
 from gopark.testing import wait_all_parked
 
@@ -164,6 +166,31 @@ async def test_a_connection_a_listener_and_a_child_end():
         await cmd.wait()
 
 
+@pytest.mark.parametrize("marked", [True, False])
+async def test_a_callback_that_c_makes_on_the_goroutines_own_thread_ends(libc, marked):
+    """Behind C it is raised by `cgo.call`, and without that by the next wait."""
+    called = []
+
+    def compare(a, b):
+        called.append(1)
+        gopark.block(Chan().recv())
+
+    entry = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    callback = entry(gopark.cgo.callback(compare))
+    array = (ctypes.c_int * 2)(2, 1)
+
+    def plain():
+        with pytest.raises(TimeoutError), gopark.timeout(SOON):
+            if marked:
+                gopark.cgo.call(libc.qsort, array, 2, 4, callback)
+                pytest.fail("it went on behind C")
+            libc.qsort(array, 2, 4, callback)
+            gopark.block(Chan().recv())
+
+    await gopark.spawn(plain)
+    assert called == [1]
+
+
 async def test_a_child_that_is_run_is_killed_in_the_end():
     cmd = gopark.exec.command("sh", "-c", "echo started; sleep 60")
     with pytest.raises(TimeoutError), gopark.timeout(0.3):
@@ -272,24 +299,23 @@ async def test_another_exception_passes_unchanged():
 
 async def test_who_is_handed_a_value_has_it_even_if_time_is_up_before_it_runs():
     """Who took it off its queue owns its wake-up."""
-    ch, got = Chan(), []
+    ch, out, scopes = Chan(), Chan(), []
 
     async def receiver():
         with gopark.timeout(60) as t:
             scopes.append(t)
-            got.append(await ch.recv())
+            got = [await ch.recv()]
             try:
                 await ch.recv()
             except ScopeEnded:
                 got.append("over")
+        await out.send(got)
 
-    scopes = []
     gopark.go(receiver)
     await wait_all_parked()
-    await ch.send("a value")  # it is runnable, and has not run
-    gopark._runtime.scope.scope.end(scopes[0])
-    await wait_all_parked()
-    assert got == ["a value", "over"]
+    await ch.send("a value")  # it is runnable, and most of the time has not run
+    end(scopes.pop())
+    assert await out.recv() == ["a value", "over"]
 
 
 async def test_a_send_that_was_ended_has_sent_nothing():
