@@ -601,3 +601,34 @@ gopark.run(main)
 def test_every_lock_that_waits_knows_of_those_who_come_in():
     """A lock of a channel or a sema is waited for in one place."""
     assert "doors.amid()" in inspect.getsource(lockrank.lockslow)
+
+
+def test_work_that_was_done_before_its_thread_came_leaves_nothing_behind(child):
+    """Else the program seems to be waited for, and its deadlock is never found."""
+    result = child(
+        """
+import time
+from collections import deque
+import gopark
+from gopark._runtime.sched import finq
+
+class Late(deque):
+    def append(self, one):
+        super().append(one)
+        while one[0] is second and (self or not finq._helper):
+            time.sleep(0.001)  # until the thread that does the first has done this too, and ended
+
+finq._late = Late()
+def first():
+    while not finq._late:
+        time.sleep(0.001)
+def second(): ...
+async def main():
+    finq.later(first)
+    finq.later(second)
+    await gopark.Chan().recv()
+gopark.run(main)
+"""
+    )
+    assert result.returncode == 2
+    assert result.stderr.startswith("fatal error: all goroutines are asleep - deadlock!")

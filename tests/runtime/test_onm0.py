@@ -129,3 +129,47 @@ print(where)
 """
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "{True}\n", "")
+
+
+def test_signals_that_come_faster_than_handlers_end_keep_nobody_from_running(child):
+    """Neither main that sits on its thread, nor one that does not, nor others."""
+    result = child(
+        PRELUDE
+        + """
+stop, turns = [], 0
+def storm():
+    while not stop:
+        signal.pthread_kill(home, signal.SIGUSR1)
+        time.sleep(0.0001)
+async def other():
+    global turns
+    while True:
+        await gopark.time.sleep(0.0001)
+        turns += 1
+async def main(locked):
+    stop.clear()
+    if locked:
+        gopark.runtime.lock_os_thread()
+    thread = threading.Thread(target=storm)
+    thread.start()
+    gopark.go(other)
+    before = turns
+    for _ in range(50):
+        await gopark.time.sleep(0.0001)
+    while turns < before + 10:
+        await gopark.gosched()
+    stop.append(None)
+    thread.join()
+busy = []
+def handler(*_):
+    if not busy:  # else it would be called amid itself again and again
+        busy.append(None)
+        time.sleep(0.001)
+        busy.clear()
+signal.signal(signal.SIGUSR1, handler)
+for locked in (False, True):
+    gopark.run(main, locked)
+print("ok")
+"""
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "ok\n", "")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import socket
 from collections.abc import Callable, Coroutine
 from socket import socket as Socket
@@ -163,6 +164,26 @@ class SocketConn(OverSocket):
         self._set("set_keep_alive", keepalive, wanted)
 
 
+def _acceptor(listening: Socket) -> Callable[[], tuple[Socket, Any]]:
+    """`listening.accept`, where that is the standard library's: it asks for family and kind of the
+    listener each time, as enumerations, a third of it (7.3 to 4.5 µs,
+    3.11; 7.3 to 5.0, 3.13; benchmarks/micro_accept.py)."""
+    take = getattr(listening, "_accept", None)
+    if take is None or type(listening).accept is not Socket.accept:
+        return listening.accept
+    kind = int(listening.family), int(listening.type), listening.proto
+
+    def accept() -> tuple[Socket, Any]:
+        number, remote = take()
+        try:
+            return Socket(*kind, fileno=number), remote
+        except BaseException:
+            os.close(number)
+            raise
+
+    return accept
+
+
 class Listener(Accepts[SocketConn]):
     """Waits for connections, TCP or Unix. `async for conn in ln` gives them until it is closed.
 
@@ -180,11 +201,12 @@ class Listener(Accepts[SocketConn]):
     Go: net.Listener.
     """
 
-    __slots__ = ("_fd", "_path", "addr")
+    __slots__ = ("_accept", "_fd", "_path", "addr")
 
     def __init__(self, fd: SockFD, path: str = "") -> None:
         super().__init__()
         self._fd = fd
+        self._accept = _acceptor(fd.raw)
         self._path = path  # of a Unix socket: it goes when this is closed
         self.addr = fd.local
         fd.more = True
@@ -231,7 +253,7 @@ class Listener(Accepts[SocketConn]):
                 if fd.rbad:
                     fd.refused("accept", False)
                 try:
-                    sock, remote = fd.raw.accept()
+                    sock, remote = self._accept()
                 except BlockingIOError:
                     await fd.wait("accept", False)
                 except ConnectionAbortedError:

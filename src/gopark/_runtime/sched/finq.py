@@ -148,17 +148,19 @@ def _start() -> None:
         return
     try:
         _thread.start_new_thread(_catchup, ())
-    except RuntimeError:  # no more threads: sysmon looks here as well
+    except (RuntimeError, MemoryError):  # no more threads: sysmon looks here as well
         _helper.append(None)
         sysmonwait.note.wakeup()
 
 
 def _catchup() -> None:
+    """The thread. It gives `_helper` back even where it finds nothing: who left some may have taken
+    it when the thread before had done that already, and was gone."""
     me = _thread.get_ident()
     watchers.add(me)
     ourthreads.add(me)
     try:
-        while _late:
+        while True:
             _drain()
             _helper.append(None)
             if not _late:

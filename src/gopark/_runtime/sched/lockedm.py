@@ -345,11 +345,11 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
     with a callback of C's that is left alone at exit: see `_lefton`. What a thread of others was
     given it keeps: woken before, it goes on, to its next wait.
     """
-    left = over = False
+    left = over = cameup = False
     naps = 0
     while m.nextp is None:
-        if pending:
-            _handle(sched, m, g)
+        if pending and not cameup:
+            cameup = _handle(sched, m, g)
         if exiting and m.g is not None and m.ctx is None:
             m.park.sleep()  # a thread of Python's: it sleeps on until the interpreter is gone
         elif not sched.ended and not left:
@@ -377,13 +377,17 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
     m.curg = g
 
 
-def _handle(sched: Sched, m: M, g: G) -> None:
-    """Signal handlers are to be called: on the main thread, while its G waits. See givelocked."""
+def _handle(sched: Sched, m: M, g: G) -> bool:
+    """Signal handlers are to be called: on the main thread, while its G waits. See givelocked.
+
+    True: its G has come up meanwhile, and is to have its turn before more of them are called. Else
+    signals that come faster than handlers end would keep it from running for ever.
+    """
     if threading.get_ident() != threading.main_thread().ident:
-        return
+        return False
     with sched.lock:
         if m.nextp is not None:
-            return  # awake: user code comes next, where they are called as well
+            return False  # awake: user code comes next, where they are called as well
         m.handling = "yes"
     try:
         hooks.safepoint(m)
@@ -395,6 +399,7 @@ def _handle(sched: Sched, m: M, g: G) -> None:
             sched.runq.append(g)
             if sched.npidle:
                 wakep(sched)
+    return cameup
 
 
 def _lefton(sched: Sched, m: M) -> bool:

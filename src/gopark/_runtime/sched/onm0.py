@@ -22,6 +22,7 @@ Source: none; Go has no thread that is special. Tests: tests/runtime/test_sigfwd
 from __future__ import annotations
 
 import _thread
+from collections.abc import Callable
 from contextvars import Context
 from typing import Any, Final
 
@@ -51,17 +52,17 @@ class OnM0:
         self.ctx: Final = ctx
         self.called = False  # a handler whose exception main is to get first is pending still
 
-    def run(self, *args: Any) -> object:
+    def run(self, call: Callable[..., object], *args: Any) -> object:
         m = tls.m
-        if m is None or m.sched is None or m.g is not None:
-            pass  # the end of the program closes it
+        if call is not next or m is None or m.sched is None:
+            pass  # not by the loop: it is driven on its thread, or closed
         elif m.m0:
             if pending and not self.called:
                 return LOCKED
             self.called = False
         elif _wanted(m.sched) is not None:
             return LOCKED
-        return self.ctx.run(*args)
+        return self.ctx.run(call, *args)
 
 
 transparent.add(OnM0.run.__code__)  # Ctrl-C: what runs in it is the user's
@@ -88,7 +89,8 @@ def _wanted(sched: Sched) -> M | None:
         return None
     if m0.idle or m0.handling is KEEPSP:
         return m0
-    return m0 if not m0.handling and m0.curg is m0.p is m0.lockedg is None else None
+    inloop = m0.curg is None and m0.p is None and m0.lockedg is None
+    return m0 if inloop and not m0.handling else None
 
 
 def comehome(m: M, g: G) -> None:
