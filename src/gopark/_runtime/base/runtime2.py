@@ -72,9 +72,7 @@ __all__ = (
     "getg",
     "goids",
     "itemsof",
-    "park_point",
-    "startedwith",
-    "tls",
+    *("park_point", "startedwith", "tls"),
 )
 
 
@@ -234,6 +232,7 @@ class G:
         "lockedm",  # the M whose thread this G sits on, while it may run nowhere else
         "m",  # the M that runs it, or whose thread it is parked on
         "parentid",
+        "scope",  # once one was entered: scope.py
         "status",
         "step",  # an iterator: next(step, DONE) runs the goroutine to its next Command
         "success",  # channel op: True, unless a close has ended the wait
@@ -246,6 +245,7 @@ class G:
     is_select: Final = False
 
     bubble: Any
+    scope: Any
     coro: Coroutine[Any, Any, Any] | None
     ctx: Context | None
     elem: Any

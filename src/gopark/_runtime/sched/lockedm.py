@@ -74,7 +74,7 @@ from gopark._runtime.sched.startm import (
 )
 
 __all__ = (
-    *("YIELDS", "block", "drive", "entersyscall", "exitsyscall", "letgo"),
+    *("YIELDS", "block", "drive", "entersyscall", "exitsyscall", "letgo", "lettinggo"),
     *("notparked", "offqueue", "requeue", "yieldcodes"),
 )
 
@@ -87,6 +87,8 @@ late: Final[list[bool]] = []  # not empty once Python runs what atexit has been 
 exiting: Final[list[bool]] = []  # not empty once our part of that has run
 
 
+# Gs whose wait is being undone: nobody may end it for another reason meanwhile.
+lettinggo: Final[set[G]] = set()
 # Of the operation that gives way: filled in by timesleep.py.
 yieldcodes: Final[set[CodeType]] = set()
 YIELDS: Final = "gosched"  # the wait reason of a pinned G that gives way: no value is on its way
@@ -313,12 +315,14 @@ def letgo(sched: Sched, m: M, g: G) -> bool:
     saved = g.ctx, g.lockedm
     g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
     g.lockedm = m
+    lettinggo.add(g)
     g.status = GWAITING
     unlockf, m.waitunlockf = m.waitunlockf, None
     unlockf(None)  # type: ignore[misc]
     while not _takeoff(sched, g) and m.nextp is None:
         m.park.sleep(_INFLIGHT)
     _takep(sched, m)
+    lettinggo.discard(g)
     woken = g.status is GRUNNABLE
     g.waiting = None
     g.ctx, g.lockedm = saved
@@ -474,7 +478,10 @@ def mgosched(m: M, g: G) -> None:
         raise _Left if hooks.refused(sched, m, g) else ProgramEnded
     if not hooks.amid():  # else it is not the goroutine that would give way
         g.waitreason = YIELDS
-        requeue(sched, m, g)
+        try:
+            requeue(sched, m, g)
+        finally:
+            g.waitreason = ""  # the next to come here may do so on its way back from C
 
 
 def requeue(sched: Sched, m: M, g: G) -> None:
