@@ -14,6 +14,7 @@ In the text of an output a line `...` stands for any lines, and the program's fi
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import ctypes
 import doctest
@@ -244,7 +245,7 @@ def test_errors_named_under_raises_exist(name: str):
             testing.leak,
             testing.synctest,
         )
-        places = (builtins, ssl, *public)
+        places = (builtins, asyncio, ssl, *public)
         known = next((vars(one)[error] for one in places if error in vars(one)), None)
         assert issubclass(known or ERRORS[error], BaseException)
 

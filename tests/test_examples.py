@@ -65,6 +65,12 @@ def test_child_processes():
     )
 
 
+def test_asyncio_inside():
+    assert output("asyncio_inside.py") == (
+        "enituorog lennahc oicnysa tceles\nthe server has ended: context canceled\n"
+    )
+
+
 def test_select_timeout():
     assert output("select_timeout.py") == (
         "hello from near\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import asyncio
 import builtins
 import ctypes
 import doctest
@@ -168,7 +169,7 @@ def test_the_names_under_raises_exist(name, value):
         return
     for error in re.findall(r"^    (\w+):", section[1], re.MULTILINE):
         public = (gopark, gopark.context, gopark.exec, gopark.net, gopark.tls, gopark.testing.leak)
-        places = (*public, builtins, ssl)
+        places = (*public, builtins, asyncio, ssl)
         cls = next((vars(one)[error] for one in places if error in vars(one)), None)
         if cls is None:
             cls = getattr(importlib.import_module("gopark._runtime.base.errors"), error)

@@ -52,6 +52,7 @@ __all__ = (
     "ScopeEnded",
     "Task",
     "as_completed",
+    "asyncio",
     "block",
     "cgo",
     "context",
@@ -85,15 +86,16 @@ __version__ = "0.1.0"
 set_public_module(__name__, globals())
 
 if _TYPE_CHECKING:
+    from gopark import asyncio as asyncio
     from gopark import exec as exec
     from gopark import net as net
     from gopark import tls as tls
 
-_LAZY = ("exec", "net", "tls")
+_LAZY = ("asyncio", "exec", "net", "tls")
 
 
 def __getattr__(name: str) -> object:
-    """Imported when they are asked for: not every program has connections, or OpenSSL."""
+    """Imported when they are asked for: not every program has connections, or asyncio."""
     if name not in _LAZY:
         raise AttributeError(f"module 'gopark' has no attribute {name!r}")
     return _import_module(f"gopark.{name}")

@@ -1,5 +1,6 @@
 """What a type checker must make of the public names. Checked by tests/test_typing.py, never run."""
 
+import asyncio
 import functools
 import logging
 import signal
@@ -250,6 +251,23 @@ assert_type(gopark.run(double, 1, Chan[int]()), int)
 assert_type(gopark.run(plain, Chan[int]()), str)
 assert_type(gopark.cgo.call(divmod, 7, 2), tuple[int, int])
 Chan[int]().try_send("no")  # type: ignore[arg-type]
+
+
+async def bridge() -> None:
+    async def there(x: int) -> str:
+        return str(x)
+
+    def plain(x: int) -> bytes:
+        return bytes(x)
+
+    assert_type(await gopark.asyncio.call(there(1)), str)
+    assert_type(await gopark.asyncio.call(there(1), context.background()), str)
+    assert_type(gopark.asyncio.go(there, 1), asyncio.Future[str])
+    assert_type(gopark.asyncio.go(plain, 1), asyncio.Future[bytes])
+    assert_type(await gopark.asyncio.wait(Chan[int]().recv()), int | None)
+    assert_type([v async for v in gopark.asyncio.aiter(Chan[int]())], list[int])
+    assert_type(gopark.asyncio.start(), asyncio.AbstractEventLoop)
+    gopark.asyncio.go(there, "no")  # type: ignore[call-overload]
 
 
 async def signals() -> None:

@@ -8,12 +8,15 @@ ends. Only then are those marked that wait for ever (`debug.leaks`), which costs
 Whose a goroutine is: `scope` sets a context variable, and `go` hands that on with the context
 it copies, so all that was started from there has it, at whatever remove.
 
+The tasks of a hosted event loop count as goroutines do; the loop's own goroutine does not.
+
 Source: go.uber.org/goleak leaks.go, options.go. Tests: tests/testing/test_leak.py
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import Context as Variables
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
@@ -75,8 +78,28 @@ class _Seen(NamedTuple):
     goid: int
     functions: tuple[str, ...]  # innermost first
     creator: str
-    g: G
+    g: G | None  # None: a task
     last: bool  # the look that decides
+    variables: Variables | None = None  # of a task, where Python tells
+
+
+class Pending(NamedTuple):
+    """A task that has not ended."""
+
+    key: int  # no goroutine's number
+    functions: tuple[str, ...]
+    variables: Variables | None
+    text: str
+
+
+class _Doors:
+    """Set by gopark.asyncio."""
+
+    tasks: Callable[[G | None], list[Pending]] | None = None  # but for who waits for this one
+
+
+doors: Final = _Doors()
+_OURS: Final = ("gopark.signal.", "gopark.asyncio.")  # who starts goroutines that nobody ends
 
 
 class Option:
@@ -162,7 +185,7 @@ def ignore_created_by(name: str) -> Option:
 
 
 def ignore_current() -> Option:
-    """Expect the goroutines that exist now.
+    """Expect the goroutines that exist now, and the tasks of a hosted event loop.
 
     Example:
         >>> before = gopark.testing.leak.ignore_current()
@@ -170,7 +193,9 @@ def ignore_current() -> Option:
 
     Go: goleak.IgnoreCurrent.
     """
-    now = frozenset(g.goid for g in allgs.copy())
+    now = {g.goid for g in allgs.copy()}
+    if doors.tasks is not None:
+        now.update(task.key for task in doors.tasks(None))
     return Option("ignore_current()", lambda seen: seen.goid in now)
 
 
@@ -245,6 +270,8 @@ def scoped(mark: object) -> Option:
     """
 
     def ignores(seen: _Seen) -> bool:
+        if seen.g is None:
+            return seen.variables is not None and seen.variables.get(_scope) is not mark
         found = contextvalue(seen.g, _scope, _NONE, _UNKNOWN)
         return found is not mark and (seen.last or found is not _UNKNOWN)
 
@@ -339,22 +366,27 @@ async def _find(options: tuple[Option, ...]) -> LeakError | None:
     leakedgs()
     threads = threadstates()
     left = unexpected(options, last=True)
-    stacks = tuple(text for g in left if (text := gtraceback(g, threads=threads)))
+    texts = [g.text if isinstance(g, Pending) else gtraceback(g, threads=threads) for g in left]
+    stacks = tuple(text for text in texts if text)
     return LeakError(stacks) if stacks else None
 
 
-def unexpected(options: tuple[Option, ...], last: bool = False) -> list[G]:
-    """Who is there and not expected, by number."""
+def unexpected(options: tuple[Option, ...], last: bool = False) -> list[G | Pending]:
+    """Who is there and not expected, by number; tasks behind goroutines."""
     me = getg()
     others = [g for g in allgs.copy() if g is not me and g.status is not GDEAD]
     threads = threadstates() if others else {}
     judges = [option._ignores for option in options if option._ignores is not None]
-    left = []
+    left: list[G | Pending] = []
     for g in sorted(others, key=lambda g: g.goid):
         frames = gframes(g, g.status, threads=threads)
         creator = createdby(g).partition("created by ")[2].split(" in goroutine", 1)[0]
         functions = tuple(frame[0] for frame in frames)
         seen = _Seen(g.goid, functions, creator.split("\n", 1)[0], g, last)
-        if not creator.startswith("gopark.signal.") and not any(judge(seen) for judge in judges):
+        if not creator.startswith(_OURS) and not any(judge(seen) for judge in judges):
             left.append(g)
+    for task in [] if doors.tasks is None else doors.tasks(me):
+        seen = _Seen(task.key, task.functions, "", None, last, task.variables)
+        if not any(judge(seen) for judge in judges):
+            left.append(task)
     return left

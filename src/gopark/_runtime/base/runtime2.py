@@ -438,6 +438,7 @@ class Sched:
         self.exc: BaseException | None = None  # what main raised
         self.fatal: FatalError | None = None
         self.random = random.Random()
+        self.host: Any = None  # the event loop that gopark.asyncio runs in it
         self.timers: Any = None  # a timer.Timers, from the module above; set by newsched
 
 

@@ -56,6 +56,7 @@ from gopark._runtime.base.runtime2 import (
     tls,
 )
 from gopark._runtime.c import cgocall, extram
+from gopark._runtime.main.atend import atend, ends, settle, settling
 from gopark._runtime.report.traceback import boundary, drivers, internal, recordframes, transparent
 from gopark._runtime.sched import closing, finq, lockedm, mfinal, panic, proc, startm, sysmon
 from gopark._runtime.sched import newosproc as newosproc
@@ -245,7 +246,14 @@ def _makemain(
 
 async def _keep(sched: Sched, coro: Coroutine[Any, Any, Any]) -> None:
     """Main as the scheduler sees it: a coroutine whose result somebody keeps."""
-    sched.result = await coro
+    try:
+        sched.result = await coro
+    except BaseException as exc:
+        if atend and ends(sched, exc):
+            await settle(sched)
+        raise
+    if atend:
+        await settle(sched)
     if panic.runningpanicdefers(sched):
         await _linger(sched)
 
@@ -298,7 +306,7 @@ def _plainmain(
     exc: BaseException | None = None
     result: Any = None
     try:
-        result = g.ctx.run(_callmain, main, args, kwargs)
+        result = settling(sched, g.ctx.run, _callmain, main, args, kwargs)
         if panic.runningpanicdefers(sched):
             lockedm.drive(_linger(sched))
     except BaseException as raised:

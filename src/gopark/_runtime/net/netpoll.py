@@ -7,6 +7,9 @@ Invariants, true whenever `PollDesc.lock` is free, for each direction (`r` and `
       waits has been woken, and what comes raises
 One G waits for a direction at a time; who else wants to, waits for its turn (_poll/fd.py).
 
+A descriptor that is the runtime's own, that of a hosted event loop (gopark.asyncio), tells of what
+others do with it: while nobody can (`idle`), who waits on it is no sign of life.
+
 Edges. The poller is told of a descriptor once, when it is opened, and tells of each change once.
 What nobody waits for is kept in `rready`. `rend`, once set, stays: the other side has gone, or
 there is an error, and with data there comes no second edge for that, so that an empty buffer has to
@@ -91,6 +94,8 @@ class PollDesc(Waiter):
         "wg",
         "wready",
     )
+
+    idle = False  # nothing from outside can end a wait on it; asked with Sched.lock held
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
@@ -385,11 +390,11 @@ def netwaits() -> bool:
     """
     for ref in _lastwait:
         pd = ref()
-        if pd is not None and (pd.rg is not None or pd.wg is not None):
+        if pd is not None and (pd.rg is not None or pd.wg is not None) and not pd.idle:
             return True
     for ref in _opened.copy().values():
         pd = ref()
-        if pd is not None and (pd.rg is not None or pd.wg is not None):
+        if pd is not None and (pd.rg is not None or pd.wg is not None) and not pd.idle:
             _lastwait[:] = (ref,)
             return True
     return bool(_inhand)

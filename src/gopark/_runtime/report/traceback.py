@@ -117,6 +117,7 @@ class _Doors:
     leaked: Callable[[G], bool] | None = None  # it waits for ever: mgcleak.py
     ancestors: Callable[[G], str] | None = None  # behind the creator
     bubble: Callable[[G], tuple[str, str]] | None = None  # behind the reason, and at its end
+    tasks: Callable[[], str] | None = None  # behind all goroutines: of a hosted event loop
 
 
 doors: Final = _Doors()
@@ -160,6 +161,7 @@ def stack(all: bool = False) -> str:
         others = sorted((g for g in allgs.copy() if g is not me), key=lambda g: g.goid)
         threads = threadstates() if others else {}
         parts += [text for g in others if (text := gtraceback(g, threads=threads))]
+        parts += hosted()
     return "\n".join(parts)
 
 
@@ -237,7 +239,14 @@ def tracebackothers(me: G | None = None) -> str:
     """The stacks of all goroutines but `me`, in the order they were started."""
     gs: list[G] = sorted((g for g in allgs.copy() if g is not me), key=lambda g: g.goid)
     threads = threadstates()
-    return "\n".join(text for g in gs if (text := gtraceback(g, threads=threads)))
+    parts = [text for g in gs if (text := gtraceback(g, threads=threads))]
+    return "\n".join(parts + hosted())
+
+
+def hosted() -> list[str]:
+    """What a hosted event loop runs."""
+    text = "" if doors.tasks is None else doors.tasks()
+    return [text] if text else []
 
 
 def header(g: G, status: Status) -> str:

@@ -57,6 +57,7 @@ from gopark._runtime.base.runtime2 import (
     tls,
 )
 from gopark._runtime.base.suspend import unawaited
+from gopark._runtime.sched.foreign import foreigncommand
 from gopark._runtime.sched.onm0 import lendp, letmain
 from gopark._runtime.sched.startm import (
     CAMEUP,
@@ -199,16 +200,6 @@ def _leavec(m: M, g: G, coro: Coroutine[Any, Any, Any]) -> None:
         raise
 
 
-def foreigncommand(command: object) -> BaseException:
-    """The error for a coroutine that yielded something that is not ours."""
-    what = "a bare yield" if command is None else shown(command)
-    return TypeError(
-        f"a goroutine awaited {what}, which belongs to another event loop (asyncio, trio, ...); "
-        "use gopark's own sleep, channels and locks, or run that loop in a plain goroutine: "
-        "gopark.go(asyncio.run, main())"
-    )
-
-
 def notparked(waiter: object, exc: BaseException, takes: bool = False) -> bool:
     """PARK raised: if no scheduler of ours took it, undo the wait that has just begun.
 
@@ -226,8 +217,9 @@ def notparked(waiter: object, exc: BaseException, takes: bool = False) -> bool:
     if woken and takes:
         return True
     raise NotOnGError(
-        "a gopark operation had to wait where no goroutine runs it (under another event loop?); "
-        "start it with gopark.go or gopark.run, or use gopark.block in a thread of its own"
+        "a gopark operation had to wait where no goroutine runs it (under another event loop?): "
+        "in a task await gopark.asyncio.wait(...); else start it with gopark.go or gopark.run, or "
+        "use gopark.block in a thread of its own"
     ) from exc
 
 

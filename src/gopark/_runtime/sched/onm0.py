@@ -11,6 +11,9 @@ or calls handlers for long), and all others with it; main comes back to M0 for i
   M0 runs something else   and that for long, so that main comes up on another thread: it goes on
                            there, since it would wait for who knows how long
 
+The goroutine of a hosted event loop stays there in the same way (`stayon0`): what runs on a loop
+may ask once whether it is on the main thread, and set handlers, or keep things by thread.
+
 So main's context is an `OnM0` from the first such handler on. With several Ps main runs where it
 comes up, beside handlers, and may see what they do at any moment.
 
@@ -39,7 +42,7 @@ from gopark._runtime.sched.startm import (
     wakep,
 )
 
-__all__ = ("OnM0", "comehome", "contexts", "holdmain", "keepon0", "lendp", "letmain")
+__all__ = ("OnM0", "comehome", "contexts", "holdmain", "keepon0", "lendp", "letmain", "stayon0")
 
 
 class OnM0:
@@ -77,6 +80,12 @@ def keepon0(sched: Sched) -> None:
     g, m0 = sched.main, sched.m0
     if g is None or m0 is None or m0.ident != _thread.get_ident():
         return
+    if type(g.ctx) in contexts:
+        g.ctx = OnM0(g.ctx)  # type: ignore[assignment]
+
+
+def stayon0(g: G) -> None:
+    """The calling goroutine is on M0 from its next step on, whenever that is free."""
     if type(g.ctx) in contexts:
         g.ctx = OnM0(g.ctx)  # type: ignore[assignment]
 

@@ -50,7 +50,10 @@ from gopark._runtime.sched.startm import (
     wakep,
 )
 
-__all__ = ("FORCE_PREEMPT", "MAXHOGS", "Sysmon", "Watch", "cputime", "keepon", "runnable")
+__all__ = (
+    *("FORCE_PREEMPT", "MAXHOGS", "Sysmon", "Watch"),
+    *("cputime", "hostcodes", "keepon", "runnable"),
+)
 
 # Seconds.
 _SHORT: Final = 0.0003  # between two looks, after a P was retaken
@@ -70,6 +73,10 @@ MAXHOGS: Final = 8  # Ms that compute without a P, at most
 _IDLELOOKS: Final = 12
 
 _SHORTAGES: Final = 10_000  # times that there was no memory for it: a process that has none left
+
+# What goroutines are started with that run the code of many others: a hosted event loop. That one
+# of those computes, or sleeps, says nothing of the next.
+hostcodes: Final[set[object]] = set()
 
 _clock: Final = getattr(time, "clock_gettime", None)
 
@@ -244,7 +251,7 @@ class Sysmon:
                 _counthog(sched, m, g)
             else:
                 self.strays[m] = (g, cputime(m))
-                sched.sleepcodes.add(codeof(g))
+                _remember(sched.sleepcodes, g)
                 self.met = min(self.met + 1, 2 * _MANY)
             m.p = None
             p.m = None
@@ -277,8 +284,14 @@ def _counthog(sched: Sched, m: M, g: G) -> None:
     """Caller holds Sched.lock."""
     m.hog = True
     sched.nhogs += 1
-    sched.hogcodes.add(codeof(g))
+    _remember(sched.hogcodes, g)
     sched.hogwhen = monotonic()
+
+
+def _remember(codes: set[object], g: G) -> None:
+    """So that others that were started with the same are known."""
+    if (code := codeof(g)) not in hostcodes:
+        codes.add(code)
 
 
 def cputime(m: M) -> float:

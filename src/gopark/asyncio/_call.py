@@ -1,0 +1,297 @@
+"""`call`: a goroutine has a coroutine run as a task of a loop, and waits for its result.
+
+    goroutine                         the loop
+    1. posts itself, parks            2. makes the task (which `_begin` may have done), and has
+                                         itself told of its end
+                                      3. `finish`: stores the result, readies the goroutine
+Who sets `done`, under the lock, owns the wake-up.
+
+The goroutine's context ends: the task is cancelled, and its end is waited for. What it comes to
+then counts: a task that swallows the cancel gives its result.
+
+Locks: `Call.lock`, rank SEMA. Source: none. Tests: tests/asyncio/test_call.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import events
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextvars import Context as Variables
+from contextvars import copy_context
+from types import CoroutineType
+from typing import Any, Final, TypeVar
+
+from gopark._runtime.base.errors import NotOnGError
+from gopark._runtime.base.lockrank import Holding, Mutex, Rank, lockslow, mkmutex
+from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, tls
+from gopark._runtime.base.suspend import suspends
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.lockedm import notparked
+from gopark._runtime.sched.runq import ready
+from gopark.asyncio._host import Bridge, bridge
+from gopark.asyncio._loop import Loop, Post
+from gopark.context import Context, after_func
+from gopark.context._with import checked
+
+__all__ = ("Call", "call")
+
+T = TypeVar("T")
+
+REASON: Final = "asyncio call"
+_running: Final = events._get_running_loop
+_EAGER: Final = sys.version_info >= (3, 12)
+_NOTHING: Final = Variables()
+_Task: Final[Any] = asyncio.Task  # whose `eager_start` is of 3.12
+
+
+async def call(coro: Awaitable[T], ctx: Context | None = None) -> T:
+    """Run a coroutine as a task of an asyncio loop, and wait for its result.
+
+    The loop is that of the task which has started this goroutine, by `go`, `wait` or `run`, or an
+    ancestor of it; else the program's, which starts at first use. The task has a copy of the
+    goroutine's context variables.
+
+    Args:
+        coro: A coroutine of asyncio's, or what else a task can await.
+        ctx: If it ends first, the task is cancelled, and its end waited for.
+    Returns:
+        What the coroutine returns; what it raises passes through.
+    Raises:
+        Canceled: `ctx` was cancelled, and the task has ended by that.
+        DeadlineExceeded: the time of `ctx` is over, and the task has ended by that.
+        CancelledError: somebody else has cancelled the task.
+        RuntimeError: it was called in a task of that loop, which can await `coro` itself.
+        TypeError: `coro` is not awaitable.
+    Example:
+        >>> import asyncio
+        >>> async def fetch(x):
+        ...     await asyncio.sleep(0.001)
+        ...     return x * 2
+        >>> async def main():
+        ...     print(await gopark.asyncio.call(fetch(21)))
+        >>> gopark.run(main)
+        42
+
+    Go: none.
+    """
+    task = coro if type(coro) is CoroutineType else _coroutine(coro)
+    try:
+        if ctx is not None:
+            checked("call", ctx)
+            if (err := ctx.err()) is not None:
+                raise err
+        host = bridge()
+        if _running() is host.loop:
+            raise RuntimeError(
+                "gopark.asyncio.call() in a task of the same loop: await the coroutine itself"
+            )
+        one = Call(host, task, copy_context())
+        if ctx is None:
+            return await one.wait()  # type: ignore[no-any-return]
+    except BaseException:
+        task.close()  # if it has not begun
+        raise
+    stop = after_func(ctx, _over, one)
+    try:
+        return await one.wait()  # type: ignore[no-any-return]
+    except asyncio.CancelledError:
+        if one.asked and (err := ctx.err()) is not None:
+            raise err from None
+        raise
+    finally:
+        stop()
+
+
+def _coroutine(one: Any) -> Coroutine[Any, Any, Any]:
+    if asyncio.iscoroutine(one):
+        return one
+    if not hasattr(one, "__await__"):
+        raise TypeError(
+            f"gopark.asyncio.call() needs a coroutine, got {shown(one)}: call(fetch(url))"
+        )
+    return _await(one)
+
+
+async def _await(one: Awaitable[T]) -> T:
+    return await one
+
+
+async def _over(one: Call) -> None:
+    """The context has ended."""
+    one.asked = True
+    one.cancel()
+
+
+class Call(Waiter):
+    """One goroutine, and the task that it waits for. In the loop's queue it is as a Handle."""
+
+    __slots__ = (
+        "__weakref__",
+        "asked",
+        "coro",
+        "done",
+        "exc",
+        "g",
+        "host",
+        "lock",
+        "task",
+        "value",
+        "variables",
+    )
+
+    _cancelled: Final = False
+
+    def __init__(self, host: Bridge, coro: Coroutine[Any, Any, Any], variables: Variables) -> None:
+        self.host = host
+        self.coro: Coroutine[Any, Any, Any] | None = coro
+        self.variables: Variables | None = variables
+        self.lock: Mutex = mkmutex(Rank.SEMA)
+        self.g: G | None = None
+        self.task: asyncio.Task[Any] | None = None
+        self.done = False
+        self.asked = False  # to end, because the context has
+        self.value: Any = None
+        self.exc: BaseException | None = None
+
+    # --- the goroutine ------------------------------------------------------------------------
+
+    @suspends
+    def wait(self) -> Generator[Command, None, Any]:
+        """Have it begun, and wait for the end."""
+        m = tls.m
+        if m is None or (g := m.curg) is None:
+            raise NotOnGError(
+                "gopark.asyncio.call() has to wait, and this thread runs no goroutine: in plain "
+                "code use gopark.block(gopark.asyncio.call(...))"
+            )
+        host = self.host
+        if _EAGER or type(host) is not Loop or not host.quiet():
+            host.post(self)
+        else:
+            self._begin(host)
+        lock = self.lock
+        try:
+            lock.pop()
+        except IndexError:
+            lockslow(lock)
+        if self.done:
+            lock.append(None)
+        else:
+            self.g = g
+            g.waiting = self
+            g.waitreason = REASON
+            m.waitunlockf = lock.append
+            try:
+                _ = None is (None is (yield PARK))
+            except BaseException as exc:
+                self._leave(exc)
+                raise
+        error, self.exc = self.exc, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+        return self.value
+
+    def _begin(self, loop: Loop) -> None:
+        """Make the task here. Without eager tasks this saves a round of the loop."""
+        coro, variables = self.coro, self.variables
+        self.coro = self.variables = None
+        assert coro is not None
+        task = self.task = asyncio.Task(coro, loop=loop.loop, context=variables)
+        task.add_done_callback(self._ended, context=_NOTHING)
+        loop.gopark_berth.wake()
+
+    def _leave(self, exc: BaseException) -> None:
+        """It does not wait any more: a Ctrl-C, or the end of the program."""
+        try:
+            notparked(self, exc)
+        finally:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """From outside: have the task cancelled."""
+        try:
+            self.host.post(Post(self._cancel))
+        except RuntimeError:
+            pass  # the loop is closed, and the task has gone with it
+
+    def unwait(self, g: G) -> bool:
+        with Holding(self.lock):
+            if self.g is not g:
+                return False
+            self.g = g.waiting = None
+            return True
+
+    def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
+        with Holding(self.lock):
+            return look(g) if self.g is g else []
+
+    # --- the loop -------------------------------------------------------------------------------
+
+    @property
+    def _callback(self) -> Any:
+        """What asyncio's debug mode names, if making the task takes long."""
+        return self.coro
+
+    def _run(self) -> None:
+        coro, variables = self.coro, self.variables
+        self.coro = self.variables = None
+        assert coro is not None
+        loop = self.host.loop
+        try:
+            if _EAGER and loop.get_task_factory() is None:
+                task = _Task(coro, loop=loop, context=variables, eager_start=True)
+            else:
+                task = loop.create_task(coro, context=variables)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            coro.close()
+            self.finish(None, exc)
+            return
+        if task.done():
+            self._ended(task)
+        else:
+            self.task = task
+            task.add_done_callback(self._ended, context=_NOTHING)
+
+    def _cancel(self) -> None:
+        if self.task is not None:
+            self.task.cancel()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self.task = None
+        try:
+            value, exc = task.result(), None
+        except BaseException as raised:
+            value, exc = None, raised.with_traceback(_beyond(raised))
+        self.finish(value, exc)
+        del exc
+
+    def finish(self, value: Any, exc: BaseException | None) -> None:
+        lock = self.lock
+        try:
+            lock.pop()
+        except IndexError:
+            lockslow(lock)
+        self.value, self.exc, self.done = value, exc, True
+        g, self.g = self.g, None
+        if g is not None:
+            g.waiting = None
+        lock.append(None)
+        if g is not None:
+            ready(g)
+
+
+def _beyond(exc: BaseException) -> Any:
+    """The frames of the coroutine, without that of `_ended`."""
+    traceback = exc.__traceback__
+    return None if traceback is None else traceback.tb_next
+
+
+transparent.update((_await.__code__, Call._run.__code__))

@@ -1,0 +1,220 @@
+"""The program's loop: made at first use, run by a goroutine, ended when main is done.
+
+Which loop a goroutine's `call` goes to: that of the task which has started it, or an ancestor of
+it (`home`), else the program's.
+
+The end, in main's goroutine, when main has returned or raised:
+  1. tasks are cancelled, and the loop runs until they have ended, GRACE seconds at most
+  2. async generators are closed, then the default executor
+  3. the loop is closed; what is left is named on stderr
+  4. goroutines: see rt0.py
+Source: CPython's asyncio/runners.py. Tests: tests/asyncio/test_shutdown.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextvars import Context, ContextVar
+from typing import Any, Final
+
+from gopark._runtime.base.errors import ProgramEnded
+from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.runtime2 import Sched, getg
+from gopark._runtime.base.suspend import called
+from gopark._runtime.main.atend import atend
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.newproc import go
+from gopark._runtime.sched.onm0 import stayon0
+from gopark._runtime.sched.panic import printerr
+from gopark._runtime.sched.startm import mysched
+from gopark._runtime.sched.sysmon import hostcodes
+from gopark.asyncio._alltasks import alltasks, install
+from gopark.asyncio._hosted import Hosted
+from gopark.asyncio._loop import Loop
+
+__all__ = ("GRACE", "bridge", "home", "homeof", "new_event_loop", "start")
+
+GRACE: Final = 5.0  # seconds
+
+Bridge = Any  # what has `post`: a Loop, or a Hosted
+
+home: Final[ContextVar[Any]] = ContextVar("gopark.asyncio")
+_making: Final = lasting(threading.RLock())
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """A loop whose thread is free for goroutines while it waits; for `asyncio.run` and others.
+
+    It is asyncio's selector loop in all but how it sleeps. In a goroutine `run_forever` gives the
+    right to schedule away then, as `gopark.block` does.
+
+    Example:
+        >>> import asyncio
+        >>> async def main():
+        ...     await asyncio.sleep(0.001)
+        ...     return 42
+        >>> def plain():
+        ...     with asyncio.Runner(loop_factory=gopark.asyncio.new_event_loop) as runner:
+        ...         return runner.run(main())
+        >>> gopark.run(plain)
+        42
+
+    Go: none.
+    """
+    install()
+    return Loop()
+
+
+def start(
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> asyncio.AbstractEventLoop:
+    """Start the program's loop now, and say which; else the first `call` does.
+
+    Args:
+        factory: Makes another one, `uvloop.new_event_loop`. It has a thread of its own then, and
+            a crossing costs two switches between threads. None: asyncio's, run by a goroutine.
+    Returns:
+        The loop. It ends when main is done.
+    Raises:
+        RuntimeError: the program has a loop already.
+        TypeError: what `factory` makes is no loop.
+    Example:
+        >>> import asyncio
+        >>> async def main():
+        ...     gopark.asyncio.start(factory=asyncio.new_event_loop)
+        ...     print(await gopark.asyncio.call(asyncio.sleep(0.001, "slept")))
+        >>> gopark.run(main)
+        slept
+
+    Go: none.
+    """
+    sched = _program()
+    with _making:
+        if sched.host is not None:
+            raise RuntimeError(
+                "gopark.asyncio.start(): the program has a loop already; call start() before the "
+                "first gopark.asyncio.call()"
+            )
+        if factory is None:
+            return _begin(sched).loop
+        hosted = Hosted(factory)
+        sched.host = hosted
+        return hosted.loop
+
+
+def bridge() -> Bridge:
+    """The loop of the calling goroutine."""
+    mine = home.get(None)
+    if mine is not None and not mine.loop.is_closed():
+        return mine
+    sched = _program()
+    host = sched.host
+    if host is None:
+        with _making:
+            host = sched.host or _begin(sched)
+    return host
+
+
+def homeof(loop: asyncio.AbstractEventLoop) -> Bridge:
+    """How to reach a loop that runs on this thread."""
+    if isinstance(loop, Loop):
+        return loop
+    return Hosted.of(loop)
+
+
+def _program() -> Sched:
+    sched = mysched()
+    if sched.ended:
+        raise ProgramEnded
+    return sched
+
+
+def _begin(sched: Sched) -> Loop:
+    install()
+    loop = Loop()
+    sched.host = loop
+    Context().run(go, _run, sched, loop)
+    return loop
+
+
+@called("asyncio.loop")
+async def _run(sched: Sched, loop: Loop) -> None:
+    """The goroutine of the program's loop."""
+    me = getg()
+    assert me is not None
+    stayon0(me)
+    try:
+        await loop.steps()
+    finally:
+        if sched.ended:  # it has died, and nobody comes who would end this in order
+            for task in alltasks(loop):
+                _abandon(task)
+            loop.close()
+
+
+def _abandon(task: asyncio.Task[Any]) -> None:
+    """Its loop runs no more. Its `finally` blocks do, as those of goroutines, and cannot wait."""
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    coro: Any = task.get_coro()
+    try:
+        coro.close()
+    except BaseException:
+        pass  # its own, or that it goes on
+
+
+# --- the end ---------------------------------------------------------------------------------
+
+
+async def _end(sched: Sched) -> None:
+    """Main is done."""
+    host = sched.host
+    if host is None or host.loop.is_closed():
+        return
+    from gopark.asyncio._call import Call  # which goes by `bridge`
+
+    ending = Call(host, _shutdown(host.loop), Context())
+    left = await ending.wait()
+    if left:
+        printerr(_report(left))
+    await host.halt()
+
+
+async def _shutdown(loop: asyncio.AbstractEventLoop) -> list[str]:
+    """In a task of the loop: end all others. What does not end, described."""
+    me = asyncio.current_task()
+    tasks = [task for task in asyncio.all_tasks() if task is not me]
+    for task in tasks:
+        task.cancel()
+    left: set[asyncio.Task[Any]] = set()
+    if tasks:
+        _, left = await asyncio.wait(tasks, timeout=GRACE)
+        for task in tasks:
+            if task not in left and not task.cancelled() and task.exception() is not None:
+                loop.call_exception_handler(
+                    {
+                        "message": "unhandled exception during gopark.asyncio shutdown",
+                        "exception": task.exception(),
+                        "task": task,
+                    }
+                )
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
+    for task in left:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    return [shown(task) for task in left]
+
+
+def _report(left: list[str]) -> str:
+    what = "a task was" if len(left) == 1 else f"{len(left):,} tasks were"
+    return (
+        f"gopark: main is done, and {what} left that had been cancelled and did not end within "
+        f"{GRACE:g} s:\n" + "".join(f"\t{one}\n" for one in left)
+    )
+
+
+atend.append(_end)
+hostcodes.add(_run.__code__)
+transparent.update((_run.__code__, _abandon.__code__, _shutdown.__code__))

@@ -1,0 +1,163 @@
+"""Loop: asyncio's own selector loop, whose steps are run by a goroutine.
+
+One step is a few rounds of `_run_once`, as it is: timers, what the selector has found, callbacks.
+What asyncio keeps by thread, the running loop, the hooks of async generators, how far coroutines
+are traced, is set for the length of a step and put back after it: between two steps the thread runs
+other goroutines, and the next may be on another thread.
+
+A callback from outside goes to the loop's queue (`post`, `call_soon_threadsafe`), and its goroutine
+is made ready; there is no self-pipe.
+
+Relies on, in asyncio of 3.11 to 3.15: `_run_once`, `_ready` (a deque of what has `_cancelled` and
+`_run`), `_scheduled` (a heap of what has `_when`), `_stopping`, `_thread_id`, `_write_to_self`.
+Source: CPython's asyncio/base_events.py, selector_events.py. Tests: tests/asyncio/test_loop.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import events
+from collections.abc import Callable
+from threading import get_ident
+from typing import Any, Final
+
+from gopark._runtime.chan.chan import Chan
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.lockedm import block
+from gopark._runtime.time.timesleep import gosched
+from gopark.asyncio._park import Berth, Selector
+from gopark.asyncio._signals import Signals
+
+__all__ = ("Loop", "Post")
+
+_ROUNDS: Final = (None,) * 8  # of the loop, before it gives way
+_Base: Any = asyncio.SelectorEventLoop
+_running: Final = events._get_running_loop
+_setrunning: Final[Any] = events._set_running_loop
+
+
+class Post:
+    """A function for a loop to call: a Handle without a context and what belongs to that."""
+
+    __slots__ = ("_callback", "args")
+
+    _cancelled: Final = False
+
+    def __init__(self, fn: Callable[..., object], *args: Any) -> None:
+        self._callback = fn
+        self.args = args
+
+    def _run(self) -> None:
+        self._callback(*self.args)
+
+
+class Loop(Signals, _Base):  # type: ignore[misc]
+    """An asyncio loop that is run by a goroutine."""
+
+    _stopping: bool
+    _thread_id: int | None
+
+    def __init__(self) -> None:
+        selector = Selector()
+        super().__init__(selector)
+        self.gopark_selector = selector
+        self.gopark_berth = Berth(selector, self._ready)
+        self.gopark_ended: Chan[None] | None = None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """As a Hosted has it."""
+        return self
+
+    def _make_self_pipe(self) -> None:
+        self._ssock = self._csock = None
+        self._internal_fds += 1  # the berth's, in its place
+
+    def _close_self_pipe(self) -> None:
+        self._internal_fds -= 1
+
+    def _write_to_self(self) -> None:
+        if _running() is not self:  # else it looks at its queue before it sleeps
+            self.gopark_berth.wake()
+
+    def post(self, one: Any) -> None:
+        """Have it called in a step; `one` is as a Handle."""
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        self._ready.append(one)
+        if _running() is not self:
+            self.gopark_berth.wake()
+
+    def quiet(self) -> bool:
+        """A task may be made outside of a step: nobody has a say in that."""
+        return not (self._debug or self._closed or self._task_factory is not None)
+
+    # --- steps ------------------------------------------------------------------------------
+
+    def run_forever(self) -> None:
+        """In plain code: on this thread, which is free for others while the loop has no work."""
+        self._check_closed()
+        self._check_running()
+        block(self.steps())
+
+    async def steps(self) -> None:
+        """Run until `stop`; the goroutine of the loop."""
+        self._check_closed()
+        berth, selector = self.gopark_berth, self.gopark_selector
+        ready = self._ready
+        self._thread_id = get_ident()
+        try:
+            while True:
+                self._step()
+                if self._stopping:
+                    return
+                if ready or selector.look():
+                    await gosched()
+                else:
+                    scheduled = self._scheduled
+                    await berth.sleep(scheduled[0]._when if scheduled else None)
+        finally:
+            self._stopping = False
+            self._thread_id = None
+            if self.gopark_ended is not None:
+                self.gopark_ended.close()
+
+    def _step(self) -> None:
+        self._thread_id = get_ident()
+        before = _running()
+        hooks = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(self._asyncgen_firstiter_hook, self._asyncgen_finalizer_hook)
+        _setrunning(self)
+        if self._debug:
+            self._set_coroutine_origin_tracking(True)
+        ready, once = self._ready, self._run_once
+        try:
+            for _ in _ROUNDS:
+                once()
+                if not ready or self._stopping:
+                    break
+        finally:
+            if self._coroutine_origin_tracking_enabled:
+                self._set_coroutine_origin_tracking(False)
+            _setrunning(before)
+            sys.set_asyncgen_hooks(*hooks)
+
+    # --- the end ----------------------------------------------------------------------------
+
+    async def halt(self) -> None:
+        """From a goroutine: have `steps` return, wait for that, and close."""
+        ended = Chan[None]()
+        self.gopark_ended = ended
+        self.post(Post(self.stop))
+        await ended.recv_ok()
+        self.close()
+
+    def close(self) -> None:
+        if not self._closed and not self.is_running():
+            self.gopark_berth.leave()
+        super().close()
+
+
+# What runs in a step is the user's, and nothing is held below it.
+transparent.update((Loop.steps.__code__, Loop._step.__code__, Post._run.__code__))

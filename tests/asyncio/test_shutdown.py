@@ -1,0 +1,218 @@
+"""The end of a program that has a loop: tasks, async generators, the executor, the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+import gopark
+import gopark.asyncio as ga
+from gopark.asyncio import _host
+
+
+async def forever(ended, name="task"):
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0.001)
+        ended.append(name)
+
+
+async def begin(ended, keep=None):
+    task = asyncio.create_task(forever(ended))
+    await asyncio.sleep(0)
+    if keep is not None:
+        keep.append(task)
+
+
+def test_main_returns_and_tasks_are_cancelled_and_waited_for(run):
+    ended, keep = [], []
+
+    async def main():
+        await ga.call(begin(ended, keep))
+        return "result"
+
+    assert run(main) == "result"
+    assert ended == ["task"]
+    assert keep[0].cancelled()
+    assert keep[0].get_loop().is_closed()
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_main_raises_and_it_is_the_same(run, error):
+    ended = []
+
+    async def main():
+        await ga.call(begin(ended))
+        raise error
+
+    with pytest.raises(error):
+        run(main)
+    assert ended == ["task"]
+
+
+def test_a_plain_main_is_no_different(run):
+    ended = []
+
+    def main():
+        gopark.block(ga.call(begin(ended)))
+        return 5
+
+    assert run(main) == 5
+    assert ended == ["task"]
+
+    def fails():
+        gopark.block(ga.call(begin(ended)))
+        raise ValueError
+
+    with pytest.raises(ValueError, match=r"^$"):
+        run(fails)
+    assert ended == ["task"] * 2
+
+
+def test_tasks_first_then_async_generators_then_the_executor_then_goroutines(run):
+    ended = []
+    agens = []
+
+    async def numbers():
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            ended.append("async generator")
+
+    async def task():
+        await begin(ended)
+        agen = numbers()
+        agens.append(agen)
+        await anext(agen)
+        await asyncio.to_thread(threading.current_thread)
+
+    async def goroutine():
+        try:
+            await gopark.Chan().recv()
+        finally:
+            ended.append("goroutine")
+
+    async def main():
+        gopark.go(goroutine)
+        await gopark.gosched()
+        await ga.call(task())
+
+    run(main, outside_help=True)
+    assert ended == ["task", "async generator", "goroutine"]
+    assert not [t for t in threading.enumerate() if t.name.startswith("asyncio_")]
+
+
+def test_a_goroutine_that_a_task_waits_for_ends_with_it(run):
+    ended = []
+
+    async def goroutine():
+        await gopark.context.current().done().recv_ok()
+        ended.append("goroutine")
+
+    async def waits():
+        try:
+            await ga.go(goroutine)
+        finally:
+            ended.append("task")
+
+    async def start():
+        task = asyncio.create_task(waits())
+        await asyncio.sleep(0.001)
+        return task
+
+    async def main():
+        return await ga.call(start())
+
+    run(main)
+    assert ended == ["goroutine", "task"]
+
+
+def test_one_that_does_not_end_is_named_and_left(run, monkeypatch, capfd):
+    monkeypatch.setattr(_host, "GRACE", 0.01)
+
+    async def stubborn():
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass
+
+    keep = []
+
+    async def start():
+        keep.append(asyncio.create_task(stubborn(), name="the stubborn one"))
+        await asyncio.sleep(0)
+
+    async def main():
+        await ga.call(start())
+
+    run(main)
+    err = capfd.readouterr().err
+    assert "a task was left" in err
+    assert "the stubborn one" in err
+
+
+def test_what_a_task_raises_then_goes_to_the_exception_handler(run):
+    seen, keep = [], []
+
+    async def fails():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("at the end")
+
+    async def start():
+        asyncio.get_running_loop().set_exception_handler(lambda _, what: seen.append(what))
+        keep.append(asyncio.create_task(fails()))
+        await asyncio.sleep(0)
+
+    async def main():
+        await ga.call(start())
+
+    run(main)
+    assert str(seen[0]["exception"]) == "at the end"
+
+
+def test_each_program_has_a_loop_of_its_own(run):
+    async def where():
+        return asyncio.get_running_loop()
+
+    async def main():
+        return await ga.call(where())
+
+    a, b = run(main), run(main)
+    assert a is not b
+    assert a.is_closed()
+
+
+def test_a_program_that_panics_ends_at_once(run, capfd):
+    ended = []
+
+    async def panics():
+        raise ValueError("panic")
+
+    async def main():
+        await ga.call(begin(ended))
+        gopark.go(panics)
+        await ga.call(asyncio.sleep(600))
+
+    with pytest.raises(gopark.FatalError):
+        run(main)
+    assert ended == []
+    assert "panic: ValueError: panic" in capfd.readouterr().err
+
+
+def test_sys_exit_in_a_task_ends_the_program(run):
+    async def leaves():
+        raise SystemExit(3)
+
+    async def main():
+        await ga.call(leaves())
+
+    with pytest.raises(SystemExit) as caught:
+        run(main)
+    assert caught.value.code == 3
