@@ -358,6 +358,8 @@ class M:
         return f"<M {self.mid}>"
 
 
+CAMEUP: Final = "its G has come up"  # M.handling
+KEEPSP: Final = "it keeps its P"  # the same, where no G of its own waits: see onm0.py
 GFREE: Final = 1024  # dead Gs that a P keeps, as in Go
 
 
