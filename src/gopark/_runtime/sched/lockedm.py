@@ -42,12 +42,14 @@ from gopark._runtime.base.errors import AmidRuntime, NotOnGError, ProgramEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
+    CAMEUP,
     FREETHREADED,
     GOSCHED,
     GRUNNABLE,
     GRUNNING,
     GSYSCALL,
     GWAITING,
+    KEEPSP,
     LOCKED,
     PARK,
     G,
@@ -59,9 +61,8 @@ from gopark._runtime.base.runtime2 import (
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.sched.foreign import foreigncommand
 from gopark._runtime.sched.onm0 import lendp, letmain
+from gopark._runtime.sched.runq import offqueue
 from gopark._runtime.sched.startm import (
-    CAMEUP,
-    KEEPSP,
     acquirep,
     getsched,
     handoffp,
@@ -76,7 +77,7 @@ from gopark._runtime.sched.startm import (
 
 __all__ = (
     *("YIELDS", "block", "drive", "entersyscall", "exitsyscall", "letgo", "lettinggo"),
-    *("notparked", "offqueue", "requeue", "yieldcodes"),
+    *("notparked", "requeue", "yieldcodes"),
 )
 
 T = TypeVar("T")
@@ -445,20 +446,6 @@ def _takeoff(sched: Sched, g: G) -> bool:
         waiting = g.waiting  # once: whoever wakes `g` clears it at any moment
         return waiting is not None and waiting.unwait(g)
     return offqueue(sched, g)
-
-
-def offqueue(sched: Sched, g: G) -> bool:
-    """Take a runnable G off the queue it is on; True: it is the caller's."""
-    queues: list[Any] = [sched.runq, sched.hogq, sched.held]
-    for p in sched.allp[:]:
-        queues += [p.runq, p.runnext]
-    for queue in queues:
-        try:
-            queue.remove(g)
-        except (ValueError, IndexError):
-            continue
-        return True
-    return False
 
 
 def mgosched(m: M, g: G) -> None:
