@@ -314,6 +314,30 @@ def test_without_descriptors_accept_says_so_and_a_loop_waits_for_some():
     assert ended == (": Too many open files\nnone yet\nall three\n", "", 0)
 
 
+@pytest.mark.parametrize("number", [errno.ENOBUFS, errno.ENOMEM, errno.ENFILE])
+async def test_what_the_kernel_is_short_of_for_a_moment_ends_no_loop(number):
+    """The connection is in the backlog still: `accept` says so, a loop tries again."""
+    with net.listen("tcp", "127.0.0.1:0") as ln:
+        real, short = ln._accept, [None] * 4
+
+        def accept():
+            if short:
+                short.pop()
+                raise OSError(number, os.strerror(number))
+            return real()
+
+        ln._accept = accept  # nothing else makes a kernel short of these
+        with await net.dial("tcp", ln.addr) as conn:
+            with pytest.raises(OSError, match=f"accept tcp {ln.addr}: ") as caught:
+                await ln.accept()
+            assert caught.value.errno == number
+            async for other in ln:
+                with other:
+                    assert other.remote_addr == conn.local_addr
+                break
+    assert not short
+
+
 # --- deadlines ----------------------------------------------------------------------------------
 
 
