@@ -13,8 +13,10 @@ import pytest
 
 import gopark
 from gopark import Chan, ScopeEnded, context
-from gopark._runtime.base.runtime2 import G, getg
-from gopark._runtime.scope.scope import end
+from gopark._runtime.base.runtime2 import GRUNNABLE, GRUNNING, G, M, getg
+from gopark._runtime.sched.lockedm import YIELDS
+from gopark._runtime.scope.scope import Scope, begun, end
+from gopark._runtime.signal.preempt import throwin
 
 SOON = 0.005
 
@@ -95,6 +97,31 @@ def test_ctrl_c_passes_a_shield(run):
 
     with pytest.raises(KeyboardInterrupt):
         run(main)
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_what_ctrl_c_has_left_to_raise_comes_first(pinned):
+    """A goroutine that gives way has it already when it is told that its scope is over."""
+
+    async def yielding():
+        await gopark.gosched()
+
+    g, scope, ctrl_c = G(1), Scope(), KeyboardInterrupt()
+    coro = yielding()
+    coro.send(None)
+    g.coro, g.step, g.waitreason = coro, iter(()), YIELDS
+    g.lockedm = M(None) if pinned else None
+    g.scope, scope._g, scope._goid, scope._outer, scope._over = scope, g, 1, None, True
+    begun(scope)
+    for left in (None, ctrl_c):
+        if left is not None:
+            throwin(g, left)
+        g.status = GRUNNING
+        g.status = GRUNNABLE
+        found = g.lockedm.exc if pinned else g.step.exc
+        assert found is ctrl_c if left else isinstance(found, ScopeEnded)
+        g.status = GRUNNING
+    coro.close()
 
 
 @pytest.mark.outside_help

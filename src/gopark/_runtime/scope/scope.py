@@ -68,7 +68,7 @@ from gopark._runtime.sched.lockedm import lettinggo
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.startm import mysched
 from gopark._runtime.sched.timer import Timer
-from gopark._runtime.signal.preempt import throwin, yields
+from gopark._runtime.signal.preempt import Throwing, throwin, yields
 
 __all__ = (
     "Scope",
@@ -374,9 +374,19 @@ def _wrapunlock(g: G) -> None:
 
 
 def _gaveway(g: G) -> None:
-    """It is runnable again, without having waited: unless it only has to go to another thread."""
+    """It is runnable again, without having waited: unless it only has to go to another thread.
+
+    What Ctrl-C has left for it to raise comes first.
+    """
     scope = overscope(g)
-    if scope is not None and (g.lockedm is not None or g.coro is not None) and yields(g):
+    if scope is None:
+        return
+    pinned = g.lockedm
+    if pinned is not None:
+        free = pinned.exc is None
+    else:
+        free = g.coro is not None and not isinstance(g.step, Throwing)
+    if free and yields(g):
         throwin(g, scope._error())
 
 
