@@ -18,6 +18,7 @@ import pytest
 import gopark
 import gopark.asyncio as ga
 from gopark._runtime.sched import startm
+from harness import run_python
 
 outside = pytest.mark.outside_help
 
@@ -383,6 +384,48 @@ def test_a_loop_of_ours_in_a_plain_main(run):
 
 
 @pytest.mark.usefixtures("procs")
+async def test_a_task_of_such_a_loop_may_block():
+    """It holds up its own loop, and nobody else."""
+
+    async def blocks(ch):
+        return gopark.block(ch.recv())
+
+    ch, got = gopark.Chan(), gopark.Chan()
+    gopark.go(lambda: gopark.block(got.send(plainly(blocks, ch))))
+    await ch.send("there")
+    assert await got.recv() == "there"
+
+
+@outside
+def test_in_the_child_of_a_fork_a_loop_can_be_made_and_run():
+    assert run_python(["-c", FORKS]).stdout == "b'hello\\n'\n0\n"
+
+
+FORKS = """
+import asyncio, os, gopark
+import gopark.asyncio as ga
+
+def plainly(coro):
+    with asyncio.Runner(loop_factory=ga.new_event_loop) as runner:
+        return runner.run(coro)
+
+async def child():
+    process = await asyncio.create_subprocess_exec("echo", "hello", stdout=-1)
+    print((await process.communicate())[0], flush=True)
+
+async def main():
+    pid = os.fork()
+    if pid == 0:
+        asyncio.events._set_running_loop(None)
+        plainly(child())
+        os._exit(0)
+    print(os.waitpid(pid, 0)[1], flush=True)
+
+gopark.run(plainly, main())
+"""
+
+
+@pytest.mark.usefixtures("procs")
 async def test_while_such_a_loop_waits_its_thread_is_nobodys_burden():
     async def waits(ch):
         return await ga.wait(ch.recv())
@@ -394,6 +437,23 @@ async def test_while_such_a_loop_waits_its_thread_is_nobodys_burden():
     for n, ch in enumerate(chans):
         await ch.send(n)
     assert sorted([await got.recv() for _ in chans]) == [0, 1, 2, 3, 4]
+
+
+ALONE = """
+import asyncio
+import gopark.asyncio as ga
+
+async def main():
+    process = await asyncio.create_subprocess_exec("echo", "hello", stdout=-1)
+    print((await process.communicate())[0])
+
+with asyncio.Runner(loop_factory=ga.new_event_loop) as runner:
+    runner.run(main())
+"""
+
+
+def test_without_a_program_such_a_loop_runs_as_well():
+    assert run_python(["-c", ALONE]).stdout == "b'hello\\n'\n"
 
 
 async def test_a_loop_that_is_not_closed_says_so():

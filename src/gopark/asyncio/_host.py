@@ -92,17 +92,20 @@ def start(
     Go: none.
     """
     sched = _program()
+    hosted = None if factory is None or sched.host is not None else Hosted(factory)
     with _making:
-        if sched.host is not None:
-            raise RuntimeError(
-                "gopark.asyncio.start(): the program has a loop already; call start() before the "
-                "first gopark.asyncio.call()"
-            )
-        if factory is None:
-            return _begin(sched).loop
-        hosted = Hosted(factory)
-        sched.host = hosted
-        return hosted.loop
+        if sched.host is None:
+            if hosted is None:
+                return _begin(sched).loop
+            sched.host = hosted
+            hosted.begin()
+            return hosted.loop
+    if hosted is not None:  # somebody else was quicker
+        hosted.loop.close()
+    raise RuntimeError(
+        "gopark.asyncio.start(): the program has a loop already; call start() before the "
+        "first gopark.asyncio.call()"
+    )
 
 
 def bridge() -> Bridge:

@@ -43,6 +43,9 @@ class Hosted:
                 f"gopark.asyncio.start() needs what makes an event loop, and got {shown(self.loop)}"
             )
         _known[self.loop] = self
+
+    def begin(self) -> None:
+        """Run it, on a thread of its own."""
         threading.Thread(target=self._main, name="gopark-asyncio", daemon=True).start()
 
     @classmethod
@@ -110,4 +113,4 @@ async def _raise(exc: BaseException) -> None:
     raise exc
 
 
-transparent.update((Hosted._main.__code__, Hosted._drain.__code__))
+transparent.update(fn.__code__ for fn in (Hosted.__init__, Hosted._main, Hosted._drain))

@@ -160,4 +160,4 @@ class Loop(Signals, _Base):  # type: ignore[misc]
 
 
 # What runs in a step is the user's, and nothing is held below it.
-transparent.update((Loop.steps.__code__, Loop._step.__code__, Post._run.__code__))
+transparent.update(fn.__code__ for fn in (Loop.run_forever, Loop.steps, Loop._step, Post._run))

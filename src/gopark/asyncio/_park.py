@@ -6,7 +6,7 @@ to the loop's queue from outside calls `wake`:
   the loop                          who appends
   1. takes the lock                 1. appends to the queue
   2. looks at the queue: empty      2. takes the lock
-  3. parks, and lets the lock go    3. readies the loop; or leaves an edge, if it does not wait
+  3. parks, and lets the lock go    3. readies the loop, if it waits
 Either sees the other.
 
 Edges. The poller tells of the descriptor when something new has come, and not that there is still
@@ -22,6 +22,7 @@ from collections.abc import Generator
 from typing import Any, Final
 
 from gopark._runtime.base.errors import AmidRuntime
+from gopark._runtime.base.hooks import netdoor
 from gopark._runtime.base.lockrank import Holding, lockslow
 from gopark._runtime.base.runtime2 import PARK, Command, tls
 from gopark._runtime.base.suspend import suspends
@@ -29,6 +30,7 @@ from gopark._runtime.net.netpoll import REASON, PollDesc
 from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.startm import mysched, wakepoller
 
 __all__ = ("Berth", "Selector")
 
@@ -82,12 +84,13 @@ class Selector(_Base):  # type: ignore[misc]
 class Berth(PollDesc):
     """The selector's descriptor in the poller."""
 
-    __slots__ = ("queue", "selector")
+    __slots__ = ("called", "queue", "selector")
 
     def __init__(self, selector: Selector, queue: Any) -> None:
         self.selector = selector
         self.queue = queue  # the loop's; not empty: it does not sleep
         selector.berth = self
+        self.called = False  # it was woken by `wake`, and not by an edge
         super().__init__(selector.fileno())
 
     @property
@@ -101,6 +104,10 @@ class Berth(PollDesc):
         """Until there may be something to do, or `when`."""
         if when != self.rd or self.backend is None:
             self.setdeadline(when, True, False)
+        m = tls.m
+        assert m is not None
+        if m.g is not None and netdoor.sleeper is None:
+            wakepoller(mysched())  # a thread of others: there may be none of ours that looks
         lock = self.lock
         try:
             lock.pop()
@@ -109,8 +116,6 @@ class Berth(PollDesc):
         if self.rbad or self.rready or self.queue:
             lock.append(None)
             return
-        m = tls.m
-        assert m is not None
         g = m.curg
         assert g is not None
         if self.backend.arm is not None:
@@ -124,7 +129,10 @@ class Berth(PollDesc):
         except BaseException as exc:
             notparked(self, exc)
             raise
-        self.selector.dry = False
+        if self.called:
+            self.called = False
+        else:
+            self.selector.dry = False
 
     def wake(self) -> None:
         """Something was appended to the queue; from any thread, and from a finaliser."""
@@ -140,13 +148,12 @@ class Berth(PollDesc):
         except IndexError:
             lockslow(lock)
         g = self.rg
-        if g is None:
-            self.rready = True
-            lock.append(None)
-            return
-        self.rg = g.waiting = None
+        if g is not None:
+            self.rg = g.waiting = None
+            self.called = True
         lock.append(None)
-        ready(g)
+        if g is not None:
+            ready(g)
 
     def leave(self) -> None:
         """Before the selector is closed."""
