@@ -218,8 +218,8 @@ def notparked(waiter: object, exc: BaseException, takes: bool = False) -> bool:
     if woken and takes:
         return True
     raise NotOnGError(
-        "a gopark operation had to wait where no goroutine runs it (under another event loop?): use "
-        "gopark.go, or gopark.block in a thread; in a task await gopark.asyncio.wait(...)"
+        "a gopark operation had to wait where no goroutine runs it (under another event loop?): "
+        "use gopark.go, or gopark.block in a thread; in a task await gopark.asyncio.wait(...)"
     ) from exc
 
 
