@@ -44,7 +44,10 @@ async def client(port: int | None, word: str, answers: gopark.Chan[str]) -> None
     """A goroutine."""
     with await net.dial("tcp", f"127.0.0.1:{port}") as conn:
         await conn.write(word.encode() + b"\n")
-        await answers.send((await conn.read_until(b"\n")).decode().strip())
+        conn.close_write()  # there is no more: the server's task for it ends
+        answer = await conn.read_until(b"\n")
+        await conn.read()  # it has, once this is at its end
+    await answers.send(answer.decode().strip())
 
 
 async def main() -> None:

@@ -223,3 +223,13 @@ def test_chat_server():
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="the openssl command is not installed")
 def test_tls_terminator():
     assert output("tls_terminator.py") == "b'IS ANYBODY THERE?'\n"
+
+
+def test_timeouts():
+    assert output("timeouts.py") == (
+        "timeout(0.05) is over\n"
+        "the server heard: 3600 s: goodbye\n"
+        "first: hello gopher\n"
+        "the server heard: 0.01 s: goodbye\n"
+        "the server heard: 3600 s: goodbye\n"
+    )

@@ -231,7 +231,7 @@ def imports_of(path):
 
 RUNTIME = sorted((ROOT / "_runtime").rglob("*.py"))
 # From the bottom up, as `_runtime/__init__.py` has them.
-ROOMS = "base report sched chan time net c signal main prof bubble check".split()  # noqa: SIM905
+ROOMS = "base report sched chan time net c signal scope main prof bubble check".split()  # noqa: SIM905
 
 
 @pytest.mark.parametrize("path", RUNTIME, ids=[f"{p.parent.name}-{p.stem}" for p in RUNTIME])

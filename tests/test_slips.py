@@ -50,6 +50,7 @@ WRONG = {
     "int": (None, "x", THING, 1.5, NAN, INF),
     "int | None": ("x", THING, 1.5, NAN),
     "float": (None, "x", THING, True),
+    "float | None": ("x", THING, True),
     "bool": (),  # anything has a truth
     "str": (None, 1, THING, b"x"),
     "Context": (None, 1, "x", THING),
@@ -66,6 +67,8 @@ WRONG = {
     "str | os.PathLike[str] | None": (1, THING),
     "Iterable[str]": (1, None, THING),
     "Iterable[Sample]": (1, None, THING),
+    "Iterable[Task[T]]": (1, None, THING),
+    "Awaitable[Any]": (None, 1, "x", THING),
     "BaseException | None": (1, "x", THING),
     "PanicHandler | None": (1, "x", THING),
     "Awaitable[T]": (None, 1, "x", THING),
@@ -83,6 +86,7 @@ NUMBERS = {
     "int": (-1, 2**63, 2**70, -(2**70), HUGE, BIG, -BIG),
     "int | None": (-1, 2**70, HUGE, BIG, -BIG),
     "float": (NAN, INF, -INF, -1.0, 2**70, HUGE, BIG),
+    "float | None": (NAN, INF, -INF, -1.0, 2**70, HUGE, BIG),
 }
 # Go's own words, which programs that print them share with Go's.
 WORDS = (
@@ -339,6 +343,10 @@ IDENTITIES = {
     **{name: getattr(atomic, name) for name in atomic.__all__},
     "Weighted": lambda: semaphore.Weighted(1),
     "errgroup.Group": errgroup.Group,
+    "timeout": lambda: gopark.timeout(60),
+    "scope": lambda: context.scope(context.background()),
+    "shield": context.shield,
+    "Task": lambda: gopark.Task(print),
     "errgroup.Task": lambda: errgroup.Group(limit=0).go(print),
     "singleflight.Group": singleflight.Group,
     "Profile": lambda: pprof.lookup("goroutine"),

@@ -24,6 +24,7 @@ from gopark._runtime.base.errors import DeadlockError as DeadlockError
 from gopark._runtime.base.errors import FatalError as FatalError
 from gopark._runtime.base.errors import NotOnGError as NotOnGError
 from gopark._runtime.base.errors import ProgramEnded as ProgramEnded
+from gopark._runtime.base.errors import ScopeEnded as ScopeEnded
 from gopark._runtime.chan.chan import Chan as Chan
 from gopark._runtime.chan.selectgo import recv as recv
 from gopark._runtime.chan.selectgo import select as select
@@ -33,7 +34,12 @@ from gopark._runtime.sched.lockedm import block as block
 from gopark._runtime.sched.newproc import go as go
 from gopark._runtime.sched.panic import goexit as goexit
 from gopark._runtime.sched.panic import set_panic_handler as set_panic_handler
+from gopark._runtime.scope.timeout import timeout as timeout
 from gopark._runtime.time.timesleep import gosched as gosched
+from gopark._tasks import Task as Task
+from gopark._tasks import as_completed as as_completed
+from gopark._tasks import gather as gather
+from gopark._tasks import spawn as spawn
 from gopark._util import set_public_module
 
 __all__ = (
@@ -43,12 +49,16 @@ __all__ = (
     "FatalError",
     "NotOnGError",
     "ProgramEnded",
+    "ScopeEnded",
+    "Task",
+    "as_completed",
     "asyncio",
     "block",
     "cgo",
     "context",
     "debug",
     "exec",
+    "gather",
     "go",
     "goexit",
     "gosched",
@@ -62,9 +72,11 @@ __all__ = (
     "send",
     "set_panic_handler",
     "signal",
+    "spawn",
     "sync",
     "testing",
     "time",
+    "timeout",
     "tls",
     "trace",
 )

@@ -59,6 +59,27 @@ def checked(child):
 # --- sound programs ----------------------------------------------------------------------
 
 
+def test_a_generator_that_main_has_left_open_is_no_offence(checked):
+    """The end of the program closes it in a goroutine that was never on a queue."""
+    ended = checked(
+        """
+        kept = []
+
+        async def numbers():
+            yield 1
+
+        async def main():
+            kept.append(numbers())
+            async for _ in kept[0]:
+                break
+
+        gopark.run(main)
+        print("fine")
+        """
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "fine\n", "")
+
+
 @pytest.mark.parametrize("procs", ["1", "4"])
 def test_a_program_that_uses_everything_breaks_no_invariant(checked, procs):
     result = checked(

@@ -252,6 +252,39 @@ async def test_a_clock_that_runs_is_a_waker(
     assert await reasons() == []
 
 
+async def test_who_may_end_a_scope_is_a_waker() -> None:
+    """A time, who has the context, who has the task; without any of them it waits for ever."""
+
+    async def timed(seconds: float | None) -> None:
+        with gopark.timeout(seconds):
+            await receive()
+
+    async def told(ctx: gopark.context.Context) -> None:
+        with gopark.context.scope(ctx):
+            await receive()
+
+    async def shielded() -> None:
+        with gopark.timeout(60), gopark.context.shield():
+            await receive()
+
+    ctx, cancel = gopark.context.with_cancel(gopark.context.background())
+    soon = gopark.context.with_timeout(gopark.context.background(), 60)
+    task = gopark.spawn(receive)
+    gopark.go(timed, 60)
+    gopark.go(told, ctx)
+    gopark.go(told, soon.ctx)
+    assert await found() == []
+    gopark.go(timed, None)
+    gopark.go(shielded)
+    gopark.go(told, gopark.context.background())
+    gopark.go(told, gopark.context.with_cancel(gopark.context.background()).ctx)
+    gopark.spawn(receive)
+    assert await reasons() == ["chan receive"] * 5
+    soon.cancel()
+    task.cancel()
+    cancel()
+
+
 async def test_a_function_that_starts_later_is_a_waker() -> None:
     async def wait() -> None:
         ch: Chan[int] = Chan()

@@ -135,6 +135,11 @@ def flight() -> Wait:
     return Wait(do("key", ch.recv), lambda: ch.try_send(42), (42, False))
 
 
+def gathered() -> Wait:
+    ch = Chan[int]()
+    return Wait(gopark.gather(ch.recv()), lambda: ch.try_send(42), (42,))
+
+
 def all_parked() -> Wait:
     """A goroutine that is on a thread of its own keeps it waiting."""
     event = threading.Event()
@@ -152,6 +157,7 @@ OPS: dict[str, Callable[[], Wait]] = {
     "gopark.Chan.recv": lambda: recv(Chan()),
     "gopark.Chan.recv_ok": recv_ok,
     "gopark.Chan.send": send,
+    "gopark.gather": gathered,
     "gopark.gosched": lambda: Wait(gopark.gosched(), nothing),
     "gopark.select": selecting,
     "gopark.sync.Cond.wait": cond,
@@ -190,6 +196,12 @@ MORE: dict[str, Callable[[], Wait]] = {
 }
 # What no other goroutine can meet in the midst of a wait.
 NOWAIT = {
+    "gopark.context.scope.__aenter__",
+    "gopark.context.scope.__aexit__",
+    "gopark.context.shield.__aenter__",
+    "gopark.context.shield.__aexit__",
+    "gopark.timeout.__aenter__",
+    "gopark.timeout.__aexit__",
     "gopark.sync.Mutex.__aexit__",
     "gopark.sync.RWMutex.__aexit__",
     "gopark.sync.WaitGroup.__aenter__",

@@ -499,3 +499,34 @@ async def test_its_coroutines_are_called_as_the_user_calls_them(anypair: Pair) -
     for made in (a.read(), a.write(b"x"), a.read_until()):
         assert made.__qualname__.startswith("Conn.")
         made.close()
+
+
+# --- in a scope ---------------------------------------------------------------------------------
+
+
+async def test_a_timeout_ends_a_read_and_the_connection_goes_on(pair: Pair) -> None:
+    a, b = await shaken(pair)
+    async with a, b:
+        with pytest.raises(TimeoutError), gopark.timeout(0.01):
+            await a.read()
+        await b.write(b"it goes on")
+        assert await a.read() == b"it goes on"
+        await a.write(b"both ways")
+        assert await b.read() == b"both ways"
+
+
+async def writes(conn: tls.Conn) -> None:
+    while True:
+        await conn.write(bytes(1_000_000))
+
+
+async def test_a_write_that_a_timeout_has_ended_is_the_last(pair: Pair) -> None:
+    """A part of a record may have gone: the other side could make nothing of the next one."""
+    a, b = await shaken(pair)
+    async with a, b:
+        with pytest.raises(TimeoutError), gopark.timeout(0.05):
+            await writes(a)
+        with pytest.raises(ConnectionError, match="was broken off"):
+            await a.write(b"more")
+        await b.write(b"this way still")
+        assert await a.read() == b"this way still"

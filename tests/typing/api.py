@@ -89,6 +89,42 @@ async def contexts(parent: context.Context) -> None:
     assert_type(context.cause(parent), BaseException | None)
 
 
+async def scopes(out: Chan[int], ctx: context.Context) -> int:
+    with gopark.timeout(5) as t:
+        assert_type(t, gopark.timeout)
+        assert_type(t.expired, bool)
+        assert_type(t.deadline, float | None)
+        t.reschedule(None)
+    async with gopark.timeout(None), context.shield():
+        await out.send(1)
+    gopark.timeout("5")  # type: ignore[arg-type]
+    with context.scope(ctx) as same:
+        assert_type(same, context.Context)
+    context.scope(5)  # type: ignore[arg-type]
+    try:
+        with errgroup.Group(ctx, cancel=True):
+            return 1  # and nothing is missing after the block
+    except gopark.ScopeEnded:
+        raise
+
+
+async def tasks(out: Chan[int]) -> None:
+    task = gopark.spawn(double, 1, out)
+    assert_type(task, gopark.Task[int])
+    assert_type(gopark.spawn(plain, out), gopark.Task[str])
+    assert_type(await task, int)
+    assert_type(task.result(), int)
+    assert_type(task.exception(), Exception | None)
+    assert_type(task.done, bool)
+    assert_type(task.cancel(ValueError()), bool)
+    gopark.spawn(double, "1", out)  # type: ignore[call-overload]
+    both = await gopark.gather(task, gopark.spawn(plain, out))
+    assert_type(both, tuple[int, str])
+    assert_type(await gopark.gather(*[double(n, out) for n in range(3)]), tuple[int, ...])
+    async for one in gopark.as_completed([task]):
+        assert_type(one, gopark.Task[int])
+
+
 async def groups(out: Chan[int], ctx: context.Context) -> None:
     async with errgroup.Group(ctx, limit=3) as g:
         task = g.go(double, 1, out)

@@ -1,7 +1,7 @@
 """The engine: G, M and P, channels, timers, C, signals, profiles. Imports nothing above itself.
 
 Rooms by subject, from the bottom up; a module imports from its own room and those before it:
-  base · report · sched · chan · time · net · c · signal · main · prof · bubble · check
+  base · report · sched · chan · time · net · c · signal · scope · main · prof · bubble · check
 What lives in each is said in its `__init__`; HACKING has each module, and Go's file beside it.
 Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`, `_Outside`,
 `_Foreign`) that the higher one sets when it is imported.

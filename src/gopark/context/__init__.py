@@ -8,6 +8,8 @@ from gopark.context._context import background as background
 from gopark.context._context import todo as todo
 from gopark.context._current import current as current
 from gopark.context._current import use as use
+from gopark.context._scope import scope as scope
+from gopark.context._scope import shield as shield
 from gopark.context._with import after_func as after_func
 from gopark.context._with import cause as cause
 from gopark.context._with import with_cancel as with_cancel
@@ -27,6 +29,8 @@ __all__ = (
     "background",
     "cause",
     "current",
+    "scope",
+    "shield",
     "todo",
     "use",
     "with_cancel",

@@ -20,13 +20,14 @@ from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
+from gopark._runtime.scope.scope import isover
 from gopark._runtime.time.timechan import Timer
 from gopark.context import Context
 from gopark.exec._copy import Tail, descriptor, drain, feed, sink, source
 from gopark.exec._errors import ExitError, WaitDelayError
 from gopark.exec._lookpath import apart
 from gopark.exec._pipe import PipeReader, PipeWriter, _Pipe, readend, writeend
-from gopark.exec._process import NULL, Process, start
+from gopark.exec._process import NULL, Process, killed, start
 from gopark.exec._state import ProcessState
 from gopark.exec._watch import Copies, Copy, Watch, closeall, heldopen
 from gopark.net._conn import duration
@@ -497,6 +498,8 @@ class Cmd:
     async def run(self) -> None:
         """Start it, and wait for its end: `start` and `wait`, with the errors of both.
 
+        If a scope around it ends the wait (`gopark.timeout`), the child is killed.
+
         Raises:
             OSError: it cannot be started.
             ExitError: it did not end with status 0.
@@ -509,7 +512,15 @@ class Cmd:
         Go: Cmd.Run.
         """
         await self.start()
-        await self.wait()
+        try:
+            await self.wait()
+        except BaseException:
+            if isover():  # nobody else will wait for it
+                self.process_state = await killed(self.process)
+                closeall(self._pipes)
+                if self._stop is not None and self._stop():
+                    self._watch = None
+            raise
 
     async def output(self) -> bytes:
         """Run it, and give what it has written to standard output.

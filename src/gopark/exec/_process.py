@@ -33,6 +33,7 @@ from gopark._runtime.c.cgocall import call
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.newproc import go
+from gopark._runtime.scope.scope import shelter
 from gopark.exec._reaper import adopt, pidfd
 from gopark.exec._state import ProcessState
 
@@ -299,3 +300,17 @@ def start(
     )
     popen.returncode = 0  # it is no more its business
     return Process(popen.pid)
+
+
+async def killed(process: Process | None) -> ProcessState | None:
+    """How it has ended, if that can be known, once it has been killed; no scope ends this wait."""
+    assert process is not None
+    try:
+        process.kill()
+    except ProcessLookupError:
+        pass
+    try:
+        with shelter():
+            return await process.wait()
+    except ChildProcessError:
+        return None

@@ -15,6 +15,7 @@ import socket
 from typing import Any, Final, NamedTuple
 
 from gopark._runtime.chan.chan import Chan
+from gopark._runtime.scope.scope import shelter
 from gopark.context import Context, after_func
 from gopark.net._sock import SockFD, keepalive, opened
 
@@ -119,7 +120,8 @@ async def _interruptible(fd: SockFD, ctx: Context | None, end: float | None) -> 
             await _finished(fd)
         finally:
             if not stop():
-                await told.recv()
+                with shelter():
+                    await told.recv()
         if ctx.err() is not None:
             raise Interrupted
     if end is not None:

@@ -23,6 +23,7 @@ from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
+from gopark._runtime.scope.scope import shelter
 from gopark._runtime.time.timechan import Timer, seconds
 from gopark.context import Context, background, with_cancel, with_deadline
 from gopark.context._with import checked
@@ -266,11 +267,12 @@ class Dialer:
         finally:
             timer.stop()
             cancel()
-            while running:
-                late = await results.recv()
-                running -= 1
-                if isinstance(late, SockFD):
-                    late.close()
+            with shelter():
+                while running:
+                    late = await results.recv()
+                    running -= 1
+                    if isinstance(late, SockFD):
+                        late.close()
         raise errors[0]
 
     async def _racer(self, goal: _Goal, places: list[Place], results: Chan[Any]) -> None:

@@ -21,7 +21,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator
-from typing import Any, Generic, TypeVar
+from contextlib import nullcontext
+from typing import Any, Final, Generic, TypeVar
 
 from gopark._runtime.base.errors import AmidRuntime
 from gopark._runtime.base.lockrank import Holding, Rank, Regaining, lock, mkmutex
@@ -34,12 +35,15 @@ from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.sema import ongoroutine
+from gopark._runtime.scope.scope import scopeof, shelter
 from gopark.sync._common import PROGRAMENDS, nocopy
 from gopark.sync._mutex import Locker
 
 __all__ = ("Cond",)
 
 L = TypeVar("L", bound=Locker)
+
+_noshelter: Final = nullcontext()
 
 
 class _Ticket:
@@ -193,9 +197,9 @@ class Cond(Generic[L]):
                 elif isinstance(exc, GeneratorExit):
                     self._relock_nowait()
                 else:
-                    yield from self._relock()
+                    yield from self._relock(g)
             raise
-        yield from self._relock()
+        yield from self._relock(g)
 
     def _park(self, g: G) -> None:
         m = tls.m
@@ -216,24 +220,25 @@ class Cond(Generic[L]):
             if ticket.signalled:
                 self.signal()
 
-    def _relock(self) -> Generator[Any, None, None]:
+    def _relock(self, g: G) -> Generator[Any, None, None]:
         """Lock the locker. What is raised in that wait from outside, by Ctrl-C or a signal handler,
-        is no reason not to, and is raised after."""
-        interrupt = None
-        while True:
-            told: list[BaseException] = []
-            try:
-                yield from _waiting(self.locker.lock().__await__(), told)
-            except PROGRAMENDS:
-                raise
-            except BaseException as exc:
-                if not told or exc is not told[-1]:
+        is no reason not to, and is raised after. A scope that is over waits with that as well."""
+        with shelter() if scopeof(g) is not None else _noshelter:
+            interrupt = None
+            while True:
+                told: list[BaseException] = []
+                try:
+                    yield from _waiting(self.locker.lock().__await__(), told)
+                except PROGRAMENDS:
                     raise
-                interrupt = exc
-                continue
-            if interrupt is not None:
-                raise interrupt
-            return
+                except BaseException as exc:
+                    if not told or exc is not told[-1]:
+                        raise
+                    interrupt = exc
+                    continue
+                if interrupt is not None:
+                    raise interrupt
+                return
 
     def _relock_nowait(self) -> None:
         """The coroutine is being closed: the block around `wait` is to find the lock taken."""

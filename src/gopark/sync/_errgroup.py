@@ -29,19 +29,25 @@ from contextvars import copy_context
 from types import FrameType, TracebackType
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
+from gopark import _tasks
+from gopark._runtime.base.errors import AmidRuntime, ProgramEnded, ScopeEnded
 from gopark._runtime.base.lockrank import Holding, lock
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G
 from gopark._runtime.base.suspend import suspends
+from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import block
 from gopark._runtime.sched.newproc import Creator, Wrapped, start, startable
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.sema import WOKEN, Sema, ongoroutine
+from gopark._runtime.scope.scope import Scope, end, shelter
+from gopark._tasks import RUNNING, UNWOUND, Plain, drive
 from gopark.context import Canceled, Context, cause, current, use, with_cancel_cause
+from gopark.context._cancel import AfterFuncCtx, CancelCtx, link
 from gopark.context._with import checked as checkedctx
 from gopark.sync._again import copied, mine, raise_again
 from gopark.sync._common import PROGRAMENDS, checked, nocopy
-from gopark.sync._task import LEFT, RUNNING, UNWOUND, Call, Plain, Task, drive
+from gopark.sync._task import Call, Task
 
 __all__ = ("Group", "with_context")
 
@@ -61,6 +67,8 @@ class Group:
     Args:
         ctx: What the group's own context is derived from; without it `context.current()`.
         limit: How many functions run at a time; None: any number. See `set_limit`.
+        cancel: Once `ctx` is done, by an error above all, the waits of the functions, and of the
+            block, end, as if each task was cancelled. Without it they are told by `ctx` alone.
     Raises:
         TypeError: `ctx` is no context, or `limit` is no integer.
     Example:
@@ -79,12 +87,15 @@ class Group:
     __slots__ = (
         "__weakref__",
         "_active",
+        "_body",
         "_cancel",
         "_closed",
+        "_ears",
         "_errors",
         "_limit",
         "_lock",
         "_queue",
+        "_running",
         "_sema",
         "_untold",
         "_use",
@@ -93,7 +104,9 @@ class Group:
 
     ctx: Context  # current in the group's block and functions; done when the group is
 
-    def __init__(self, ctx: Context | None = None, *, limit: int | None = None) -> None:
+    def __init__(
+        self, ctx: Context | None = None, *, limit: int | None = None, cancel: bool = False
+    ) -> None:
         self._limit = _checked("Group", limit)
         if ctx is None:
             ctx = current()
@@ -109,6 +122,12 @@ class Group:
         self._untold = [True]  # popped by the first who is told of the errors
         self._closed = False
         self._use: use | None = None
+        self._running: set[Task[Any]] = set()  # with `cancel`: whom to end; guarded by the lock
+        self._body: _Body | None = None  # with `cancel`: the block
+        self._ears: _Ear | None = None
+        if cancel:
+            self._ears = _Ear(self.ctx, self)
+            link(self._ears)
 
     def __repr__(self) -> str:
         queued = f", {len(self._queue)} queued" if self._queue else ""
@@ -221,7 +240,7 @@ class Group:
                 raise RuntimeError(f"errgroup: {who}: the block of {shown(self)} has ended")
             if not wait and self._full():  # else nothing is queued: E2
                 return None
-            task._call = call
+            task._called = call
             self._queue.append(task)
             tasks = self._admit()
         self._startall(tasks)
@@ -237,12 +256,14 @@ class Group:
             task = self._queue.popleft()
             task._state = RUNNING
             self._active += 1
+            if self._ears is not None:
+                self._running.add(task)
             tasks.append(task)
         return tasks
 
     def _startall(self, tasks: list[Task[Any]]) -> None:
         for n, task in enumerate(tasks):
-            call, task._call = task._call, None
+            call, task._called = task._called, None
             assert call is not None
             try:
                 call.variables.run(_start, task, call)
@@ -253,6 +274,8 @@ class Group:
                 raise
             if task._began is not None:
                 task._began.close()
+            if self._ears is not None and self._ears._end:  # it was none of those that were ended
+                end(task)
 
     # --- ending -----------------------------------------------------------------------------------
 
@@ -269,10 +292,25 @@ class Group:
         if first:
             self._cancel(exc)
 
-    def _finished(self) -> None:
+    def _cancelall(self) -> None:
+        """The context is done, and that is to end all waits."""
+        try:
+            with Holding(self._lock):
+                tasks = list(self._running)
+        except AmidRuntime:
+            later(self._cancelall)
+            return
+        for task in tasks:
+            end(task)
+        if self._body is not None:
+            end(self._body)
+
+    def _finished(self, task: Task[Any]) -> None:
         """A function has ended: its place is for the next."""
         with Holding(self._lock):
             self._active -= 1
+            if self._ears is not None:
+                self._running.discard(task)
             tasks = self._admit()
             waiters = self._done()
         self._startall(tasks)
@@ -290,10 +328,11 @@ class Group:
             tasks = [*admitted, *self._queue]
             self._queue.clear()
             for task in tasks:
-                task._call = None
-                task._state = LEFT
+                task._called = None
+                self._running.discard(task)
             waiters = self._done()
         for task in tasks:
+            _tasks.Task._left(task, ProgramEnded())  # not for the group, which has seen to it
             if task._began is not None:
                 task._began.close()
         for g in waiters:
@@ -389,6 +428,11 @@ class Group:
             raise RuntimeError(f"errgroup: {shown(self)} has had its block; make another group")
         self._use = use(self.ctx)
         self._use.__enter__()
+        if self._ears is not None:
+            self._body = _Body(self)
+            self._body._enter()
+            if self._ears._end:
+                end(self._body)
         return self
 
     async def __aexit__(
@@ -397,8 +441,10 @@ class Group:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave(exc, traceback)
-        await self._end(exc)
+        mine, why = self._leave(exc, traceback)
+        await self._end(None if mine else exc, why)
+        # Not `bool`: what a `return` in the block gives would be "maybe None" to type checkers.
+        return mine or None  # type: ignore[return-value]
 
     def __exit__(
         self,
@@ -406,39 +452,63 @@ class Group:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._leave(exc, traceback)  # here, for `block` may run in other context variables
-        block(self._end(exc))
+        # Here, for `block` may run in other context variables.
+        mine, why = self._leave(exc, traceback)
+        block(self._end(None if mine else exc, why))
+        return mine or None  # type: ignore[return-value]
 
-    async def _end(self, exc: BaseException | None) -> None:
-        """What the block's end has to wait for, and to raise."""
+    async def _end(self, exc: BaseException | None, why: Exception | None) -> None:
+        """What the block's end has to wait for, and to raise; `why`: the group has ended its body.
+
+        Once all have been told to end, no scope around the block ends the wait for them.
+        """
         if isinstance(exc, PROGRAMENDS):
             return  # the program has ended: nobody can wait any more, and nobody runs
         try:
-            await self._close()
+            if exc is None:
+                await self._close()
+            else:
+                with shelter():
+                    await self._close()
         except PROGRAMENDS:
             raise
-        except BaseException as why:  # Ctrl-C; once more, it breaks off the wait
-            self._interrupted(why)
-            await self._close()
+        except BaseException as amid:  # Ctrl-C; once more, it breaks off the wait
+            self._interrupted(amid)
+            with shelter():
+                await self._close()
             raise
         self._cancel(None)
         if exc is None or isinstance(exc, Exception):
             self._raise(exc)
+            if why is not None:
+                raise why
         else:  # passes through; what would be lost is told with it
             for err, _ in self._errors:
                 exc.add_note(f"a function of the group has failed: {shown(err)}")
 
-    def _leave(self, exc: BaseException | None, traceback: TracebackType | None) -> None:
-        """The block's body has ended, by this exception if any."""
+    def _leave(
+        self, exc: BaseException | None, traceback: TracebackType | None
+    ) -> tuple[bool, Exception | None]:
+        """The block's body has ended, by this exception if any. True: the group has ended it."""
+        body = self._body
+        if body is not None:
+            body._leave(exc)
+            if isinstance(exc, ScopeEnded) and exc.scope is body:
+                self._unuse()
+                return True, self.ctx.err()
+        self._unuse()
+        if isinstance(exc, Exception):
+            self._failed(exc, traceback)
+        elif exc is not None:
+            self._interrupted(exc)
+        return False, None
+
+    def _unuse(self) -> None:
         if self._use is not None:
             try:
                 self._use.__exit__(None, None, None)
             except ValueError:
                 pass  # it ends in other context variables than it began with, as generators may
-        if isinstance(exc, Exception):
-            self._failed(exc, traceback)
-        elif exc is not None:
-            self._interrupted(exc)
 
     def _interrupted(self, why: BaseException) -> None:
         """By Ctrl-C, or sys.exit: who runs is told, and what is queued is not begun any more."""
@@ -452,6 +522,34 @@ class Group:
             await self._alldone()
             with Holding(self._lock):
                 self._closed = not self._active and not self._queue
+
+
+class _Body(Scope):
+    """The block of a group that ends waits."""
+
+    __slots__ = ("_group",)
+
+    def __init__(self, group: Group) -> None:
+        super().__init__()
+        self._group = group
+
+    def __repr__(self) -> str:
+        return repr(self._group)
+
+
+class _Ear(CancelCtx):
+    """Hears of the end of a group's context, and ends the waits of its functions."""
+
+    __slots__ = ("_group",)
+
+    _watched = True
+
+    def __init__(self, parent: Context, group: Group) -> None:
+        super().__init__(parent)
+        self._group = group
+
+    def _ended(self, late: list[AfterFuncCtx]) -> None:
+        self._group._cancelall()
 
 
 def with_context(ctx: Context) -> tuple[Group, Context]:

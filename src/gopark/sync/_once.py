@@ -13,6 +13,7 @@ from collections.abc import Callable
 from inspect import isawaitable
 from typing import TypeVarTuple
 
+from gopark._runtime.base.errors import ScopeEnded
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import startable_check
 from gopark.sync._common import PROGRAMENDS, checked, nocopy
@@ -52,7 +53,8 @@ class Once:
         """Call `fn(*args)` if this is the first call of `do`, else wait until that has ended.
 
         An exception of the function reaches the caller that ran it; it counts as done all the
-        same. A function that calls `do` of its own Once waits for itself, a deadlock.
+        same; unless a scope of that caller ended it (`ScopeEnded`), then the next
+        caller runs it. A function that calls `do` of its own Once waits for itself, a deadlock.
 
         Args:
             fn: A plain function or an `async def`. Its result is dropped.
@@ -78,8 +80,8 @@ class Once:
                     result = fn(*args)
                     if isawaitable(result):
                         await result
-                except PROGRAMENDS:
-                    raise  # another program may have it done
+                except (*PROGRAMENDS, ScopeEnded):
+                    raise  # another program, or another goroutine, may have it done
                 except BaseException:
                     self._done = True
                     raise

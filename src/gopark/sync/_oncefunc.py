@@ -18,6 +18,7 @@ from traceback import walk_tb
 from types import CodeType
 from typing import Any, Final, Generic, TypeVar, cast, overload
 
+from gopark._runtime.base.errors import ScopeEnded
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import isasync
 from gopark.sync._again import copied, mine, raise_again, traceback_of
@@ -27,7 +28,7 @@ from gopark.sync._mutex import Mutex
 __all__ = ("once_func", "once_value", "once_values")
 
 # What comes from outside is no outcome of the function, to be raised ever after.
-_BROKENOFF: Final = (*PROGRAMENDS, KeyboardInterrupt)
+_BROKENOFF: Final = (*PROGRAMENDS, KeyboardInterrupt, ScopeEnded)
 
 T = TypeVar("T")
 T1 = TypeVar("T1")

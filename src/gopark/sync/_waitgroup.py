@@ -43,7 +43,8 @@ class WaitGroup:
     """Waits for goroutines: `wg.go(fn)` starts one, `await wg.wait()` returns once all are done.
 
     `async with WaitGroup() as wg:` (in plain code `with`) waits at the end of the block, even
-    if the block raises: no goroutine outlives it.
+    if the block raises: no goroutine outlives it, unless Ctrl-C or a scope (`gopark.timeout`) ends
+    that wait.
 
     Example:
         >>> async def main():

@@ -78,8 +78,10 @@ def _wait(self: WaitGroup) -> Any:
 
 
 @wraps(_plaininit)
-def _init(self: Group, ctx: Context | None = None, *, limit: int | None = None) -> None:
-    _plaininit(self, ctx, limit=limit)
+def _init(
+    self: Group, ctx: Context | None = None, *, limit: int | None = None, cancel: bool = False
+) -> None:
+    _plaininit(self, ctx, limit=limit, cancel=cancel)
     bubble = mybubble()
     if bubble is not None:
         self._sema.bubble = bubble

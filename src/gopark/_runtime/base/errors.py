@@ -3,7 +3,7 @@
 A user's mistake that the caller can mend (send on a closed channel, `go` of a
 coroutine object) is an ordinary exception. The end of the whole program is a
 `SystemExit` with status 2, as in Go. Three classes are `BaseException`s because
-they unwind a goroutine and are nobody's error: `Goexit`, `ProgramEnded`.
+they unwind a goroutine and are nobody's error: `Goexit`, `ProgramEnded`, `ScopeEnded`.
 
 Source: Go 1.27 runtime/error.go, panic.go. Tests: tests/runtime/test_errors.py
 """
@@ -23,6 +23,7 @@ __all__ = (
     "Goexit",
     "NotOnGError",
     "ProgramEnded",
+    "ScopeEnded",
     "Throw",
     "nocopy",
 )
@@ -115,6 +116,21 @@ class ProgramEnded(BaseException):
 
     def __init__(self, message: str = "the gopark program has ended: its main returned") -> None:
         super().__init__(message)
+
+
+class ScopeEnded(BaseException):
+    """A wait was ended by a scope that is over: a `timeout`, or a task that was cancelled.
+
+    Every wait in the scope raises it, until the block, or the function of the task, is left; what
+    has to wait while it cleans up does so in a `context.shield()`. The end of the block makes a
+    TimeoutError of it. It is a `BaseException` so that `except Exception` lets it pass.
+
+    Go: none.
+    """
+
+    def __init__(self, message: str = "a wait in a scope that is over", scope: object = None):
+        super().__init__(message)
+        self.scope = scope
 
 
 class Throw(BaseException):

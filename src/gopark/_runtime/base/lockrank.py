@@ -48,6 +48,7 @@ _NAP: Final = 0.00005  # seconds
 class Rank(enum.IntEnum):
     """Ascending: what is held first has the lower number."""
 
+    SCOPE = 3  # which scopes of a goroutine are over
     SIGQUEUE = 5  # who listens for which signal
     CHAN = 10  # Chan._lock; several at once only by ascending id
     SEMA = 15  # Sema._lock: who waits for a mutex, a wait group, a condition

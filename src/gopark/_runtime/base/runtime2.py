@@ -72,9 +72,7 @@ __all__ = (
     "getg",
     "goids",
     "itemsof",
-    "park_point",
-    "startedwith",
-    "tls",
+    *("park_point", "startedwith", "tls"),
 )
 
 
@@ -234,6 +232,7 @@ class G:
         "lockedm",  # the M whose thread this G sits on, while it may run nowhere else
         "m",  # the M that runs it, or whose thread it is parked on
         "parentid",
+        "scope",  # once one was entered: scope.py
         "status",
         "step",  # an iterator: next(step, DONE) runs the goroutine to its next Command
         "success",  # channel op: True, unless a close has ended the wait
@@ -246,6 +245,7 @@ class G:
     is_select: Final = False
 
     bubble: Any
+    scope: Any
     coro: Coroutine[Any, Any, Any] | None
     ctx: Context | None
     elem: Any
@@ -358,6 +358,8 @@ class M:
         return f"<M {self.mid}>"
 
 
+CAMEUP: Final = "its G has come up"  # M.handling
+KEEPSP: Final = "it keeps its P"  # the same, where no G of its own waits: see onm0.py
 GFREE: Final = 1024  # dead Gs that a P keeps, as in Go
 
 
@@ -397,8 +399,7 @@ class Sched:
 
     `lock` guards midle, pidle, allm, allp, npidle, nmspinning, nsyscall, the hogs, every M's
     `idle`, `spinning`, `hog` and `nextp`, the taking of a P from an M, and all decisions about
-    who sleeps. It is held for a few lines at a time
-    and nothing is called under it that could run user code.
+    who sleeps. It is held for a few lines, and nothing is called that could run user code.
 
     Read without it: `npidle` and `nmspinning` (by ready: stale means one wake-up more, or
     one that the M going idle makes up for, since it looks at all queues again after it has
@@ -446,9 +447,8 @@ _mids = itertools.count(1)  # not 0, which ctypes hands to a destructor as None
 extragoids: Final[set[int]] = set()  # numbers of the Gs of extra Ms; they outlive programs
 goids = itertools.count(2)  # 1 is main's. Relies on: next() of a count hands out each number once.
 
-# Exactly the goroutines a user can see. A G is added when it is started or when its C thread
-# comes in, and discarded when it ends or the thread goes back to C, so the count is the
-# length and cannot drift from what a dump shows: a dump is a copy of this set.
+# Exactly the goroutines a user can see: from its start, or its C thread's coming in, to its end, or
+# that thread's going back to C. A dump is a copy, so it cannot drift from the count.
 allgs: Final[set[G]] = set()
 
 

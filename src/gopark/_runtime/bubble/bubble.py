@@ -73,6 +73,7 @@ from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.sema import Sema, syncfatal
 from gopark._runtime.sched.startm import timebase
 from gopark._runtime.sched.timer import NEVER, Timer, Timers
+from gopark._runtime.scope.scope import overclass
 from gopark._runtime.time import timechan, timefunc
 
 __all__ = ("Bubble", "bubbleof", "install", "mybubble", "roots", "within")
@@ -97,7 +98,7 @@ _tls: Final = _TLS()
 def mybubble() -> Bubble | None:
     """The bubble of the calling goroutine, or of the timer that runs."""
     m = tls.m
-    if m is not None and type(m.curg) is BubbleG:
+    if m is not None and isinstance(m.curg, BubbleG):
         return m.curg.bubble  # type: ignore[no-any-return]
     return _tls.bubble
 
@@ -377,6 +378,9 @@ class BubbleG(G):
     status = property(_status.__get__, _move)
 
 
+overclass(BubbleG, "OverBubbleG")
+
+
 class _ChanMutex(Mutex):
     """The lock of a channel made in a bubble."""
 
@@ -509,7 +513,7 @@ def _walltime() -> int:
 
 
 def bubbleof(g: G) -> Bubble | None:
-    return getattr(g, "bubble", None) if type(g) is BubbleG else None
+    return getattr(g, "bubble", None) if isinstance(g, BubbleG) else None
 
 
 def _header(g: G) -> tuple[str, str]:

@@ -42,6 +42,7 @@ from gopark._runtime.base.errors import (
     Goexit,
     NotOnGError,
     ProgramEnded,
+    ScopeEnded,
     Throw,
 )
 from gopark._runtime.base.lockrank import lasting
@@ -361,6 +362,8 @@ def _failed(m: M, g: G, exc: BaseException, error: Any) -> Any:
     """An exception that no `call` can raise: it ends the goroutine, and the program."""
     if isinstance(exc, ProgramEnded):
         return error
+    if isinstance(exc, ScopeEnded) and m.g is None:
+        return error  # the next wait behind C raises it again
     sched = getsched() if m.g is not None or m.sched is None else m.sched
     if isinstance(exc, Goexit):
         what = f"fatal error: {_GOEXIT_DIRECT if m.g is None else _GOEXIT}"

@@ -381,6 +381,7 @@ def _closeagen(sched: Sched, *steps: Callable[[], None]) -> None:
     """Each step's wait is undone before the next, which from 3.13 on raises in it."""
     g = G(0)
     g.clear()
+    g.status = GRUNNABLE
     for step in steps:
         closing.closing(sched, g, partial(_step, step))
 

@@ -7,8 +7,8 @@ holds (`gc.get_referents`), and how many there are to it (`sys.getrefcount`). So
 asked from the other side, as CPython's own collector asks it about garbage:
 
   1. Suspects are the goroutines that wait on something another goroutine would have to act on
-     (`Waiter.wakers`; who sleeps, or waits for a signal, is none), with all objects that can be
-     reached from them (`_closure`).
+     (`Waiter.wakers`, and what may end a scope; who sleeps, or waits for a signal, or in time, is
+     none), with all objects that can be reached from them (`_closure`).
   2. References to these objects are counted from within. An object that has more than were
      found is held by somebody else as well: a module, a frame that runs, memory of C, whatever.
   3. What can be reached from such an object can be reached by others, and a suspect whose
@@ -85,6 +85,7 @@ from gopark._runtime.report.traceback import creatorframe, doors, gtraceback
 from gopark._runtime.sched import mfinal
 from gopark._runtime.sched.startm import current
 from gopark._runtime.sched.timer import Timers
+from gopark._runtime.scope.scope import endersof, scopeof
 
 __all__ = ("Leak", "count", "leakedgs", "leaks")
 
@@ -121,12 +122,16 @@ Objects = dict[int, Any]  # by identity
 
 
 def _suspects() -> list[G]:
-    return [g for g in allgs.copy() if g.status is GWAITING and _wakers(g.waiting) is not None]
+    return [g for g in allgs.copy() if g.status is GWAITING and _wakers(g, g.waiting) is not None]
 
 
-def _wakers(waiter: Waiter | None) -> list[Any] | None:
+def _wakers(g: G, waiter: Waiter | None) -> list[Any] | None:
     """What others must reach to end the wait; None if it may end by itself, or has ended."""
-    return None if waiter is None else waiter.wakers()
+    wakers = None if waiter is None else waiter.wakers()
+    if wakers is None or scopeof(g) is None:
+        return wakers
+    enders = endersof(g)
+    return None if enders is None else [*wakers, *enders]
 
 
 def _closure(gs: list[G], ms: list[M]) -> Objects:
@@ -215,14 +220,14 @@ def _held(gs: list[G], objects: Objects, ms: list[M], exempt: set[int]) -> tuple
     awake = {
         g
         for g, status, waiter in zip(gs, statuses, waiting, strict=True)
-        if status is not GWAITING or not _asleep(waiter, objects)
+        if status is not GWAITING or not _asleep(g, waiter, objects)
     }
     return held, awake
 
 
-def _asleep(waiter: Waiter | None, objects: Objects) -> bool:
+def _asleep(g: G, waiter: Waiter | None, objects: Objects) -> bool:
     """Whoever could end this wait would have to reach one of these objects."""
-    wakers = _wakers(waiter)
+    wakers = _wakers(g, waiter)
     return wakers is not None and all(id(w) in objects for w in wakers)
 
 
@@ -253,7 +258,7 @@ def _shrink(gs: list[G], objects: Objects, held: set[int], awake: set[G]) -> lis
         while front:
             weakly = [obj() for obj in front if isinstance(obj, weakref.ref)]
             front = _take(objects, chain(gc.get_referents(*front), weakly))
-        awake = {g for g in gs if not _asleep(g.waiting, objects)}
+        awake = {g for g in gs if not _asleep(g, g.waiting, objects)}
     return gs
 
 
@@ -445,7 +450,8 @@ def _users(gs: list[G], objects: Objects) -> dict[int, list[Any]]:
 def _record(
     g: G, users: dict[int, list[Any]], known: dict[tuple[int, ...], tuple[int, ...]]
 ) -> Leak:
-    wakers = _wakers(g.waiting) or []
+    waiter = g.waiting
+    wakers = (None if waiter is None else waiter.wakers()) or []
     key = tuple(map(id, wakers))
     if key not in known:
         known[key] = _knownto(key, users)

@@ -42,12 +42,14 @@ from gopark._runtime.base.errors import AmidRuntime, NotOnGError, ProgramEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
+    CAMEUP,
     FREETHREADED,
     GOSCHED,
     GRUNNABLE,
     GRUNNING,
     GSYSCALL,
     GWAITING,
+    KEEPSP,
     LOCKED,
     PARK,
     G,
@@ -59,9 +61,8 @@ from gopark._runtime.base.runtime2 import (
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.sched.foreign import foreigncommand
 from gopark._runtime.sched.onm0 import lendp, letmain
+from gopark._runtime.sched.runq import offqueue
 from gopark._runtime.sched.startm import (
-    CAMEUP,
-    KEEPSP,
     acquirep,
     getsched,
     handoffp,
@@ -75,8 +76,8 @@ from gopark._runtime.sched.startm import (
 )
 
 __all__ = (
-    *("YIELDS", "block", "drive", "entersyscall", "exitsyscall", "letgo"),
-    *("notparked", "offqueue", "requeue", "yieldcodes"),
+    *("YIELDS", "block", "drive", "entersyscall", "exitsyscall", "letgo", "lettinggo"),
+    *("notparked", "requeue", "yieldcodes"),
 )
 
 T = TypeVar("T")
@@ -88,6 +89,8 @@ late: Final[list[bool]] = []  # not empty once Python runs what atexit has been 
 exiting: Final[list[bool]] = []  # not empty once our part of that has run
 
 
+# Gs whose wait is being undone: nobody may end it for another reason meanwhile.
+lettinggo: Final[set[G]] = set()
 # Of the operation that gives way: filled in by timesleep.py.
 yieldcodes: Final[set[CodeType]] = set()
 YIELDS: Final = "gosched"  # the wait reason of a pinned G that gives way: no value is on its way
@@ -304,12 +307,14 @@ def letgo(sched: Sched, m: M, g: G) -> bool:
     saved = g.ctx, g.lockedm
     g.ctx = _Elsewhere(g.ctx)  # type: ignore[assignment]
     g.lockedm = m
+    lettinggo.add(g)
     g.status = GWAITING
     unlockf, m.waitunlockf = m.waitunlockf, None
     unlockf(None)  # type: ignore[misc]
     while not _takeoff(sched, g) and m.nextp is None:
         m.park.sleep(_INFLIGHT)
     _takep(sched, m)
+    lettinggo.discard(g)
     woken = g.status is GRUNNABLE
     g.waiting = None
     g.ctx, g.lockedm = saved
@@ -442,20 +447,6 @@ def _takeoff(sched: Sched, g: G) -> bool:
     return offqueue(sched, g)
 
 
-def offqueue(sched: Sched, g: G) -> bool:
-    """Take a runnable G off the queue it is on; True: it is the caller's."""
-    queues: list[Any] = [sched.runq, sched.hogq, sched.held]
-    for p in sched.allp[:]:
-        queues += [p.runq, p.runnext]
-    for queue in queues:
-        try:
-            queue.remove(g)
-        except (ValueError, IndexError):
-            continue
-        return True
-    return False
-
-
 def mgosched(m: M, g: G) -> None:
     """Yield from plain code: go to the back of the global queue and wait for a turn."""
     sched = mprogram(m)
@@ -465,7 +456,10 @@ def mgosched(m: M, g: G) -> None:
         raise _Left if hooks.refused(sched, m, g) else ProgramEnded
     if not hooks.amid():  # else it is not the goroutine that would give way
         g.waitreason = YIELDS
-        requeue(sched, m, g)
+        try:
+            requeue(sched, m, g)
+        finally:
+            g.waitreason = ""  # the next to come here may do so on its way back from C
 
 
 def requeue(sched: Sched, m: M, g: G) -> None:

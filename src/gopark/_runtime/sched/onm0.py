@@ -30,10 +30,9 @@ from contextvars import Context
 from typing import Any, Final
 
 from gopark._runtime.base.hooks import hooks
-from gopark._runtime.base.runtime2 import LOCKED, G, M, Sched, tls
+from gopark._runtime.base.runtime2 import KEEPSP, LOCKED, G, M, Sched, tls
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.startm import (
-    KEEPSP,
     current,
     givep,
     handoffp,

@@ -245,6 +245,20 @@ def onthread(p: P) -> bool:
     return g is not None and (g.coro is None or g.lockedm is not None)
 
 
+def offqueue(sched: Sched, g: G) -> bool:
+    """Take a runnable G off the queue it is on; True: it is the caller's."""
+    queues: list[deque[G]] = [sched.runq, sched.hogq, sched.held]
+    for p in sched.allp[:]:
+        queues += [p.runq, p.runnext]
+    for queue in queues:
+        try:
+            queue.remove(g)
+        except (ValueError, IndexError):
+            continue
+        return True
+    return False
+
+
 def _pop(runnext: deque[G]) -> G | None:
     try:
         return runnext.pop()

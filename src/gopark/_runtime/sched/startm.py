@@ -33,12 +33,10 @@ from typing import Any, Final
 from gopark._runtime.base.hooks import TimeBase, hooks, netdoor
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.monkey import refusepatched
-from gopark._runtime.base.runtime2 import GSYSCALL, G, M, Note, P, Sched, tls
+from gopark._runtime.base.runtime2 import CAMEUP, GSYSCALL, G, M, Note, P, Sched, tls
 from gopark._runtime.sched.timer import NEVER, Timers
 
 __all__ = (
-    "CAMEUP",
-    "KEEPSP",
     "SCHEDTICK",
     "SIGNALCHECK",
     "Threads",
@@ -77,8 +75,6 @@ __all__ = (
 )
 
 SIGNALCHECK: Final = 0.05  # seconds
-CAMEUP: Final = "its G has come up"  # M.handling
-KEEPSP: Final = "it keeps its P"  # the same, between two goroutines: see onm0.py
 _AGAIN: Final = 0.1  # seconds
 SCHEDTICK: Final = 61
 

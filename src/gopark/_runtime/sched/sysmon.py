@@ -39,9 +39,18 @@ from time import monotonic
 from typing import Final
 
 from gopark._runtime.base.hooks import hooks, netdoor
-from gopark._runtime.base.runtime2 import FREETHREADED, GRUNNING, G, M, Note, P, Sched, codeof
-from gopark._runtime.sched.startm import (
+from gopark._runtime.base.runtime2 import (
+    FREETHREADED,
+    GRUNNING,
     KEEPSP,
+    G,
+    M,
+    Note,
+    P,
+    Sched,
+    codeof,
+)
+from gopark._runtime.sched.startm import (
     current,
     handoffp,
     ourthreads,

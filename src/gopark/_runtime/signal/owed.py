@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 from gopark._runtime.base.errors import FatalError, ProgramEnded
 from gopark._runtime.base.runtime2 import GRUNNABLE, G, Sched, itemsof
-from gopark._runtime.sched.lockedm import offqueue
+from gopark._runtime.sched.runq import offqueue
 from gopark._runtime.sched.startm import wakep
 from gopark._runtime.signal.preempt import throwin, trap, wakewith, yields
 from gopark._runtime.signal.sigfwd import Forward, Handler, handlerof

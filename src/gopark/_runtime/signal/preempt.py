@@ -44,6 +44,7 @@ from gopark._runtime.sched.runq import ready
 
 __all__ = (
     "Flight",
+    "Throwing",
     "interrupt",
     "interruptible",
     "throwin",
@@ -165,7 +166,7 @@ def throwin(g: G, exc: BaseException) -> None:
     if g.lockedm is not None:
         g.lockedm.exc = exc
     else:
-        g.step = _Throw(g, exc)
+        g.step = Throwing(g, exc)
 
 
 class _Trap:
@@ -196,8 +197,8 @@ class _Trap:
 def trap(g: G, take: Callable[[], BaseException | None]) -> None:
     """Have what `take` gives raised in `g` when it next goes on from where it gave way."""
     trapped = _Trap(g, take)
-    # A _Throw may be taken just now by the M that runs `g`: stepped again it would raise again.
-    if g.coro is not None and type(trapped.step) not in (_Trap, _Throw):
+    # A Throwing may be taken just now by the M that runs `g`: stepped again it would raise again.
+    if g.coro is not None and type(trapped.step) not in (_Trap, Throwing):
         g.step = trapped
 
 
@@ -211,7 +212,7 @@ def yields(g: G) -> bool:
     return getattr(inner, "cr_code", None) in lockedm.yieldcodes
 
 
-class _Throw:
+class Throwing:
     """One step of a coroutine that raises at its await; then its own `step` is back."""
 
     __slots__ = ("exc", "g")
@@ -220,7 +221,7 @@ class _Throw:
         self.g = g
         self.exc = exc
 
-    def __iter__(self) -> _Throw:
+    def __iter__(self) -> Throwing:
         return self
 
     def __next__(self) -> object:
@@ -230,7 +231,7 @@ class _Throw:
         return coro.throw(self.exc)
 
 
-transparent.add(_Throw.__next__.__code__)  # main runs on below it until its next wait
+transparent.add(Throwing.__next__.__code__)  # main runs on below it until its next wait
 
 
 class _Unnoticed:

@@ -62,6 +62,7 @@ __all__ = (
     "inone",
     "install",
     "installed",
+    "mayhandle",
     "nforwards",
     "note",
     "oncemore",
@@ -317,6 +318,11 @@ def _exchange(signum: int, handler: Any) -> None:
 def nforwards() -> int:
     """How many handlers of the program's own there are, any of which may wake somebody."""
     return sum(isinstance(handlerof(signum), Forward) for signum in _NUMBERS)
+
+
+def mayhandle() -> bool:
+    """The program has handlers of its own for signals, and what these may do nobody knows."""
+    return installed() and nforwards() > 0
 
 
 # Those that can have a handler. SIGKILL and SIGSTOP have none; nor, in Python, what a failed

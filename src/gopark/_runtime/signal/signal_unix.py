@@ -85,7 +85,6 @@ from gopark._runtime.signal.sigfwd import (
     forwarded,
     handlerof,
     inone,
-    nforwards,
     note,
     pending,
     setsignal,
@@ -312,8 +311,7 @@ def _attend(frame: FrameType | None) -> None:
 def _callpending() -> None:
     """On the main thread, where handlers of the program's own may be called: call them.
 
-    But one whose exception main has not got yet is not called again, as it would not be if main
-    ran on this very line: Python would have raised that, and calls it once for many signals.
+    But not again one whose exception main has not got yet: it would have been raised by now.
     """
     held = holdmain()
     try:
@@ -416,7 +414,6 @@ def _help() -> None:
       the handler                         the helper
       1. appends to `owed`                1. gives `helper` back
       2. takes `helper`, or it is gone    2. looks at `owed`, and takes `helper` again
-    Relies on: pop and append of a deque are atomic.
     """
     state = _state
     try:
@@ -431,6 +428,9 @@ def _help() -> None:
     except BaseException:
         state.helper.append(None)
         raise
+
+
+nudge: Final = _help  # something has been noted by another thread than the main one
 
 
 def _helpbywatch() -> None:
@@ -584,23 +584,13 @@ def exiting() -> None:
         _putback()
 
 
-def nudge() -> None:
-    """Something has been noted by another thread than the main one."""
-    _help()
-
-
 def interrupting() -> bool:
     """A helper is at it. It may be so new that it does not count as a Python thread yet."""
     return not _state.helper or bool(pending)
 
 
-def mayhandle() -> bool:
-    """The program has handlers of its own for signals, and what these may do nobody knows."""
-    return _state.installed and nforwards() > 0
-
-
 outside.interrupting = interrupting
-outside.mayhandle = mayhandle
+outside.mayhandle = sigfwd.mayhandle
 hooks.safepoint = safepoint
 hooks.initsig = initsig
 debts.help = _help
