@@ -152,6 +152,20 @@ async def test_a_context_that_does_not_end_leaves_nothing_behind():
     cancel()
 
 
+async def test_a_timeout_around_it_ends_the_wait_and_cancels_the_task():
+    ended = []
+    with pytest.raises(TimeoutError):
+        with gopark.timeout(0.05):
+            await ga.call(forever(ended))
+
+    async def all_ended():
+        while len(asyncio.all_tasks()) > 1:
+            await asyncio.sleep(0.001)
+
+    await ga.call(all_ended())
+    assert ended in ([True], [])  # empty: it had not begun
+
+
 @pytest.mark.usefixtures("procs")
 async def test_others_cancel_the_task_and_the_goroutine_gets_that_untranslated():
     async def suicidal():
