@@ -89,11 +89,11 @@ async def call(coro: Awaitable[T], ctx: Context | None = None) -> T:
                 "gopark.asyncio.call() in a task of the same loop: await the coroutine itself"
             )
         one = Call(host, task, copy_context())
-        if ctx is None:
-            return await one.wait()  # type: ignore[no-any-return]
     except BaseException:
-        task.close()  # if it has not begun
+        task.close()
         raise
+    if ctx is None:
+        return await one.wait()  # type: ignore[no-any-return]
     stop = after_func(ctx, _over, one)
     try:
         return await one.wait()  # type: ignore[no-any-return]
@@ -162,16 +162,24 @@ class Call(Waiter):
     def wait(self) -> Generator[Command, None, Any]:
         """Have it begun, and wait for the end."""
         m = tls.m
+        coro = self.coro
+        assert coro is not None
         if m is None or (g := m.curg) is None:
+            coro.close()
             raise NotOnGError(
                 "gopark.asyncio.call() has to wait, and this thread runs no goroutine: in plain "
                 "code use gopark.block(gopark.asyncio.call(...))"
             )
         host = self.host
         if _EAGER or type(host) is not Loop or not host.quiet():
-            host.post(self)
+            try:
+                host.post(self)
+            except RuntimeError:  # the loop is closed
+                coro.close()
+                raise
         else:
             self._begin(host)
+        del coro  # the task's now
         lock = self.lock
         try:
             lock.pop()
