@@ -574,3 +574,25 @@ print(strange)
 """
     )
     assert (result.stdout, result.stderr) == ("set()\n", "")
+
+
+def test_who_puts_pythons_ctrl_c_back_after_the_first_use_gets_it_back(child):
+    """As asyncio.run does, which has had a handler of its own while the runtime was first used."""
+    result = child(
+        PRELUDE
+        + """
+from _signal import getsignal as table
+signal.signal(signal.SIGINT, lambda *_: None)
+gopark.block(gopark.time.sleep(0.001))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)
+gopark.run(int)
+print(table(signal.SIGINT) is signal.default_int_handler)
+try:
+    signal.raise_signal(signal.SIGINT)
+    print("nothing")
+except KeyboardInterrupt:
+    print("KeyboardInterrupt")
+"""
+    )
+    assert (result.stdout, result.stderr) == ("True\nTrue\nKeyboardInterrupt\n", "")

@@ -149,10 +149,12 @@ async def _run(sched: Sched, loop: Loop) -> None:
     me = getg()
     assert me is not None
     stayon0(me)
+    stopped = False
     try:
         await loop.steps()
+        stopped = True
     finally:
-        if sched.ended:  # it has died, and nobody comes who would end this in order
+        if sched.ended or not stopped:  # it dies, and nobody comes who would end this in order
             for task in alltasks(loop):
                 _abandon(task)
             loop.close()

@@ -71,6 +71,7 @@ __all__ = (
     "relays",
     "set_wakeup_fd",
     "setsignal",
+    "setting",
     "uninstalling",
 )
 
@@ -223,13 +224,13 @@ class Disposition:
         """What is done to put it back."""
         python = signal.SIG_DFL if self.python is None else self.python
         raw = _sigaction, self.signum, self.raw, None
-        return [raw, _setting(self.signum, python), raw]  # the second time with the flags
+        return [raw, setting(self.signum, python), raw]  # the second time with the flags
 
     def restoreraw(self) -> None:
         _sigaction(self.signum, self.raw, None)
 
 
-def _setting(signum: int, handler: Any) -> Step:
+def setting(signum: int, handler: Any) -> Step:
     return _csignal, signum, int(handler) if isinstance(handler, signal.Handlers) else handler
 
 
@@ -304,7 +305,7 @@ def uninstalling() -> list[Step]:
         handler = handlerof(signum)
         if isinstance(handler, Forward):
             raw = Disposition(signum).raw
-            steps += _setting(signum, handler.handler), (_sigaction, signum, raw, None)
+            steps += setting(signum, handler.handler), (_sigaction, signum, raw, None)
     return steps
 
 

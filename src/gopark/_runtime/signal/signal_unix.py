@@ -200,10 +200,7 @@ def endsig() -> None:
 
 
 def _late() -> None:
-    """What came before the handlers were put back, and after `endsig` had looked.
-
-    They raise at any line of this.
-    """
+    """What came before the handlers were put back, after `endsig` had looked; any line may raise."""
     try:
         if pending:
             _callrest()  # after a fatal error; what they raise is not heard any more
@@ -250,6 +247,8 @@ def _putback() -> None:
     last = {one.signum: one for one in before}
     ours = [last[n] for n in reversed(last) if handlerof(n) in (_sigint, sigurg)]
     steps = [(chained.clear,), *(step for one in ours for step in one.steps()), (before.clear,)]
+    if handlerof(signal.SIGINT) is _sigint and signal.SIGINT not in last:  # it was set meanwhile
+        steps.append(sigfwd.setting(signal.SIGINT, signal.default_int_handler))
     if not isinstance(sys.exc_info()[1], FatalError):
         steps += sigfwd.oncemore()
     try:
