@@ -200,7 +200,7 @@ def endsig() -> None:
 
 
 def _late() -> None:
-    """What came before the handlers were put back, after `endsig` had looked; any line may raise."""
+    """What came since `endsig` had looked, before they were put back; any line of it may raise."""
     try:
         if pending:
             _callrest()  # after a fatal error; what they raise is not heard any more
