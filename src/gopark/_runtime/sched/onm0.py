@@ -17,7 +17,7 @@ may ask once whether it is on the main thread, and set handlers, or keep things 
 So main's context is an `OnM0` from the first such handler on. With several Ps main runs where it
 comes up, beside handlers, and may see what they do at any moment.
 
-Costs: 0.2 µs for a step of main's in such a program, and nothing elsewhere.
+Costs one call more for each step of main's in such a program, and nothing elsewhere.
 Locks: Sched.lock, for the decision who takes main.
 Source: none; Go has no thread that is special. Tests: tests/runtime/test_sigfwd.py
 """
