@@ -19,7 +19,7 @@ comes up, beside handlers, and may see what they do at any moment.
 
 Costs one call more for each step of main's in such a program, and nothing elsewhere.
 Locks: Sched.lock, for the decision who takes main.
-Source: none; Go has no thread that is special. Tests: tests/runtime/test_sigfwd.py
+Source: none; Go has no thread that is special. Tests: tests/runtime/test_onm0.py
 """
 
 from __future__ import annotations
