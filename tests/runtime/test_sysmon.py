@@ -742,3 +742,31 @@ def test_run_returns_at_once_though_goroutines_block_and_compute(run, gate):
     gate.open()
     stop.append(True)
     assert took < GIVE_UP / 2  # those that are left would have gone on for GIVE_UP seconds
+
+
+def test_hogs_that_have_fallen_asleep_hold_nobody_back(child):
+    """They would be waited for until they come back, which those may be needed for."""
+    result = child(
+        """
+import os, time
+import gopark
+gopark.runtime.gomaxprocs(1)
+r, w = os.pipe()
+started = []
+def worker():
+    started.append(None)
+    end = time.thread_time() + 0.05
+    while time.thread_time() < end:
+        pass
+    os.read(r, 1)
+async def main():
+    for _ in range(20):
+        gopark.go(worker)
+    while len(started) < 20:
+        await gopark.time.sleep(0.01)
+    os.write(w, bytes(20))
+gopark.run(main)
+print(len(started))
+"""
+    )
+    assert (result.stdout, result.stderr) == ("20\n", "")

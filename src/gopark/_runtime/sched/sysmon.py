@@ -18,7 +18,8 @@ Hogs. The Ms that compute without a P are counted (`Sched.nhogs`), and MAXHOGS i
 there may be: with so many the P stays where it is. From `Sched.maxhogs` on, which is the
 number of Ps as long as hogs come and go, goroutines of a function known for computing
 (`Sched.hogcodes`) are not started but queue on `Sched.hogq` (proc.py, deferhog), and all
-others run. Every tenth of a second without a hog coming back lets in one more.
+others run. Every tenth of a second without a hog coming back lets in one more, and one whose clock
+stands still for as long does not count any more, until it computes again.
 
 Sleepers. Where many goroutines block their threads, each would keep its P until sysmon has seen
 that, and the others would wait for all of them in turn. So once _MANY sleepers have been met
@@ -116,7 +117,10 @@ class Sysmon:
         self.looked = 0.0  # when it last looked, and the CPU time of the process then
         self.spent = 0.0
         self.watches: dict[P, Watch] = {}
-        self.strays: dict[M, tuple[G, float]] = {}  # lost their P asleep; CPU clock at that time
+        # Lost their P asleep, or have fallen asleep since: which goroutine, its number (a G is used
+        # again), and the CPU clock at that time.
+        self.strays: dict[M, tuple[G, int, float]] = {}
+        self.hogs: dict[M, tuple[float, float]] = {}  # their CPU clock, and since when it stands
         self.sched: Sched | None = None
         self.procsat = 0.0  # when to see next how many Ps there are to be
 
@@ -132,6 +136,7 @@ class Sysmon:
                 self.sched = sched
                 self.watches.clear()
                 self.strays.clear()
+                self.hogs.clear()
             if sched is None or self.idlelooks >= _IDLELOOKS:
                 began = monotonic()
                 if self.parked(sched):
@@ -165,6 +170,7 @@ class Sysmon:
         self.sched = None
         self.watches.clear()
         self.strays.clear()
+        self.hogs.clear()
         if sched is None:
             sysmonwait.on = True
             return current() is None
@@ -189,7 +195,10 @@ class Sysmon:
         if self.strays:
             self.looktostrays(sched)
         if sched.hogq:
+            self.looktohogs(sched, now)
             _admit(sched, now)
+        elif self.hogs:
+            self.hogs.clear()
         self.met = max(0.0, self.met - (now - before) * 10 / _BURST)
         sched.careful = self.met >= _MANY or (sched.careful and now - self.blocked < _BURST)
         burst = now - self.blocked < _BURST
@@ -259,7 +268,7 @@ class Sysmon:
                     return False
                 _counthog(sched, m, g)
             else:
-                self.strays[m] = (g, cputime(m))
+                self.strays[m] = (g, g.goid, cputime(m))
                 _remember(sched.sleepcodes, g)
                 self.met = min(self.met + 1, 2 * _MANY)
             m.p = None
@@ -278,8 +287,8 @@ class Sysmon:
 
     def looktostrays(self, sched: Sched) -> None:
         """One that slept as it lost its P may compute now, without one: then it is a hog."""
-        for m, (g, cpu) in list(self.strays.items()):
-            if m.p is not None or m.curg is not g or m.sched is not sched:
+        for m, (g, goid, cpu) in list(self.strays.items()):
+            if m.p is not None or m.curg is not g or g.goid != goid or m.sched is not sched:
                 del self.strays[m]
             elif cputime(m) - cpu > FORCE_PREEMPT:
                 del self.strays[m]
@@ -287,6 +296,27 @@ class Sysmon:
                     running = m.curg is g and g.status is GRUNNING and m.p is None
                     if running and not m.hog and not sched.ended:
                         _counthog(sched, m, g)
+
+    def looktohogs(self, sched: Sched, now: float) -> None:
+        """One that computed may have fallen asleep: nobody is held back for its sake."""
+        for m in sched.allm[:]:
+            g = m.curg
+            if not m.hog or g is None or m.clock is None:
+                self.hogs.pop(m, None)
+                continue
+            cpu = cputime(m)
+            before, since = self.hogs.get(m, (-1.0, now))
+            if cpu != before:
+                self.hogs[m] = cpu, now
+            elif now - since > _ADMIT and not runnable(m):
+                del self.hogs[m]
+                with sched.lock:
+                    if not m.hog or m.curg is not g or sched.ended:
+                        continue
+                    m.hog = False
+                    sched.nhogs -= 1
+                self.strays[m] = (g, g.goid, cpu)
+                wakep(sched)
 
 
 def _counthog(sched: Sched, m: M, g: G) -> None:
