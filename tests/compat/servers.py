@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
-import os
-import pwd
 import shutil
 import socket
 import subprocess
@@ -13,6 +10,7 @@ import tempfile
 import time
 
 from tests.compat.cases import free_port
+from tests.pgserver import missing, postgres
 
 __all__ = ("servers",)
 
@@ -26,15 +24,11 @@ def servers():
         found = {}
         if shutil.which("redis-server"):
             found["REDIS_PORT"] = str(stack.enter_context(_redis()))
-        if _tool("initdb") and _tool("postgres"):
-            found["POSTGRES_PORT"] = str(stack.enter_context(_postgres()))
+        if not missing():
+            port = free_port()
+            stack.enter_context(postgres(port))
+            found["POSTGRES_PORT"] = str(port)
         yield found
-
-
-def _tool(name):
-    return shutil.which(name) or next(
-        iter(sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))), ""
-    )
 
 
 @contextlib.contextmanager
@@ -51,43 +45,6 @@ def _redis():
         finally:
             child.terminate()
             child.wait()
-
-
-@contextlib.contextmanager
-def _postgres():
-    who = {}
-    if os.getuid() == 0:  # it refuses to run as root
-        pwd.getpwnam("postgres")
-        who = {"user": "postgres", "group": "postgres", "extra_groups": []}
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        data = os.path.join(folder, "data")
-        if who:
-            os.chmod(folder, 0o755)
-            os.mkdir(data)
-            shutil.chown(data, "postgres", "postgres")
-        command = [_tool("initdb"), "-D", data, "-A", "trust", "-U", "postgres", "--no-sync"]
-        subprocess.run(command, check=True, capture_output=True, cwd="/", **who)
-        options = ["fsync=off", "listen_addresses=127.0.0.1", f"unix_socket_directories={data}"]
-        args = [x for option in options for x in ("-c", option)]
-        child = subprocess.Popen(
-            [_tool("postgres"), "-D", data, "-p", str(port), *args],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            **who,
-        )
-        try:
-            _reached(port)
-            time.sleep(1)  # it listens before it takes anybody
-            yield port
-        finally:
-            child.terminate()
-            try:
-                child.wait(20)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
 
 
 def _reached(port):

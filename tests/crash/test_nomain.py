@@ -36,9 +36,10 @@ finally:
     print("finally")
 """
 REPORT = "panic: ValueError: x\n\ngoroutine 2 [running]:\nmain.bad(...)\n"
+FOREVER = "threading.Event().wait()"  # only what is tested ends it
 WAITS = [
     "time.sleep(60)",
-    "threading.Event().wait()",
+    FOREVER,
     "gopark.block(gopark.Chan().recv())",
     "spin()",
     "gopark.cgo.call(time.sleep, 60)",
@@ -64,19 +65,19 @@ def test_a_panic_lets_main_tidy_up(waits):
 def test_a_thread_that_goes_on_is_not_waited_for():
     """It would keep the interpreter from its end, and from `atexit`, for as long as it likes."""
     first = "threading.Thread(target=time.sleep, args=(60,)).start()"
-    done = ended("raise ValueError('x')", "time.sleep(60)", first)
+    done = ended("raise ValueError('x')", FOREVER, first)
     assert done.stderr.startswith(REPORT)
     assert (done.stdout, done.status) == ("finally\n", 2)
 
 
 @POSIX
 def test_sys_exit_of_a_goroutine_lets_main_tidy_up():
-    assert ended("sys.exit(7)", "time.sleep(60)") == ("finally\natexit\n", "", 7)
+    assert ended("sys.exit(7)", FOREVER) == ("finally\natexit\n", "", 7)
 
 
 @POSIX
 def test_a_fatal_error_lets_main_tidy_up():
-    done = ended("gopark.sync.Mutex().unlock()", "time.sleep(60)")
+    done = ended("gopark.sync.Mutex().unlock()", FOREVER)
     report = "fatal error: sync: unlock of unlocked mutex\n\ngoroutine 2 [running]:\n"
     assert done.stderr.startswith(report)
     assert (done.stdout, done.status) == ("finally\natexit\n", 2)
@@ -98,7 +99,7 @@ def test_main_may_wait_for_more_after_the_death():
 def test_a_handler_for_the_signal_that_is_used_does_not_hide_main():
     """It is not called for what the runtime sends."""
     mine = "signal.signal(signal.SIGURG, lambda *_: print('called'))"
-    done = ended("raise ValueError('x')", "time.sleep(60)", mine)
+    done = ended("raise ValueError('x')", FOREVER, mine)
     assert done.stderr.startswith(REPORT)
     assert (done.stdout, done.status) == ("finally\natexit\n", 2)
 
@@ -122,7 +123,7 @@ time.sleep(0)
 def test_where_main_cannot_be_reached_the_process_exits():
     """The program has taken the signal for itself, where nobody has noticed."""
     mine = "import _signal; _signal.signal(signal.SIGURG, lambda *_: None)"
-    done = ended("raise ValueError('x')", "time.sleep(60)", mine)
+    done = ended("raise ValueError('x')", FOREVER, mine)
     assert done.stderr.startswith(REPORT)
     assert (done.stdout, done.status) == ("", 2)
 

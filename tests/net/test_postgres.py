@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import glob
-import os
-import pathlib
-import pwd
 import shutil
 import ssl
 import struct
-import subprocess
-import tempfile
 
 import pytest
 
@@ -18,68 +12,32 @@ import gopark
 from commands import free_port
 from gopark import net, tls
 from gopark.testing import wait_all_parked
-from harness import TIMEOUT
 from netpeers import outcome
+from pgserver import missing, postgres
 from tlsends import made
 
 pytestmark = pytest.mark.outside_help
 
 
-def tool(name):
-    found = shutil.which(name) or next(
-        iter(sorted(glob.glob(f"/usr/lib/postgresql/*/bin/{name}"))), ""
-    )
-    if not found:
-        pytest.skip("PostgreSQL is not installed")
-    return found
-
-
 @pytest.fixture(scope="module")
 def server():
     """A server of our own, which trusts everybody: its port, and the certificate it shows."""
-    initdb, postgres = tool("initdb"), tool("postgres")
-    who = {}
-    if os.getuid() == 0:  # it refuses to run as root
-        try:
-            pwd.getpwnam("postgres")
-        except KeyError:
-            pytest.skip("PostgreSQL is not installed")
-        who = {"user": "postgres", "group": "postgres", "extra_groups": []}
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        data = os.path.join(folder, "data")
+    if missing():
+        pytest.skip("PostgreSQL is not installed")
+    port, certs = free_port(), []
+
+    def secured(folder, who):
+        if not shutil.which("openssl"):
+            return []
+        cert, key = made(folder, "localhost", ",IP:127.0.0.1")
+        key.chmod(0o600)
         if who:
-            os.chmod(folder, 0o755)
-            os.mkdir(data)
-            shutil.chown(data, "postgres", "postgres")
-        quiet = {"check": True, "capture_output": True, "cwd": "/", "timeout": TIMEOUT, **who}
-        command = [initdb, "-D", data, "-A", "trust", "-U", "postgres", "--no-sync", "-E", "UTF8"]
-        subprocess.run(command, **quiet)
-        options = ["fsync=off", "listen_addresses=127.0.0.1", f"unix_socket_directories={data}"]
-        cert = None
-        if shutil.which("openssl"):
-            cert, key = made(pathlib.Path(folder), "localhost", ",IP:127.0.0.1")
-            key.chmod(0o600)
-            if who:
-                shutil.chown(key, "postgres", "postgres")
-            options += ["ssl=on", f"ssl_cert_file={cert}", f"ssl_key_file={key}"]
-        args = [x for option in options for x in ("-c", option)]
-        child = subprocess.Popen(
-            [postgres, "-D", data, "-p", str(port), *args],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            **who,
-        )
-        try:
-            yield port, cert
-        finally:
-            child.terminate()  # its smart shutdown waits for those who are connected
-            try:
-                child.wait(20)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
+            shutil.chown(key, "postgres", "postgres")
+        certs.append(cert)
+        return ["ssl=on", f"ssl_cert_file={cert}", f"ssl_key_file={key}"]
+
+    with postgres(port, secured):
+        yield port, certs[0] if certs else None
 
 
 class Postgres:
@@ -89,7 +47,7 @@ class Postgres:
         self.conn = conn
 
     async def begin(self):
-        """Until it is ready; OSError if the server is not there yet."""
+        """Until it is ready."""
         text = b"user\0postgres\0database\0postgres\0\0"
         await self.conn.write(struct.pack("!II", 8 + len(text), 3 << 16) + text)
         return await self.until_ready()
@@ -105,8 +63,6 @@ class Postgres:
             if kind == b"Z":
                 return seen
             seen.append((kind, body))
-            if kind == b"E" and b"57P03" in body:  # it is starting up, and hangs up
-                raise ConnectionRefusedError
 
     async def send(self, text):
         await self.conn.write(struct.pack("!cI", b"Q", len(text) + 5) + text.encode() + b"\0")
@@ -125,23 +81,10 @@ class Postgres:
         return values
 
 
-async def dialed(port):
-    while True:
-        try:
-            return await net.dial("tcp", f"127.0.0.1:{port}")
-        except ConnectionRefusedError:
-            await gopark.time.sleep(0.02)
-
-
 async def connected(port):
-    while True:
-        one = Postgres(await dialed(port))
-        try:
-            await one.begin()
-            return one
-        except ConnectionRefusedError:
-            one.conn.close()
-            await gopark.time.sleep(0.02)
+    one = Postgres(await net.dial("tcp", f"127.0.0.1:{port}"))
+    await one.begin()
+    return one
 
 
 async def test_queries_and_their_errors(server):
@@ -188,7 +131,7 @@ async def test_tls_begins_amid_a_connection(server):
     if cert is None:
         pytest.skip("the openssl command is not installed")
     (await connected(port)).conn.close()
-    conn = await dialed(port)
+    conn = await net.dial("tcp", f"127.0.0.1:{port}")
     await conn.write(struct.pack("!II", 8, (1234 << 16) + 5679))
     assert await conn.read_full(1) == b"S"
     async with tls.client(conn, ssl.create_default_context(cafile=cert), "localhost") as secure:
