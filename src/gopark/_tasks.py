@@ -311,18 +311,9 @@ async def drive(task: Task[Any], coro: Coroutine[Any, Any, Any]) -> None:
         begun(task)
     try:
         value = await coro
-    except Exception as exc:
-        _over(task, g)
-        task._raised(exc)
-    except ScopeEnded as why:
-        _over(task, g)
-        if why.scope is not task:
+    except (Exception, ScopeEnded, *UNWOUND) as exc:
+        if _failed(task, g, exc):
             raise
-        task._cancelled()
-    except UNWOUND as why:
-        _over(task, g)
-        task._left(why)
-        raise
     else:
         g.scope = None  # as _over, in line
         try:
@@ -349,18 +340,9 @@ class Plain(Watched):
         g = _begin(task)
         try:
             value = self.fn(*args, **kwargs)
-        except Exception as exc:
-            _over(task, g)
-            task._raised(exc)
-        except ScopeEnded as why:
-            _over(task, g)
-            if why.scope is not task:
+        except (Exception, ScopeEnded, *UNWOUND) as exc:
+            if _failed(task, g, exc):
                 raise
-            task._cancelled()
-        except UNWOUND as why:
-            _over(task, g)
-            task._left(why)
-            raise
         else:
             if type(value) is CoroutineType:  # a decorated `async def`: the goroutine goes on as it
                 return drive(task, value)
@@ -382,6 +364,21 @@ def _begin(task: Task[Any]) -> G:
     if task._over:
         begun(task)
     return g
+
+
+def _failed(task: Task[Any], g: G, exc: BaseException) -> bool:
+    """Its function has let this escape. True: it goes on, to the end of the goroutine."""
+    _over(task, g)
+    if isinstance(exc, UNWOUND):
+        task._left(exc)
+        return True
+    if not isinstance(exc, ScopeEnded):
+        task._raised(exc)  # type: ignore[arg-type]
+    elif exc.scope is task:
+        task._cancelled()
+    else:
+        return True
+    return False
 
 
 def _over(task: Task[Any], g: G) -> None:

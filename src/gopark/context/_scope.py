@@ -10,6 +10,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
+from gopark._runtime.base.bothwith import BothWith
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.scope.scope import Scope, Shield, end
 from gopark.context._cancel import AfterFuncCtx, CancelCtx, link, unlink
@@ -53,7 +54,7 @@ def ownerr(ctx: CancelCtx) -> Exception:
     return own
 
 
-class scope(Scope):
+class scope(Scope, BothWith[Context]):
     """`with scope(ctx):` or `async with`: each wait of the block ends once `ctx` is done.
 
     It raises `ctx.err()` then, as does every further one until the block is left. What does not
@@ -123,19 +124,8 @@ class scope(Scope):
             pass  # it ends in other context variables than it began with, as generators may
         self._leave(exc)
 
-    async def __aenter__(self) -> Context:
-        return self.__enter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, exc, traceback)
-
-
-class shield(Shield):
+class shield(Shield, BothWith[None]):
     """`with shield():` or `async with`: the scopes around it do not end the waits in here.
 
     For cleanup that has to wait, in a scope that may be over: say goodbye, write a buffer out. What
@@ -169,17 +159,6 @@ class shield(Shield):
         self._enter()
 
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._leave(exc)
-
-    async def __aenter__(self) -> None:
-        self._enter()
-
-    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         exc: BaseException | None,

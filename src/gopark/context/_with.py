@@ -11,6 +11,7 @@ from math import isfinite
 from types import BuiltinFunctionType, TracebackType
 from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
+from gopark._runtime.base.bothwith import BothWith
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.sched.newproc import checkcall
@@ -49,7 +50,7 @@ P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., None])
 
 
-class Pair(tuple[CancelCtx, F]):
+class Pair(tuple[CancelCtx, F], BothWith[CancelCtx]):
     """`ctx, cancel = pair`; or `with pair as ctx:`, ended by the block or by `ctx.cancel()`."""
 
     __slots__ = ()
@@ -72,17 +73,6 @@ class Pair(tuple[CancelCtx, F]):
         traceback: TracebackType | None,
     ) -> None:
         self[1]()
-
-    async def __aenter__(self) -> CancelCtx:
-        return self[0]
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, exc, traceback)
 
     def __getattr__(self, name: str) -> Any:
         if name in _METHODS:

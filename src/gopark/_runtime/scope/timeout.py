@@ -12,6 +12,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
+from gopark._runtime.base.bothwith import BothWith
 from gopark._runtime.base.errors import ScopeEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.printstring import shown
@@ -22,7 +23,7 @@ from gopark._runtime.time.timechan import seconds as checked
 __all__ = ("timeout",)
 
 
-class timeout(Scope):
+class timeout(Scope, BothWith["timeout"]):
     """`with timeout(5):` or `async with`: the block's waits end after so long, with TimeoutError.
 
     From then on every wait in the block raises `ScopeEnded`, which `except Exception` lets pass,
@@ -161,14 +162,3 @@ class timeout(Scope):
         self._leave(exc)
         if kind is ScopeEnded and exc.scope is self:  # type: ignore[union-attr]
             raise TimeoutError(f"{shown(self)} is over") from exc
-
-    async def __aenter__(self) -> timeout:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, exc, traceback)
