@@ -215,7 +215,7 @@ class Call(Waiter):
         loop.gopark_berth.wake()
 
     def _leave(self, exc: BaseException) -> None:
-        """It does not wait any more: a Ctrl-C, or the end of the program."""
+        """It does not wait any more: a Ctrl-C, a scope, or the end of the program."""
         try:
             notparked(self, exc)
         finally:
