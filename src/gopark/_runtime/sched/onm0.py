@@ -104,7 +104,7 @@ def _wanted(sched: Sched) -> M | None:
 def comehome(m: M, g: G) -> None:
     """Main has come up on this thread: M0 gets it, and the P, or holds it until it is done.
 
-    Whoever puts it on a queue here looks at the queues once more before it sleeps (stopm). `handling`
+    Who puts it on a queue here looks at the queues once more before it sleeps (stopm). `handling`
     may change meanwhile, by M0 alone: what is put into `held` under the lock, `letmain` finds there
     after it; and an M0 on its way to sleep, or to a handler, is asked again at the next turn.
     """
