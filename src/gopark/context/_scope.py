@@ -1,12 +1,14 @@
 """Scopes by contexts: the waits of a block end when a context does; and the shield against it.
 
-A scope hears of the end of its context as a child of it, an `_Ear`, which costs no goroutine.
+A scope hears of the end of its context as a child of it, an `Ear`, which costs no goroutine.
 
 Source: none in Go. Tests: tests/context/test_shield.py
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -22,18 +24,18 @@ __all__ = ("Ear", "ownerr", "scope", "shield")
 
 
 class Ear(CancelCtx):
-    """A child that hears of the end of a context, and ends a scope."""
+    """A child that hears of the end of a context, and then calls a function of ours."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_heard",)
 
     _watched = True
 
-    def __init__(self, parent: Context, scope: Scope) -> None:
+    def __init__(self, parent: Context, heard: Callable[[], None]) -> None:
         super().__init__(parent)
-        self._scope = scope
+        self._heard = heard
 
     def _ended(self, late: list[AfterFuncCtx]) -> None:
-        end(self._scope)
+        self._heard()
 
     def _off(self) -> None:
         """It is to hear no more."""
@@ -90,7 +92,7 @@ class scope(Scope, BothWith[Context]):
         checked("scope", ctx)
         super().__init__()
         self._ctx = ctx
-        self._ear = Ear(ctx, self)
+        self._ear = Ear(ctx, partial(end, self))
         self._use = use(ctx)
 
     def __repr__(self) -> str:

@@ -43,7 +43,8 @@ from gopark._runtime.sched.sema import WOKEN, Sema, ongoroutine
 from gopark._runtime.scope.scope import Scope, end, shelter
 from gopark._tasks import RUNNING, UNWOUND, Plain, drive
 from gopark.context import Canceled, Context, cause, current, use, with_cancel_cause
-from gopark.context._cancel import AfterFuncCtx, CancelCtx, link
+from gopark.context._cancel import link
+from gopark.context._scope import Ear
 from gopark.context._with import checked as checkedctx
 from gopark.sync._again import copied, mine, raise_again
 from gopark.sync._common import PROGRAMENDS, checked, nocopy
@@ -124,9 +125,9 @@ class Group:
         self._use: use | None = None
         self._running: set[Task[Any]] = set()  # with `cancel`: whom to end; guarded by the lock
         self._body: _Body | None = None  # with `cancel`: the block
-        self._ears: _Ear | None = None
+        self._ears: Ear | None = None
         if cancel:
-            self._ears = _Ear(self.ctx, self)
+            self._ears = Ear(self.ctx, self._cancelall)
             link(self._ears)
 
     def __repr__(self) -> str:
@@ -535,21 +536,6 @@ class _Body(Scope):
 
     def __repr__(self) -> str:
         return repr(self._group)
-
-
-class _Ear(CancelCtx):
-    """Hears of the end of a group's context, and ends the waits of its functions."""
-
-    __slots__ = ("_group",)
-
-    _watched = True
-
-    def __init__(self, parent: Context, group: Group) -> None:
-        super().__init__(parent)
-        self._group = group
-
-    def _ended(self, late: list[AfterFuncCtx]) -> None:
-        self._group._cancelall()
 
 
 def with_context(ctx: Context) -> tuple[Group, Context]:
