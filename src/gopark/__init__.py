@@ -4,7 +4,6 @@
 (`runtime`, `cgo`, `time`, `signal`, `debug`, `testing`) the rest.
 """
 
-from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from gopark import _interpreter as _interpreter
@@ -19,6 +18,7 @@ from gopark import sync as sync
 from gopark import testing as testing
 from gopark import time as time
 from gopark import trace as trace
+from gopark._later import later as _later
 from gopark._runtime.base.errors import ClosedChannelError as ClosedChannelError
 from gopark._runtime.base.errors import DeadlockError as DeadlockError
 from gopark._runtime.base.errors import FatalError as FatalError
@@ -83,19 +83,15 @@ __all__ = (
 
 __version__ = "0.1.0"
 
-set_public_module(__name__, globals())
-
 if _TYPE_CHECKING:
     from gopark import asyncio as asyncio
     from gopark import exec as exec
     from gopark import net as net
     from gopark import tls as tls
+else:  # not every program has connections, or asyncio
+    asyncio = _later("gopark.asyncio")
+    exec = _later("gopark.exec")
+    net = _later("gopark.net")
+    tls = _later("gopark.tls")
 
-_LAZY = ("asyncio", "exec", "net", "tls")
-
-
-def __getattr__(name: str) -> object:
-    """Imported when they are asked for: not every program has connections, or asyncio."""
-    if name not in _LAZY:
-        raise AttributeError(f"module 'gopark' has no attribute {name!r}")
-    return _import_module(f"gopark.{name}")
+set_public_module(__name__, globals())

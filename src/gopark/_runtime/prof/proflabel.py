@@ -74,8 +74,7 @@ def _use() -> None:
         lockedm.mpark, lockedm.requeue = _pinning(lockedm.mpark), _pinning(lockedm.requeue)
         if FREETHREADED:
             for name, module in list(sys.modules.items()):
-                copy = getattr(module, "copy_context", None)
-                if name.startswith("gopark.") and copy is not None:
+                if name.startswith("gopark.") and (copy := vars(module).get("copy_context")):
                     setattr(module, "copy_context", _noting(copy))  # noqa: B010
         _used.append(None)
 

@@ -81,7 +81,7 @@ def publicname(code: CodeType) -> str:
     first, *rest = code.co_qualname.split(".")
     for name, module in sys.modules.copy().items():  # others may import meanwhile
         if name.startswith("gopark.") and "._" not in name:
-            for public in getattr(module, "__all__", ()):
+            for public in vars(module).get("__all__", ()):
                 value = getattr(module, public)
                 if getattr(value, "__name__", "") == first:
                     for attr in rest:
