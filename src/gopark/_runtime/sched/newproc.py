@@ -19,7 +19,14 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
+from types import (
+    BuiltinMethodType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    MethodType,
+)
 from typing import Any, Final, ParamSpec
 
 from gopark._runtime.base.errors import ProgramEnded
@@ -27,6 +34,7 @@ from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     DONE,
+    FREETHREADED,
     GRUNNABLE,
     LOCKED,
     Around,
@@ -49,6 +57,7 @@ __all__ = (
     "isasync",
     "newg",
     "notcallable",
+    "relist",
     "start",
     "startable",
     "startable_check",
@@ -175,6 +184,31 @@ def _goid() -> int:
     """The calling goroutine's, 0 if there is none."""
     m = tls.m
     return 0 if m is None or m.curg is None else m.curg.goid
+
+
+def relist() -> None:
+    """In the child of a fork: no goroutine.
+
+    Without a GIL a thread that is not here any more may have been amid a change of `allgs`, and
+    have held the set's own lock, which nobody gives back (seen with CPython 3.13.15; 3.14 has all
+    threads stand still for a fork). So it is a new set then, for all who have it, or its methods,
+    by a name.
+    """
+    if not FREETHREADED:
+        allgs.clear()
+        return
+    old: Any = allgs
+    new: Any = set()
+    for module in [m for name, m in sys.modules.items() if name.startswith("gopark.")]:
+        for name, value in list(vars(module).items()):
+            if value is old:
+                setattr(module, name, new)
+            elif type(value) is BuiltinMethodType and value.__self__ is old:
+                setattr(module, name, getattr(new, value.__name__))
+    _left.append(old)  # with all that is in it, which is not to end here
+
+
+_left: Final[list[object]] = []
 
 
 class Creator:
