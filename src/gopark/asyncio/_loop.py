@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import weakref
 from asyncio import events
 from collections.abc import Callable
 from threading import get_ident
@@ -35,6 +36,7 @@ _ROUNDS: Final = (None,) * 8  # of the loop, before it gives way
 _Base: Any = asyncio.SelectorEventLoop
 _running: Final = events._get_running_loop
 _setrunning: Final[Any] = events._set_running_loop
+_loops: Final[weakref.WeakSet[Loop]] = weakref.WeakSet()
 
 
 class Post:
@@ -64,6 +66,12 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         self.gopark_selector = selector
         self.gopark_berth = Berth(selector, self._ready)
         self.gopark_ended: Chan[None] | None = None
+        _loops.add(self)
+
+    @staticmethod
+    def running() -> list[Loop]:
+        """Those that are not closed."""
+        return [loop for loop in _loops.copy() if not loop._closed]
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
