@@ -13,6 +13,7 @@ import pytest
 import gopark
 import traces
 from gopark import trace
+from gopark._runtime.base.runtime2 import tls
 from gopark._runtime.prof.trace import tracing
 from harness import run_python
 
@@ -210,7 +211,10 @@ def test_sysmon_takes_a_p():
     """The lane of the P ends where it was taken; the goroutine's goes on."""
 
     def sleeper():
+        m = tls.m
         time.sleep(0.05)
+        while m.p is not None:  # sysmon may have been late itself
+            time.sleep(0.005)
 
     async def main():
         done = gopark.sync.WaitGroup()
