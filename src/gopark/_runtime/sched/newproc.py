@@ -18,7 +18,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from types import (
     BuiltinMethodType,
     CodeType,
@@ -55,12 +55,14 @@ __all__ = (
     "checkcall",
     "go",
     "isasync",
+    "listg",
     "newg",
     "notcallable",
     "relist",
     "start",
     "startable",
     "startable_check",
+    "startin",
     "unbegun",
 )
 
@@ -139,6 +141,41 @@ def go(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
     start(coro, fn, args, kwargs, _getframe(1))
 
 
+def startin(coro: Any, ctx: Context, frame: FrameType, fn: Callable[..., object]) -> int:
+    """`go` for a coroutine of ours, in these variables, not in a copy; the goroutine's number."""
+    m = tls.m
+    if m is None or (p := m.p) is None or m.curg is None:
+        goid = next(goids)
+        ctx.run(_startslow, goid, coro, fn, frame)
+        return goid
+    try:
+        g = p.gfree.pop() if p.gfree else G(0)
+    except IndexError:
+        g = G(0)
+    g.goid = goid = next(goids)
+    g.coro = coro
+    g.step = coro.__await__()
+    g.ctx = ctx
+    g.gocode = frame.f_code
+    g.gopc = frame.f_lasti
+    g.goglobals = frame.f_globals
+    g.parentid = m.curg.goid
+    g.goexiting = False
+    g.status = GRUNNABLE
+    _listg(g)
+    runqput(m, p, g)
+    return goid
+
+
+def listg(g: G) -> None:
+    """It is one of all from here on: the last step of making a goroutine."""
+    _listg(g)
+
+
+def _startslow(goid: int, coro: Any, fn: Callable[..., object], frame: FrameType) -> None:
+    _putaway(newg(goid, coro, fn, (), {}, frame))
+
+
 def start(
     coro: Any,
     fn: Callable[..., object],
@@ -147,8 +184,11 @@ def start(
     frame: FrameType | Creator,
 ) -> None:
     """`go` for what `startable` has checked; `frame` is the line that the goroutine is made in."""
+    _putaway(newg(next(goids), coro, fn, args, kwargs, frame))
+
+
+def _putaway(g: G) -> None:
     m = tls.m
-    g = newg(next(goids), coro, fn, args, kwargs, frame)
     if m is None or (p := m.p) is None:
         if m is not None and m.sched is not None and m.sched.ended and m.g is None:
             return _toolate(m, g)
