@@ -4,6 +4,10 @@ A lower module calls `hooks.NAME`; the module that is named behind it sets it wh
 Each is set before the first program runs. Who calls one looks it up at that moment, and keeps none:
 `hooks.timebase` is exchanged by bubble.py, `hooks.round` while a program is traced.
 
+Who wants to hear of every new goroutine is in `births`, a list that the hot path asks for nothing
+but whether it is empty. No name in another module is exchanged for that, so it is the same for a
+caller that has bound the function long before, or that is not Python.
+
 Source: none; in Go the runtime is one package. Tests: tests/runtime/test_proc.py
 """
 
@@ -15,7 +19,7 @@ from typing import Any, Final, Protocol
 
 from gopark._runtime.base.runtime2 import G, M, Note, P, Sched
 
-__all__ = ("Hooks", "NetDoor", "TimeBase", "hooks", "netdoor")
+__all__ = ("Hooks", "NetDoor", "TimeBase", "births", "hooks", "netdoor")
 
 
 class TimeBase(Protocol):
@@ -65,6 +69,11 @@ class Hooks:
 
 
 hooks: Final = Hooks()
+
+# Called by who makes a goroutine, in turn, before it is listed or on a queue, and may change it:
+# bubble.py, ancestors.py, traceloop.py, proflabel.py, checkmode.py. Empty, as a rule.
+# Relies on: append and remove are atomic, and who goes through it meanwhile misses at most one.
+births: Final[list[Callable[[G], object]]] = []
 
 
 class NetDoor:

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gopark._runtime.base.errors import Goexit
-from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.hooks import births, hooks
 from gopark._runtime.base.runtime2 import (
     DONE,
     GDEAD,
@@ -36,7 +36,6 @@ from gopark._runtime.base.runtime2 import (
     P,
     Sched,
     allgs,
-    goids,
     tls,
 )
 from gopark._runtime.c import cgocall, extram
@@ -255,20 +254,17 @@ def _log(m: M) -> Items:
     return m.trace or newlog(m)
 
 
-class _Goids:
-    """Stands for `goids` where `go` takes the number of a new goroutine."""
-
-    def __next__(self) -> int:
-        goid = next(goids)
-        m = tls.m
-        if m is None:
-            tracing.away.append((GO, clock(), 0, goid))
-        else:
-            log = _log(m)
-            if (p := m.p) is not None and p.runnext:
-                displaced(log, p.runnext)
-            log.append(-goid)
-        return goid
+def _born(g: G) -> None:
+    """`go` has made one, and is about to put it in `runnext`. Main is started by nobody."""
+    goid = g.goid
+    m = tls.m
+    if m is None:
+        tracing.away.append((GO, clock(), 0, goid))
+    elif goid != 1:
+        log = _log(m)
+        if (p := m.p) is not None and p.runnext:
+            displaced(log, p.runnext)
+        log.append(-goid)
 
 
 # --- goroutines on threads ---------------------------------------------------------------
@@ -414,7 +410,6 @@ def _unbind(m: M) -> None:
 _findrunnable: Final = proc.findrunnable
 _plain: Final[dict[str, Any]] = {}  # what ours stand for
 _closing: Final = _Closing(cgocall._closing)
-_goids: Final = _Goids()
 _swapped: Final[list[tuple[Any, str, Any, Any]]] = []  # where, name, theirs, ours
 
 
@@ -450,9 +445,8 @@ def install() -> None:
         names = vars(module)
         if names.get("ready") in runq.standins and module is not runq:
             setattr(module, "ready", _ready)  # noqa: B010 - mypy sees what is imported
-        if names.get("goids") is goids and module is not extram and "newg" in names:
-            _swap(module, "goids", _goids)
     _swap(mprof, "_plainready", _ready)  # or what stands for `ready` there goes round ours
+    births.append(_born)
     hooks.round = _round
     _swap(proc, "findrunnable", _round)
 
@@ -460,6 +454,8 @@ def install() -> None:
 def uninstall() -> None:
     """What somebody else has put in the place of ours meanwhile stays: ours do no harm."""
     hooks.round = None
+    if _born in births:
+        births.remove(_born)
     for where, name, theirs, ours in reversed(_swapped):
         if where is sysmon.Sysmon or getattr(where, name) is ours:
             setattr(where, name, theirs)
