@@ -16,11 +16,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Final, Protocol
 
 from gopark._runtime.base.runtime2 import G, M, Note, P, Sched
 
-__all__ = ("Hooks", "NetDoor", "TimeBase", "Wakes", "births", "hooks", "netdoor", "wakes")
+__all__ = (
+    *("Hooks", "NetDoor", "TimeBase", "WaitClock", "Wakes"),
+    *("births", "hooks", "netdoor", "waitclock", "wakes"),
+)
 
 
 class TimeBase(Protocol):
@@ -100,6 +104,26 @@ class Wakes:
 
 
 wakes: Final = Wakes()
+
+
+_plainsince: Final[Any] = G.__dict__["waitsince"]
+_nowsince: Final = property(_plainsince.__get__, lambda g, _: _plainsince.__set__(g, monotonic()))
+
+
+class WaitClock:
+    """How exact `G.waitsince` is: what is stored there is what the loop last saw on the clock.
+
+    While waits are profiled it is the moment itself, whatever is stored.
+    """
+
+    exact = False
+
+    def set(self, exact: bool) -> None:
+        self.exact = exact
+        setattr(G, "waitsince", _nowsince if exact else _plainsince)  # noqa: B010 - mypy: a slot
+
+
+waitclock: Final = WaitClock()
 
 
 class NetDoor:

@@ -11,7 +11,7 @@ build, that of what a goroutine waits on, while its own frames are read.
 Waits (`block`, `mutex`) are recorded by whoever ends them: who hears of wake-ups (`wakes.profile`)
 sees how long the goroutine has waited, and its frames, which nobody else may touch then;
 `Sema.dequeue` sees on whose stack a lock was given back. Both are there while a rate is set,
-together with a `G.waitsince` that reads the clock itself, and cost nothing otherwise.
+together with a `waitclock` that is exact, and cost nothing otherwise.
 
 Locks: `_ratelock` around the swapping, that of `_Buckets` around sums; nothing is called under
 either that takes another. May run without a P: all of it.
@@ -27,9 +27,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from gopark._runtime.base.hooks import wakes
+from gopark._runtime.base.hooks import waitclock, wakes
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
@@ -262,7 +262,6 @@ _waits: Final = _Waits()
 _blocks: Final = _Buckets()
 _mutexes: Final = _Buckets()
 _ratelock: Final = lasting(threading.RLock())  # guards what is swapped in
-_plainsince: Final[Any] = G.__dict__["waitsince"]
 _plaindequeue: Final = Sema.dequeue
 _random: Final = random.Random().random
 
@@ -329,15 +328,11 @@ def _checkint(who: str, rate: object) -> None:
 def _swap() -> None:
     """Have waits timed and wake-ups seen while they are recorded; no line does so otherwise."""
     timed = bool(_waits.rate or _waits.fraction)
-    setattr(G, "waitsince", _exactsince if timed else _plainsince)  # noqa: B010 - mypy knows a slot
+    waitclock.set(timed)
     wakes.set("profile", _wakes if _waits.rate else None)
     setattr(Sema, "dequeue", _dequeue if _waits.fraction else _plaindequeue)  # noqa: B010
     if not _waits.fraction:
         _charged.clear()
-
-
-# The loop writes what it last saw on the clock, which may be some steps ago.
-_exactsince: Final = property(_plainsince.__get__, lambda g, _: _plainsince.__set__(g, monotonic()))
 
 
 def _wakes(g: G) -> bool:
