@@ -30,7 +30,7 @@ from types import (
 from typing import Any, Final, ParamSpec
 
 from gopark._runtime.base.errors import ProgramEnded
-from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.hooks import births, hooks
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     DONE,
@@ -52,6 +52,7 @@ __all__ = (
     "Creator",
     "Watched",
     "Wrapped",
+    "born",
     "checkcall",
     "go",
     "isasync",
@@ -127,6 +128,8 @@ def go(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         g.parentid = m.curg.goid
         g.goexiting = False  # the one before may have swallowed its goexit
         g.status = GRUNNABLE
+        if births:
+            born(g)
         _listg(g)
         runnext = p.runnext
         if runnext:
@@ -216,8 +219,16 @@ def newg(
         g.goglobals = frame.f_globals
         g.parentid = frame.goid if isinstance(frame, Creator) else _goid()
     g.status = GRUNNABLE
+    if births:
+        born(g)
     _listg(g)
     return g
+
+
+def born(g: G) -> None:
+    """Tell those who want to hear of it."""
+    for heard in births:
+        heard(g)
 
 
 def _goid() -> int:
