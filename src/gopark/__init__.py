@@ -80,6 +80,7 @@ __all__ = (
     "timeout",
     "tls",
     "trace",
+    "workqueue",
 )
 
 __version__ = "0.1.0"
@@ -90,11 +91,13 @@ if _TYPE_CHECKING:
     from gopark import future as future
     from gopark import net as net
     from gopark import tls as tls
+    from gopark import workqueue as workqueue
 else:  # not every program has connections, or asyncio
     asyncio = _later("gopark.asyncio")
     exec = _later("gopark.exec")
     future = _later("gopark.future")
     net = _later("gopark.net")
     tls = _later("gopark.tls")
+    workqueue = _later("gopark.workqueue")
 
 set_public_module(__name__, globals())
