@@ -105,8 +105,9 @@ class Journal:
             data = file.read()
         reading = _Reading(now)
         end = 0
-        for body, end in _records(data):
+        for body, after in _records(data):
             reading.record(body)
+            end = after
         if end < len(data):
             os.ftruncate(self._fd, end)
         os.lseek(self._fd, end, os.SEEK_SET)

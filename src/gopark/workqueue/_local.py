@@ -2,8 +2,8 @@
 
 A request is a frame with a number, and stands in `_pending` until its reply has come. When the
 keeper is lost (its process died, or left) the way to the next one is looked for: connect, or else
-take the place and be the keeper. Then all that is pending is said anew, and what is held is touched,
-so that its leases go on. A SEND whose reply was lost may so be stored twice, unless it has an id.
+take the place and be the keeper. Then all that is pending is said anew, and what is held is
+touched, so that its leases go on. A SEND whose reply was lost may so be stored twice, unless it has an id.
 
     a request                                   the keeper is lost, `_again`
     1. with the lock: puts itself there,        1. with the lock: sets the way, and copies

@@ -1,4 +1,4 @@
-"""A keeper at its place: the socket that others connect to, and the lock that makes it the only one.
+"""A keeper at its place: the socket that others connect to, the lock that makes it the only one.
 
 A process has at most one keeper of a queue, for all who open the queue in it; it keeps the queue
 until the last of those leaves, or the program ends. Then those in other processes find another: one

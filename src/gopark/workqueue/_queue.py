@@ -5,7 +5,7 @@ Source: none. Tests: tests/workqueue/test_queue.py
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
@@ -39,6 +39,7 @@ async def open(
     max_time: float = 600.0,
     prefetch: int = 4,
     reopen: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Queue[Any]:
     """Open a work queue, which is made if it is not there.
 
@@ -56,6 +57,8 @@ async def open(
         max_time: Seconds for which the lease of one value is renewed while its handler runs.
         prefetch: So many values lie ready here, beside those that are being worked on.
         reopen: If the queue was closed, begin it anew.
+        options: For a server of NATS, what `nats.connect` takes beside the servers: `tls`,
+            `user_credentials`, `nkeys_seed`, ...
     Raises:
         Mismatch: the queue has other settings.
         Unavailable: whoever keeps it, or would, cannot be reached.
@@ -89,6 +92,10 @@ async def open(
         from gopark.workqueue._local import open_local
 
         backend = await open_local(url, name, asked, reopen, receiver)
+    elif url.startswith(("nats://", "tls://")):
+        from gopark.workqueue._nats import open_nats
+
+        backend = await open_nats(url, name, asked, reopen, receiver, options or {})
     else:
         raise ValueError(f"open: a URL is local: or nats://host:port, got {shown(url)}")
     if codec is None:
