@@ -67,8 +67,10 @@ class Server:
         assert program is not None
         log = os.path.join(self.folder, "log")
         self._process = subprocess.Popen(
-            [program, "-js", "-a", "127.0.0.1", "-p", str(self.port), "-sd", self.folder]
-            + ["-l", log, *self._more],
+            [
+                *(program, "-js", "-a", "127.0.0.1", "-p", str(self.port)),
+                *("-sd", self.folder, "-l", log, *self._more),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

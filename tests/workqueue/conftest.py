@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,13 @@ def name() -> str:
 
 
 @pytest.fixture
-def opened(url: str, name: str) -> Iterator[Callable[..., Any]]:
+def opened(url: str, name: str) -> Callable[..., Any]:
     """`await opened(...)`: that queue; the first call makes it."""
 
     async def opened(**settings: Any) -> workqueue.Queue[Any]:
         return await workqueue.open(name, url, **settings)
 
-    yield opened
+    return opened
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 
 import pytest
@@ -35,9 +36,7 @@ def test_raw_takes_any_bytes_and_nothing_else():
 
 
 def test_msgspec_takes_bytes_or_says_what_to_install():
-    try:
-        import msgspec as _
-    except ImportError:
+    if importlib.util.find_spec("msgspec") is None:
         with pytest.raises(NotEncodable, match="pip install msgspec"):
             encoded(msgspec, 1)
     else:

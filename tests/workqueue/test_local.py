@@ -6,10 +6,10 @@ import os
 import signal
 import stat
 
-import queueprocs as procs
 import pytest
 
 import gopark
+import queueprocs as procs
 from gopark import workqueue
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Unix sockets")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import sys
 
-import natsservers
 import pytest
-import queueprocs as procs
 
 import gopark
+import natsservers
+import queueprocs as procs
 from gopark import workqueue
 from gopark.asyncio import call
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import signal
 
-import queueprocs as procs
-
 import gopark
+import queueprocs as procs
 from gopark import workqueue
 
 

@@ -17,16 +17,19 @@ from gopark.workqueue._errors import NotEncodable as NotEncodable
 from gopark.workqueue._errors import RemoteError as RemoteError
 from gopark.workqueue._errors import TooBig as TooBig
 from gopark.workqueue._errors import Unavailable as Unavailable
+from gopark.workqueue._group import Group as Group
 from gopark.workqueue._queue import DeadLetters as DeadLetters
 from gopark.workqueue._queue import Letter as Letter
 from gopark.workqueue._queue import Queue as Queue
 from gopark.workqueue._queue import open as open
 from gopark.workqueue._receiver import Delivery as Delivery
+from gopark.workqueue._serve import serve as serve
 
 __all__ = (
     "Codec",
     "DeadLetters",
     "Delivery",
+    "Group",
     "Letter",
     "Lost",
     "Mismatch",
@@ -40,6 +43,7 @@ __all__ = (
     "msgspec",
     "open",
     "raw",
+    "serve",
     "unsafe_pickle",
 )
 

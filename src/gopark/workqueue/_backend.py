@@ -18,14 +18,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from gopark.context import Context
 from gopark.workqueue._settings import Settings
 
-__all__ = ("Backend", "RawLetter", "Sink", "Stats", "Token")
+__all__ = ("KEPT", "MAKE", "THERE", "Backend", "RawLetter", "Sink", "Stats", "Token")
 
 Token = Any
+
+# How a queue is opened: made if it is not there; only if it is there; only if somebody has it open.
+MAKE: Final = "make"
+THERE: Final = "there"
+KEPT: Final = "kept"
 
 
 class Sink(Protocol):
@@ -84,6 +89,7 @@ class Backend(ABC):
 
     settings: Settings
     limit: int  # bytes of a value
+    over: bool  # it was closed, as far as is known here
 
     @abstractmethod
     async def send(self, payload: bytes, id: str, ctx: Context | None) -> None:
@@ -116,6 +122,10 @@ class Backend(ABC):
     @abstractmethod
     async def leave(self) -> None:
         """Let go of the queue. What is held was given back before."""
+
+    @abstractmethod
+    async def destroy(self) -> None:
+        """Leave it, and have nothing of it stay."""
 
     @abstractmethod
     async def stats(self) -> Stats: ...

@@ -10,7 +10,7 @@ peers say is done under one lock, a chunk at a time:
 So nobody hears of what is not in the file.
 
 A peer asks for so many values (`credit`); those that have some left stand in `_hungry`, and each
-has its turn. When a peer has gone, what it had is for others at once, without waiting for its lease.
+has its turn. When a peer has gone, what it had is for others at once, and its lease is over.
 
 Locks: `_lock`, below those of channels; under it no peer is told. Source: none.
 Tests: tests/workqueue/test_keeper.py

@@ -3,7 +3,8 @@
 A request is a frame with a number, and stands in `_pending` until its reply has come. When the
 keeper is lost (its process died, or left) the way to the next one is looked for: connect, or else
 take the place and be the keeper. Then all that is pending is said anew, and what is held is
-touched, so that its leases go on. A SEND whose reply was lost may so be stored twice, unless it has an id.
+touched, so that its leases go on. A SEND whose reply was lost may so be stored twice, unless it
+has an id.
 
     a request                                   the keeper is lost, `_again`
     1. with the lock: puts itself there,        1. with the lock: sets the way, and copies
@@ -17,6 +18,7 @@ Locks: `_lock`, a leaf. Source: none. Tests: tests/workqueue/test_local.py, test
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -34,7 +36,7 @@ from gopark._runtime.time.timesleep import sleep
 from gopark.context import Context, after_func
 from gopark.context._with import checked
 from gopark.workqueue import _wire as wire
-from gopark.workqueue._backend import Backend, RawLetter, Sink, Stats, Token
+from gopark.workqueue._backend import KEPT, MAKE, THERE, Backend, RawLetter, Sink, Stats, Token
 from gopark.workqueue._errors import Mismatch, Unavailable
 from gopark.workqueue._keeper import YES, Keeper, Peer
 from gopark.workqueue._ledger import CLOSED, FULL, Job
@@ -50,13 +52,15 @@ PATIENCE: Final = 10.0  # seconds without a keeper, nor a way to be it
 Reply = tuple[int, bytes]
 
 
-async def open_local(url: str, name: str, asked: Wanted, reopen: bool, sink: Sink) -> Local:
+async def open_local(
+    url: str, name: str, asked: Wanted, reopen: bool, sink: Sink, how: str
+) -> Local:
     """Open a queue.
 
     Raises:
         Mismatch, Unavailable
     """
-    local = Local(Place(url, directory(url), name), sink)
+    local = Local(Place(url, directory(url), name), sink, how)
     await local._connect(asked, reopen)
     return local
 
@@ -76,8 +80,10 @@ class Local(Backend):
 
     limit = LIMIT
 
-    def __init__(self, place: Place, sink: Sink) -> None:
+    def __init__(self, place: Place, sink: Sink, how: str) -> None:
         self.settings = Settings()
+        self.over = False
+        self._how = how
         self._place = place
         self._sink = sink
         self._lock: Mutex = Mutex((None,))
@@ -118,6 +124,7 @@ class Local(Backend):
             try:
                 conn = await net.dial("unix", place.sock)
             except (FileNotFoundError, ConnectionRefusedError) as exc:
+                self._may()
                 keeper = keeper_at(place, asked)
                 if keeper is None:
                     raise ConnectionRefusedError("it is about to be") from exc
@@ -130,6 +137,12 @@ class Local(Backend):
             await leave_keeper(keeper)
             raise
         return direct
+
+    def _may(self) -> None:
+        """Nobody keeps it, and this process may do so."""
+        place = self._place
+        if self._how == KEPT or (self._how == THERE and not os.path.exists(place.log)):
+            raise Unavailable(f"{place.url}: there is no queue {place.name!r}")
 
     async def _greet(self, conn: net.SocketConn, asked: Wanted, reopen: bool) -> _Way:
         try:
@@ -184,6 +197,8 @@ class Local(Backend):
                     f"queue {self._place.name!r}: {self._place.log} cannot be written: "
                     f"{why.strerror or why}"
                 ) from why
+            if self._how == THERE:
+                self._how = MAKE
             await self._connect({})
         except (Unavailable, Mismatch) as exc:
             self._fail(exc)
@@ -213,6 +228,7 @@ class Local(Backend):
         self._sink.arrived((seq, tries), tries, payload)
 
     def ended(self) -> None:
+        self.over = True
         self._sink.ended()
 
     # --- requests ---------------------------------------------------------------------------------
@@ -316,6 +332,11 @@ class Local(Backend):
             one.finish(None, self._failed)
         if way is not None:
             await way.leave()
+
+    async def destroy(self) -> None:
+        await self.purge(False)
+        await self.purge(True)
+        await self.leave()
 
     # --- looking after it -------------------------------------------------------------------------
 

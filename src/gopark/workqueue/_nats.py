@@ -36,7 +36,7 @@ from gopark._runtime.time.timechan import after
 from gopark._runtime.time.timesleep import sleep
 from gopark.context import Context
 from gopark.context._with import checked
-from gopark.workqueue._backend import Backend, RawLetter, Sink, Stats
+from gopark.workqueue._backend import MAKE, Backend, RawLetter, Sink, Stats
 from gopark.workqueue._errors import Unavailable
 from gopark.workqueue._natswire import SILENCE, NatsWire, status_of
 from gopark.workqueue._settings import WINDOW, Settings, Wanted
@@ -55,7 +55,13 @@ _NO_MESSAGE: Final = (10037, 10043, 10057)
 
 
 async def open_nats(
-    url: str, name: str, asked: Wanted, reopen: bool, sink: Sink, options: Mapping[str, Any]
+    url: str,
+    name: str,
+    asked: Wanted,
+    reopen: bool,
+    sink: Sink,
+    options: Mapping[str, Any],
+    how: str,
 ) -> Nats:
     """Open a queue.
 
@@ -67,7 +73,7 @@ async def open_nats(
     wire = NatsWire(url, servers, options)
     await wire.connect()
     try:
-        queue = Nats(wire, name, sink, replicas)
+        queue = Nats(wire, name, sink, replicas, how)
         await queue._begin(asked, reopen)
     except BaseException:
         await wire.close()
@@ -106,13 +112,14 @@ class _Token:
 class Nats(Backend):
     """A queue, as one of those who have opened it sees it."""
 
-    def __init__(self, wire: NatsWire, name: str, sink: Sink, replicas: int) -> None:
+    def __init__(self, wire: NatsWire, name: str, sink: Sink, replicas: int, how: str) -> None:
         self.settings = Settings()
         self.limit = wire.limit
         self._wire = wire
         self._name = name
         self._sink = sink
         self._replicas = replicas
+        self._how = how
         self._stream = f"GOPARK_{name}"
         self._dead = f"GOPARK_{name}_DEAD"
         self._subject = f"gopark.{name}"
@@ -122,7 +129,7 @@ class Nats(Backend):
         self._asked = 0
         self._heard = 0.0  # when the server last spoke of our requests
         self._inbox = ""
-        self._closed = False  # as far as we know
+        self.over = False  # as far as we know
         self._left = False
         self._look: Chan[None] = Chan(1)
 
@@ -133,10 +140,10 @@ class Nats(Backend):
         said = json.loads(config["description"])
         there = Settings(config["max_msgs"], said["lease"], said["tries"], said["codec"])
         self.settings = there.merged(self._name, asked)
-        self._closed = not self._open(config)
-        if self._closed and reopen:
+        self.over = not self._open(config)
+        if self.over and reopen:
             await self._update(config, closed=False)
-            self._closed = False
+            self.over = False
         await self._consumer()
         self._wire.reconnected = self._anew
         await self._wire.subscribe(f"{self._subject}.control", self._told)
@@ -149,6 +156,8 @@ class Nats(Backend):
         there = await self._wire.api(f"STREAM.INFO.{self._stream}")
         if "error" not in there:
             return self._ours(there["config"])
+        if self._how != MAKE:
+            raise Unavailable(f"{self._wire.url}: there is no queue {self._name!r}")
         settings = Settings(**asked)
         said = {
             "gopark": 1,
@@ -301,7 +310,7 @@ class Nats(Backend):
         self._heard = monotonic()
         self._pull()
         while not self._left:
-            late = after(_LOOK if self._closed else _EXPIRES)
+            late = after(_LOOK if self.over else _EXPIRES)
             await select(recv(self._look), recv(late))
             if self._left:
                 return
@@ -317,8 +326,8 @@ class Nats(Backend):
 
     async def _ended(self) -> bool:
         info = await self._info()
-        self._closed = not self._open(info["config"])
-        return self._closed and not info["state"]["messages"]
+        self.over = not self._open(info["config"])
+        return self.over and not info["state"]["messages"]
 
     def _pull(self) -> None:
         """Ask for what is wanted and not asked for yet, if that is worth a request."""
@@ -369,7 +378,7 @@ class Nats(Backend):
 
     async def ack(self, token: _Token) -> bool:
         done = await self._confirmed(token, b"+ACK")
-        if self._closed:
+        if self.over:
             self._look.try_send(None)
         return done
 
@@ -439,7 +448,7 @@ class Nats(Backend):
         self._close_seen()
 
     def _close_seen(self) -> None:
-        self._closed = True
+        self.over = True
         self._look.try_send(None)
 
     async def leave(self) -> None:
@@ -448,6 +457,11 @@ class Nats(Backend):
         self._left = True
         self._look.try_send(None)
         await self._wire.close()
+
+    async def destroy(self) -> None:
+        for stream in (self._stream, self._dead):
+            await self._wire.api(f"STREAM.DELETE.{stream}")
+        await self.leave()
 
     # --- looking after it -------------------------------------------------------------------------
 

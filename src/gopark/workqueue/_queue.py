@@ -14,13 +14,13 @@ from gopark._runtime.chan.chan import Chan
 from gopark._runtime.time.timechan import seconds
 from gopark._util import integer, string
 from gopark.context import Context, shield
-from gopark.workqueue._backend import Backend, RawLetter, Stats
+from gopark.workqueue._backend import MAKE, Backend, RawLetter, Stats
 from gopark.workqueue._codec import Codec, codec_named, encoded
 from gopark.workqueue._errors import Mismatch, TooBig
 from gopark.workqueue._receiver import Delivery, Receiver
-from gopark.workqueue._settings import checkname, wanted
+from gopark.workqueue._settings import Wanted, checkname, wanted
 
-__all__ = ("DeadLetters", "Letter", "Queue", "open")
+__all__ = ("DeadLetters", "Letter", "Queue", "open", "opened")
 
 T = TypeVar("T")
 
@@ -77,6 +77,22 @@ async def open(
 
     Go: none.
     """
+    asked = wanted(cap, lease, tries, None if codec is None else _codecname(codec))
+    return await opened(name, url, asked, codec, max_time, prefetch, reopen, options or {}, MAKE)
+
+
+async def opened(
+    name: str,
+    url: str,
+    asked: Wanted,
+    codec: Codec | None,
+    max_time: float,
+    prefetch: int,
+    reopen: bool,
+    options: Mapping[str, Any],
+    how: str,
+) -> Queue[Any]:
+    """As `open`, which has checked what is asked."""
     checkname("open", name)
     string("open", "url", url)
     integer("open", "prefetch", prefetch)
@@ -85,17 +101,16 @@ async def open(
     max_time = seconds("open", max_time, "max_time")
     if max_time <= 0:
         raise ValueError(f"open: max_time must be more than 0 seconds, got {shown(max_time)}")
-    asked = wanted(cap, lease, tries, None if codec is None else _codecname(codec))
     receiver = Receiver(prefetch, max_time)
     backend: Backend
     if url.startswith("local:"):
         from gopark.workqueue._local import open_local
 
-        backend = await open_local(url, name, asked, reopen, receiver)
+        backend = await open_local(url, name, asked, reopen, receiver, how)
     elif url.startswith(("nats://", "tls://")):
         from gopark.workqueue._nats import open_nats
 
-        backend = await open_nats(url, name, asked, reopen, receiver, options or {})
+        backend = await open_nats(url, name, asked, reopen, receiver, options, how)
     else:
         raise ValueError(f"open: a URL is local: or nats://host:port, got {shown(url)}")
     if codec is None:
@@ -107,7 +122,7 @@ async def open(
                 "its name alone: open(..., codec=...)"
             )
     receiver.opened(backend, codec)
-    return Queue(name, url, backend, receiver, codec)
+    return Queue(name, url, options, backend, receiver, codec)
 
 
 def _codecname(codec: Any) -> str:
@@ -146,11 +161,18 @@ class Queue(Generic[T]):
     Go: none.
     """
 
-    __slots__ = ("_backend", "_receiver", "codec", "name", "url")
+    __slots__ = ("_backend", "_options", "_receiver", "codec", "name", "url")
 
     def __init__(
-        self, name: str, url: str, backend: Backend, receiver: Receiver, codec: Codec
+        self,
+        name: str,
+        url: str,
+        options: Mapping[str, Any],
+        backend: Backend,
+        receiver: Receiver,
+        codec: Codec,
     ) -> None:
+        self._options = options
         self.name = name
         self.url = url
         self.codec = codec

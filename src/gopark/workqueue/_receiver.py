@@ -17,6 +17,7 @@ Locks: `_lock`, a leaf. Source: none. Tests: tests/workqueue/test_receive.py
 from __future__ import annotations
 
 import sys
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
@@ -36,6 +37,7 @@ __all__ = ("Delivery", "Receiver")
 
 T = TypeVar("T")
 
+LOST: Final = "whoever had it has died, or was too slow, on each try"
 _PARTS: Final = 3  # so often a lease is renewed before it is over
 _ROOM: Final = sys.maxsize // 8
 
@@ -215,6 +217,7 @@ class Receiver:
         self.codec: Codec
         self.tries = 0
         self.err: Exception | None = None
+        self.last_words: Callable[[Any, str], Awaitable[None]] | None = None  # who waits for it
         self.ch: Deliveries[Any] = Deliveries(_ROOM)
         self._prefetch = prefetch
         self._max_time = max_time
@@ -241,13 +244,13 @@ class Receiver:
     # --- a Sink -----------------------------------------------------------------------------------
 
     def arrived(self, token: Token, tries: int, payload: bytes) -> None:
-        if tries > self.tries:
-            go(self._bury, token, "whoever had it has died, or was too slow, on each try")
-            return
         try:
             value = self.codec.decode(payload)
         except Exception as exc:
-            go(self._bury, token, f"cannot be decoded: {type(exc).__name__}: {exc}")
+            go(self._bury, token, None, f"cannot be decoded: {type(exc).__name__}: {exc}")
+            return
+        if tries > self.tries:
+            go(self._bury, token, value, LOST)
             return
         one: Delivery[Any] = Delivery(self, token, tries, value)
         with Holding(self._lock):
@@ -256,8 +259,10 @@ class Receiver:
                 return
         put(self.ch, one)
 
-    async def _bury(self, token: Token, why: str) -> None:
+    async def _bury(self, token: Token, value: Any, why: str) -> None:
         try:
+            if self.last_words is not None:
+                await self.last_words(value, why)
             await self.backend.bury(token, why)
         except (OSError, RuntimeError):
             return  # it comes to somebody else
