@@ -33,14 +33,15 @@ def name_of(fn: object) -> str:
         if not (module and colon and name):
             raise ValueError(f"the name of a function is module:function, got {shown(fn)}")
         return fn
-    module, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", "")
-    if not callable(fn) or not module or not name:
+    home: str | None = getattr(fn, "__module__", None)
+    own: str = getattr(fn, "__qualname__", "")
+    if not callable(fn) or not home or not own:
         raise TypeError(f"a function, or its name module:function, got {shown(fn)}")
-    if "<" in name:
+    if "<" in own:
         raise ValueError(
             f"{shown(fn)} has no name under which another process finds it: define it in a module"
         )
-    return f"{module}:{name}"
+    return f"{home}:{own}"
 
 
 def allowed(functions: Iterable[Any]) -> dict[str, Callable[..., Any]]:

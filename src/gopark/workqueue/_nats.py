@@ -41,7 +41,7 @@ from gopark.workqueue._errors import Unavailable
 from gopark.workqueue._natswire import SILENCE, NatsWire, status_of
 from gopark.workqueue._settings import WINDOW, Settings, Wanted
 
-__all__ = ("open_nats",)
+__all__ = ("open_nats", "stream_names")
 
 _CONSUMER: Final = "workers"
 _PATIENCE: Final = 30.0  # seconds in which a server may be away
@@ -527,3 +527,26 @@ class Nats(Backend):
     async def purge(self, dead: bool) -> int:
         answer = await self._api(f"STREAM.PURGE.{self._dead if dead else self._stream}")
         return int(answer.get("purged", 0))
+
+
+async def stream_names(url: str) -> list[str]:
+    """The queues that a server has."""
+    wire = NatsWire(url, _parsed(url)[0], {})
+    await wire.connect()
+    try:
+        found: list[str] = []
+        total = 1
+        while len(found) < total:
+            answer = await wire.api("STREAM.NAMES", {"offset": len(found)})
+            total = answer.get("total", 0)
+            streams = answer.get("streams") or []
+            if not streams:
+                break
+            found += streams
+    finally:
+        await wire.close()
+    return sorted(
+        name.removeprefix("GOPARK_")
+        for name in found
+        if name.startswith("GOPARK_") and not name.endswith("_DEAD")
+    )

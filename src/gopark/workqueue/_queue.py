@@ -15,7 +15,7 @@ from gopark._runtime.time.timechan import seconds
 from gopark._util import integer, string
 from gopark.context import Context, shield
 from gopark.workqueue._backend import MAKE, Backend, RawLetter, Stats
-from gopark.workqueue._codec import Codec, codec_named, encoded
+from gopark.workqueue._codec import Codec, codec_named, encoded, raw
 from gopark.workqueue._errors import Mismatch, TooBig
 from gopark.workqueue._receiver import Delivery, Receiver
 from gopark.workqueue._settings import Wanted, checkname, wanted
@@ -113,6 +113,7 @@ async def opened(
         backend = await open_nats(url, name, asked, reopen, receiver, options, how)
     else:
         raise ValueError(f"open: a URL is local: or nats://host:port, got {shown(url)}")
+    receiver.opened(backend, codec or raw)
     if codec is None:
         codec = codec_named(backend.settings.codec)
         if codec is None:
