@@ -58,6 +58,7 @@ __all__ = (
     "context",
     "debug",
     "exec",
+    "future",
     "gather",
     "go",
     "goexit",
@@ -79,6 +80,7 @@ __all__ = (
     "timeout",
     "tls",
     "trace",
+    "workqueue",
 )
 
 __version__ = "0.1.0"
@@ -86,12 +88,16 @@ __version__ = "0.1.0"
 if _TYPE_CHECKING:
     from gopark import asyncio as asyncio
     from gopark import exec as exec
+    from gopark import future as future
     from gopark import net as net
     from gopark import tls as tls
+    from gopark import workqueue as workqueue
 else:  # not every program has connections, or asyncio
     asyncio = _later("gopark.asyncio")
     exec = _later("gopark.exec")
+    future = _later("gopark.future")
     net = _later("gopark.net")
     tls = _later("gopark.tls")
+    workqueue = _later("gopark.workqueue")
 
 set_public_module(__name__, globals())
