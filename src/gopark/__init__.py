@@ -62,6 +62,7 @@ __all__ = (
     "go",
     "goexit",
     "gosched",
+    "http",
     "metrics",
     "net",
     "pprof",
@@ -86,11 +87,13 @@ __version__ = "0.1.0"
 if _TYPE_CHECKING:
     from gopark import asyncio as asyncio
     from gopark import exec as exec
+    from gopark import http as http
     from gopark import net as net
     from gopark import tls as tls
 else:  # not every program has connections, or asyncio
     asyncio = _later("gopark.asyncio")
     exec = _later("gopark.exec")
+    http = _later("gopark.http")
     net = _later("gopark.net")
     tls = _later("gopark.tls")
 
