@@ -13,14 +13,22 @@ Source: the ASGI specification 3.0, HTTP 2.5. Tests: tests/http/test_asgi.py, te
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
-from gopark.http import _head
-from gopark.http._head import checkvalues, known, statusline
+from gopark.http._head import (
+    CONNECTION,
+    DATE,
+    LENGTH,
+    NAMES,
+    TRANSFER,
+    checkvalues,
+    known,
+    statusline,
+)
 
 __all__ = ("APP", "DONE", "FRESH", "PIECE", "STARTED", "STREAMING", "TRAILING", "WRITE", "Exchange")
 
@@ -37,38 +45,41 @@ WRITE: Final = 4
 PIECE: Final = 262144  # bytes that a client is given at a time, in the time of one write
 
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_names: Final = _head._names
 Headers = Iterable[tuple[bytes, bytes]]
 
 
 class Exchange:
     """A request over HTTP/1.1, and what has been answered so far."""
 
-    __slots__ = (
-        *("chunks", "complete", "expects", "told"),  # the request
-        *("_body", "_headers", "_left", "_over", "_trailers", "chunked", "state", "status"),
-        *("head", "keepalive", "link", "scope", "sent", "since"),
-    )
+    # What most requests leave as it is stands here, and costs them nothing.
+    complete = False  # the body is there
+    expects = False  # it waits for a 100
+    told = False  # the application has the whole body
+    chunks: Sequence[bytes] = ()  # of the body, that the application does not have
+    state = FRESH
+    status = 0
+    chunked = False
+    sent = 0  # bytes of the body
+    since = 0.0
+    _body = True  # the answer has one
+    _left: int | None = None  # bytes yet to come, where the length was said
+    _over: Chan[None] | None = None
+    _trailers = False
+    _headers: Headers = ()
 
     def __init__(self, link: Any, scope: Any, head: bool, keepalive: bool) -> None:
         self.link = link
         self.scope = scope
         self.head = head  # it is a HEAD
         self.keepalive = keepalive
-        self.chunks: list[bytes] = []
-        self.complete = False
-        self.expects = False  # it waits for a 100
-        self.told = False  # the application has the whole body
-        self.state = FRESH
-        self.status = 0
-        self.chunked = False
-        self.sent = 0  # bytes of the body
-        self.since = 0.0
-        self._body = True  # the answer has one
-        self._left: int | None = None  # bytes yet to come, where the length was said
-        self._over: Chan[None] | None = None
-        self._trailers = False
-        self._headers: Headers = ()
+
+    def came(self, data: bytes) -> None:
+        """A piece of the body."""
+        chunks = self.chunks
+        if chunks.__class__ is list:
+            chunks.append(data)
+        else:
+            self.chunks = [data]
 
     # --- the request -------------------------------------------------------------------------
 
@@ -83,7 +94,7 @@ class Exchange:
                 return None
             chunks = self.chunks
             body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            chunks.clear()
+            self.chunks = ()
             self.told = self.complete
             return {"type": "http.request", "body": body, "more_body": not self.told}
         if self.state == DONE or self.link.gone:
@@ -191,18 +202,18 @@ class Exchange:
         count = 0
         for name, value in self._headers:
             try:
-                before, meaning = _names[name]
+                before, meaning = NAMES[name]
             except (KeyError, TypeError):
                 before, meaning = known(name)
             if meaning:
-                if meaning == _head.LENGTH:
+                if meaning == LENGTH:
                     length = _length(value, length)
-                elif meaning == _head.TRANSFER:
+                elif meaning == TRANSFER:
                     continue  # this server sees to that
-                elif meaning == _head.CONNECTION:
+                elif meaning == CONNECTION:
                     close = close or b"close" in value.lower()
                     continue
-                elif meaning == _head.DATE:
+                elif meaning == DATE:
                     dated = True
                 else:
                     named = True

@@ -17,7 +17,7 @@ from typing import Final
 from gopark._runtime.base.printstring import shown
 
 __all__ = (
-    *("CONNECTION", "DATE", "LENGTH", "ORDINARY", "SERVER", "TRANSFER"),
+    *("CONNECTION", "DATE", "LENGTH", "NAMES", "ORDINARY", "SERVER", "TRANSFER"),
     *("checkvalues", "datebytes", "known", "phrase", "refusal", "statusline"),
 )
 
@@ -38,7 +38,7 @@ _MEANING: Final = {
 }
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _MOST: Final = 2000  # names that are remembered: an application that makes them up fills no memory
-_names: dict[bytes, tuple[bytes, int]] = {}
+NAMES: dict[bytes, tuple[bytes, int]] = {}
 _lines: Final = {
     int(status): f"HTTP/1.1 {int(status)} {status.phrase}".encode() for status in HTTPStatus
 }
@@ -72,7 +72,7 @@ def known(name: bytes) -> tuple[bytes, int]:
         TypeError: it is not bytes.
         ValueError: it is no name of a header.
     """
-    found = _names.get(name)
+    found = NAMES.get(name)
     if found is not None:
         return found
     if not isinstance(name, bytes):
@@ -80,8 +80,8 @@ def known(name: bytes) -> tuple[bytes, int]:
     if _TOKEN.fullmatch(name) is None:
         raise ValueError(f"no name of a header: {shown(name)}")
     found = b"\r\n" + name + b": ", _MEANING.get(name.lower(), ORDINARY)
-    if len(_names) < _MOST:
-        _names[name] = found
+    if len(NAMES) < _MOST:
+        NAMES[name] = found
     return found
 
 

@@ -124,7 +124,7 @@ class HTTP1:
             "client": self.client,
             "server": self.local,
             "state": server.state.copy(),
-            "extensions": server.extensions(special),
+            "extensions": server.extensions.copy(),
         }
         keepalive = parser.keepalive() and not self._overdrawn()
         exchange = server.exchange(self, scope, method == "HEAD", keepalive)
@@ -177,7 +177,7 @@ class HTTP1:
     def on_body(self, body: bytes) -> None:
         last = self._last
         if last is not None:
-            last.chunks.append(body)
+            last.came(body)
             self._bodybytes += len(body)
             most = self.server.limits.body_size
             if most is not None and self._bodybytes > most:
@@ -459,7 +459,7 @@ class HTTP1:
         read = 0
         while not exchange.complete:
             read += sum(map(len, exchange.chunks))
-            exchange.chunks.clear()
+            exchange.chunks = ()
             if read > _DRAIN or not await self.more():
                 exchange.keepalive = False
                 return

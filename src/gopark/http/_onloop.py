@@ -19,8 +19,6 @@ __all__ = ("LoopExchange", "run")
 class LoopExchange(Exchange):
     """One of a task."""
 
-    __slots__ = ()
-
     async def slow(self) -> dict[str, Any]:
         return await wait(super().slow())
 

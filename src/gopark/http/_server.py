@@ -109,6 +109,11 @@ class Server:
         self._ending = False
         self.scheme = "http"
         self.asgi: Final = {"version": "3.0", "spec_version": "2.5"}
+        self.extensions: Final[dict[str, Any]] = {
+            "http.response.pathsend": {},
+            "http.response.early_hint": {},
+            "http.response.trailers": {},
+        }
         self.conns: Final[set[Any]] = set()
         self.exchange: type[Exchange] = Exchange
         self._name = server_header.encode("latin-1")
@@ -151,14 +156,6 @@ class Server:
         if local.network == "unix":
             return None, (str(local), None)
         return (remote.host, remote.port), (local.host, local.port)
-
-    def extensions(self, special: Any) -> dict[str, Any]:
-        """What an application may use of ASGI's extensions."""
-        return {
-            "http.response.pathsend": {},
-            "http.response.early_hint": {},
-            "http.response.trailers": {},
-        }
 
     def upgrade(self, link: Any, exchange: Exchange, special: Any, rest: bytes) -> bool:
         """Whether the client may speak what it asks for."""
