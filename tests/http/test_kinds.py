@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
+import threading
 
 import pytest
 
@@ -123,3 +125,46 @@ async def test_in_the_wrong_place_an_application_fails_and_is_told_what_to_do(ca
             assert (await client.get()).status == 500
         assert text in caplog.text
         caplog.clear()
+
+
+async def test_with_a_loop_for_each_a_task_that_blocks_stalls_no_other_request():
+    event = threading.Event()
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(0)
+        if scope["path"] == "/wait":
+            assert event.wait(60)
+        elif scope["path"] == "/set":
+            event.set()
+        await answering(scope["path"].encode())(scope, receive, send)
+
+    async with serving(app, loop="asyncio", loops=3) as connect:
+        async with connect() as one, connect() as two, connect() as three:
+            for client in one, two:
+                await client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await three.get("/")).body == b"/"
+            assert (await three.get("/set")).body == b"/set"
+            assert (await one.answer()).body == (await two.answer()).body == b"/wait"
+
+
+async def test_there_are_no_more_loops_than_asked_for():
+    loops = set()
+    together = gopark.sync.WaitGroup()
+    together.add(4)
+
+    async def app(scope, receive, send):
+        loops.add(asyncio.get_running_loop())
+        together.done()
+        await gopark.asyncio.wait(together.wait())
+        await answering()(scope, receive, send)
+
+    async with (
+        serving(app, loop="asyncio", loops=2) as connect,
+        contextlib.AsyncExitStack() as all_,
+    ):
+        clients = [await all_.enter_async_context(connect()) for _ in range(4)]
+        for client in clients:
+            await client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert [(await client.answer()).status for client in clients] == [200] * 4
+    assert len(loops) == 2
+    assert all(loop.is_closed() for loop in loops)

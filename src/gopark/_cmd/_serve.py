@@ -60,6 +60,9 @@ def arguments(parser: argparse.ArgumentParser, kinds: dict[str, Callable[[str], 
     what.add_argument("--app-dir", default="", metavar="DIR", help="where its module is (here)")
     what.add_argument("--interface", default="auto", choices=("auto", "asgi", "wsgi"))
     what.add_argument("--loop", default="auto", choices=("auto", "bare", "asyncio"))
+    what.add_argument(
+        "--loops", type=count, default=1, metavar="N", help="event loops, for --loop asyncio (1)"
+    )
     what.add_argument("--lifespan", default="auto", choices=("auto", "on", "off"))
     what.add_argument("--root-path", default="", metavar="PATH", help="where it is mounted")
     limits = parser.add_argument_group("limits and times")
@@ -130,6 +133,7 @@ def _server(app: Any, options: argparse.Namespace) -> gopark.http.Server:
         app,
         interface=options.interface,
         loop=options.loop,
+        loops=options.loops,
         lifespan=options.lifespan,
         limits=gopark.http.Limits(**chosen("limit_", {name: name for name in sizes})),
         timeouts=gopark.http.Timeouts(**chosen("timeout_", times)),

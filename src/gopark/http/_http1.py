@@ -20,6 +20,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import gopark
+from gopark._runtime.base.runtime2 import tls
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import go
@@ -411,6 +412,8 @@ class HTTP1:
         logs = server.logs
         if logs:
             exchange.since = monotonic()
+        sleepers = server.sleepers
+        slept = exchange.scope["path"] in sleepers and sleepers.begin()
         try:
             if server.timeouts.response is None:
                 await server.run(exchange)
@@ -418,6 +421,8 @@ class HTTP1:
                 await self._timely(exchange, server.timeouts.response)
         except Exception as exc:
             server.failed(exchange, exc)
+        if slept or tls.m.p is None:  # type: ignore[union-attr]
+            sleepers.ended(exchange.scope["path"], slept)
         if exchange.state != DONE:
             await self._unanswered(exchange)
         if not exchange.complete and exchange.keepalive and not self.gone:

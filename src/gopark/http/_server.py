@@ -21,6 +21,7 @@ from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.time.timechan import after
+from gopark._util import integer
 from gopark.http._exchange import Exchange
 from gopark.http._head import datebytes
 from gopark.http._http1 import HTTP1
@@ -30,6 +31,7 @@ from gopark.http._log import access, line
 from gopark.http._options import Limits, Timeouts
 from gopark.http._parser import backend
 from gopark.http._reaper import IDLE, Reaper
+from gopark.http._sleepers import Sleepers
 
 __all__ = ("Server",)
 
@@ -48,6 +50,10 @@ class Server:
         loop: Where an ASGI application runs. `bare`: in the connection's goroutine; `asyncio`:
             each request is a task of the program's event loop; `auto`: bare exactly if nothing
             in this process has imported asyncio.
+        loops: For `asyncio`: how many event loops there may be. With one, a task that blocks its
+            thread holds up the other tasks, as everywhere in asyncio; with more, each request
+            has a loop that no other is on, as long as they suffice, and nothing that is bound
+            to a loop can be shared between requests.
         lifespan: `on`, `off`, or `auto`: unless the application raises when it hears of it.
         limits: How much a client may have.
         timeouts: How long the server waits.
@@ -85,6 +91,7 @@ class Server:
         *,
         interface: str = "auto",
         loop: str = "auto",
+        loops: int = 1,
         lifespan: str = "auto",
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
@@ -116,6 +123,7 @@ class Server:
         }
         self.conns: Final[set[Any]] = set()
         self.exchange: type[Exchange] = Exchange
+        self.sleepers: Final = Sleepers()
         self._name = server_header.encode("latin-1")
         self._stamps = [b""] * 4
         self._reaper = Reaper(self.timeouts, self.conns, self._tick)
@@ -123,6 +131,8 @@ class Server:
         self._lifespan = Lifespan(app, mode, self.loop)
         self.state: Final = self._lifespan.state
         self._listeners: list[Any] = []
+        self._loops: Final = _count("loops", loops)
+        self._ends: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._room = Chan[None](1)  # somebody has left
         self._over = Chan[None]()
         self._started = False
@@ -147,6 +157,10 @@ class Server:
             from gopark.http import _onloop
 
             self.exchange = _onloop.LoopExchange
+            if self._loops > 1:
+                pool = _onloop.Loops(self._loops)
+                self._ends.append(pool.end)
+                return lambda exchange: pool.run(app, exchange)
             return lambda exchange: _onloop.run(app, exchange)
         return lambda exchange: app(exchange.scope, exchange.receive, exchange.send)
 
@@ -288,6 +302,8 @@ class Server:
                 break
         self._cut()
         await self._lifespan.shutdown()
+        for end in self._ends:
+            await end()
         self._over.close()
 
     def _stop(self) -> None:
@@ -319,6 +335,13 @@ class Server:
             _log.warning("%d requests were cut: %s", len(cut), _requests(cut))
         for link in list(self.conns):
             link.close()
+
+
+def _count(what: str, value: int) -> int:
+    integer("Server", what, value)
+    if value < 1:
+        raise ValueError(f"{what} is at least 1, got {shown(value)}")
+    return value
 
 
 def _requests(links: Iterable[Any]) -> str:
