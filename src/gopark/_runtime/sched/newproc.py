@@ -165,13 +165,15 @@ def startin(coro: Any, ctx: Context, frame: FrameType, fn: Callable[..., object]
     g.parentid = m.curg.goid
     g.goexiting = False
     g.status = GRUNNABLE
-    _listg(g)
+    listg(g)
     runqput(m, p, g)
     return goid
 
 
 def listg(g: G) -> None:
     """It is one of all from here on: the last step of making a goroutine."""
+    if births:
+        born(g)
     _listg(g)
 
 
