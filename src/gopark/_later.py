@@ -61,7 +61,7 @@ def _load(module: ModuleType) -> None:
     name = module.__name__
     with _lock:
         me = threading.get_ident()
-        if type(module) is not _Later or _loading.get(name) == me:
+        if module.__class__ is not _Later or _loading.get(name) == me:
             return
         _loading[name] = me
         try:
