@@ -69,6 +69,6 @@ def _load(module: ModuleType) -> None:
             assert spec is not None
             assert spec.loader is not None
             spec.loader.exec_module(module)
-            module.__class__ = ModuleType
+            setattr(module, "__class__", ModuleType)  # noqa: B010 - mypy knows it as _Later
         finally:
             del _loading[name]
