@@ -12,7 +12,7 @@ import gopark
 import harness
 from gopark import Chan, block, context, sync
 from gopark._runtime.base.hooks import hooks
-from gopark._runtime.base.runtime2 import tls
+from gopark._runtime.base.runtime2 import allgs
 from gopark._runtime.sched.cleanup import GRACE
 from gopark.testing import wait_all_parked
 
@@ -576,39 +576,36 @@ print(log)
 @pytest.mark.parametrize("how", ["a timer", "a goroutine"])
 def test_what_starts_as_the_end_begins_is_of_the_program_that_ends(monkeypatch, how):
     """Between its number and its queue the end may come: it is not left for the next program."""
-    ran, started = [], threading.Event()
+    ran, runs, over = [], threading.Event(), threading.Event()
     begins = hooks.cleanup
-    sched = None
+    ending = []
 
-    async def spins():
-        while not started.is_set():
-            await gopark.gosched()
-            if how == "a goroutine" and sched is not None and sched.lastgoid:
-                gopark.go(ran.append, "a goroutine")
-                started.set()
-
-    def cleanup(ending):
-        nonlocal sched
-        sched = ending
+    async def starts():
+        runs.set()
+        while not ending:
+            pass
         if how == "a timer":
-            gopark.time.after_func(0, ran.append, "a timer")
-            until = time.monotonic() + harness.TIMEOUT
-            while len(ending.timers) and time.monotonic() < until:
-                time.sleep(0.001)  # the other thread is to come to it
-            assert not len(ending.timers)
-            started.set()
+            ending[0].timers.run(time.monotonic() + 2 * NEVER)  # as the loop does
         else:
-            assert started.wait(harness.TIMEOUT)
-        return begins(ending)
+            gopark.go(ran.append, "a goroutine")
+        over.set()
+
+    def cleanup(sched):
+        ending.append(sched)
+        until = time.monotonic() + harness.TIMEOUT
+        # Once it is on its queue it may wait for the lock that is held here.
+        while not over.is_set() and all(g.goid < sched.lastgoid for g in allgs.copy()):
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        return begins(sched)
 
     monkeypatch.setattr(hooks, "cleanup", cleanup)
 
     async def main():
         gopark.runtime.gomaxprocs(2)
-        gopark.go(spins)
-        while gopark.runtime.num_goroutine() > 1 and not any(
-            m is not tls.m and m.curg is not None for m in tls.m.sched.allm
-        ):
+        gopark.time.after_func(NEVER, ran.append, "a timer")
+        gopark.go(starts)
+        while not runs.is_set():
             await gopark.gosched()
 
     gopark.run(main)
