@@ -66,6 +66,7 @@ class Exchange:
     _over: Chan[None] | None = None
     _trailers = False
     _headers: Headers = ()
+    websocket: Any = None  # the client speaks that from here on
 
     def __init__(self, link: Any, scope: Any, head: bool, keepalive: bool) -> None:
         self.link = link

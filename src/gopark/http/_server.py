@@ -23,6 +23,7 @@ from gopark._runtime.sched.newproc import go
 from gopark._runtime.time.timechan import after
 from gopark._util import integer
 from gopark.http._exchange import Exchange
+from gopark.http._forwarded import Proxies
 from gopark.http._head import datebytes
 from gopark.http._http1 import HTTP1
 from gopark.http._kinds import hint, interfaceof, loopof
@@ -32,6 +33,7 @@ from gopark.http._options import Limits, Timeouts
 from gopark.http._parser import backend
 from gopark.http._reaper import IDLE, Reaper
 from gopark.http._sleepers import Sleepers
+from gopark.http._websocket import WebSocket, available, handshake
 
 __all__ = ("Server",)
 
@@ -58,6 +60,8 @@ class Server:
         limits: How much a client may have.
         timeouts: How long the server waits.
         root_path: Where the application is mounted, without a slash at the end.
+        proxies: Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses, networks,
+            `unix`, or `*` for all.
         access_log: Each answer is a line of the logger `gopark.http.access`.
         server_header: What `Server` says; "": the header is not sent.
     Attributes:
@@ -96,6 +100,7 @@ class Server:
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         root_path: str = "",
+        proxies: Iterable[str] = (),
         access_log: bool = False,
         server_header: str = "gopark",
     ) -> None:
@@ -111,6 +116,7 @@ class Server:
         self.timeouts: Final = timeouts or Timeouts()
         self.app: Final = app
         self.root_path: Final = root_path.rstrip("/")
+        self.proxies: Final = Proxies(proxies)
         self.logs: Final = access_log
         self.closing = False
         self._ending = False
@@ -123,6 +129,7 @@ class Server:
         }
         self.conns: Final[set[Any]] = set()
         self.exchange: type[Exchange] = Exchange
+        self._websocket: type[WebSocket] = WebSocket
         self.sleepers: Final = Sleepers()
         self._name = server_header.encode("latin-1")
         self._stamps = [b""] * 4
@@ -157,6 +164,7 @@ class Server:
             from gopark.http import _onloop
 
             self.exchange = _onloop.LoopExchange
+            self._websocket = _onloop.LoopWebSocket
             if self._loops > 1:
                 pool = _onloop.Loops(self._loops)
                 self._ends.append(pool.end)
@@ -171,9 +179,13 @@ class Server:
             return None, (str(local), None)
         return (remote.host, remote.port), (local.host, local.port)
 
-    def upgrade(self, link: Any, exchange: Exchange, special: Any, rest: bytes) -> bool:
-        """Whether the client may speak what it asks for."""
-        return False
+    def upgrade(self, link: Any, exchange: Exchange, special: Any, rest: bytes) -> str:
+        """What the client asks to speak, if it may: "", or `websocket`. Raises ValueError."""
+        if self.interface == "wsgi" or not handshake(special) or not available():
+            return ""
+        exchange.keepalive = False
+        exchange.websocket = self._websocket(link, exchange, rest, self.limits.message_size)
+        return "websocket"
 
     def _tick(self, now: float) -> None:
         date = b"\r\ndate: " + datebytes(now)
@@ -311,8 +323,11 @@ class Server:
         self._unlisten()
         self._room.try_send(None)
         for link in list(self.conns):
+            exchange = link.exchange
             if link.phase == IDLE:
                 link.expire()
+            elif exchange is not None and exchange.websocket is not None:
+                exchange.websocket.shutdown()
 
     def close(self) -> None:
         """Cut whatever is under way, and say what that is. Who waits in `serve` goes on.
