@@ -1,7 +1,8 @@
 """A server whose handlers may block: one that blocks its thread stalls nobody else.
 
 Eight clients wait in `/slow`, which blocks its thread as a driver without async would, and another
-asks for `/` meanwhile: what it gets is what ends their wait. An application of one's own is served by `gopark serve module:app`.
+asks for `/` meanwhile: what it gets is what ends their wait. An application of one's own is served
+by `gopark serve module:app`.
 
     python examples/http_server.py
     gopark serve http_server:app --app-dir examples

@@ -8,7 +8,7 @@ sends all at once, else in chunks, else by the end of the connection (HTTP/1.0).
 The connection under it (`link`) reads, writes, and tells what came: chunks of the body in `chunks`,
 `complete` when it is all there.
 
-Source: the ASGI specification 3.0, HTTP 2.5. Tests: tests/http/test_asgi.py, test_answers.py
+Source: the ASGI specification 3.0, HTTP 2.5. Tests: tests/http/test_asgi.py, test_http1.py
 """
 
 from __future__ import annotations

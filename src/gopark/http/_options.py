@@ -1,7 +1,7 @@
 """What a server admits, and for how long it waits: Limits and Timeouts.
 
 Source: Go 1.27 net/http/server.go (Server), httpd's mod_reqtimeout for the rate of bodies.
-Tests: tests/http/test_limits.py
+Tests: tests/http/test_slow.py, test_smuggling.py
 """
 
 from __future__ import annotations
