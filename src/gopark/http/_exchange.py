@@ -193,7 +193,7 @@ class Exchange:
         else:
             expected = "'http.response.trailers'" if state == TRAILING else "'http.response.body'"
         what = "unexpected" if kind in known_ else "unknown or unexpected"
-        raise RuntimeError(f"ASGI: {what} message {kind!r}; expected is {expected}")
+        raise RuntimeError(f"ASGI: {what} message {shown(kind)}; expected is {expected}")
 
     def _lines(self) -> tuple[bytes, int | None, bool, bool, bool]:
         """Status line and headers; the length they say; `close`, `date`, `server` are there."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, Final
 
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.sched.newproc import go
 from gopark.http._exchange import DONE, Exchange
 from gopark.sync import Mutex
@@ -199,7 +200,7 @@ class WebSocket:
             if self.exchange.state == DONE:
                 self._closed(_ABNORMAL, "")
             return
-        raise RuntimeError(f"ASGI: unexpected message {kind!r} on a WebSocket")
+        raise RuntimeError(f"ASGI: unexpected message {shown(kind)} on a WebSocket")
 
     async def _accept(self, message: Any) -> None:
         deflate = [_extensions.PerMessageDeflate()] if self._deflate else []
