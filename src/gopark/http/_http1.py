@@ -42,6 +42,8 @@ _SPECIAL: Final = frozenset(
 class HTTP1:
     """One connection of a server's."""
 
+    environ: dict[str, Any] | None = None  # for WSGI, what all its requests have in common
+
     def __init__(self, server: Any, conn: Any) -> None:
         self.server = server
         self.conn = conn
