@@ -9,7 +9,10 @@ import types
 import pytest
 
 import gopark
+import harness
 from gopark import Chan, block, context, sync
+from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.runtime2 import tls
 from gopark._runtime.sched.cleanup import GRACE
 from gopark.testing import wait_all_parked
 
@@ -540,6 +543,7 @@ def test_what_the_next_program_wakes_is_finished_by_its_own(child):
     ended = child("""
 import threading
 import gopark
+import harness
 import gopark.testing
 
 ch, there, log = gopark.Chan(), threading.Event(), []
@@ -567,3 +571,53 @@ gopark.run(main)
 print(log)
 """)
     assert (ended.stdout, ended.stderr) == ("[('bye', True)]\n", "")
+
+
+@pytest.mark.parametrize("how", ["a timer", "a goroutine"])
+def test_what_starts_as_the_end_begins_is_of_the_program_that_ends(monkeypatch, how):
+    """Between its number and its queue the end may come: it is not left for the next program."""
+    ran, started = [], threading.Event()
+    begins = hooks.cleanup
+    sched = None
+
+    async def spins():
+        while not started.is_set():
+            await gopark.gosched()
+            if how == "a goroutine" and sched is not None and sched.lastgoid:
+                gopark.go(ran.append, "a goroutine")
+                started.set()
+
+    def cleanup(ending):
+        nonlocal sched
+        sched = ending
+        if how == "a timer":
+            gopark.time.after_func(0, ran.append, "a timer")
+            until = time.monotonic() + harness.TIMEOUT
+            while len(ending.timers) and time.monotonic() < until:
+                time.sleep(0.001)  # the other thread is to come to it
+            assert not len(ending.timers)
+            started.set()
+        else:
+            assert started.wait(harness.TIMEOUT)
+        return begins(ending)
+
+    monkeypatch.setattr(hooks, "cleanup", cleanup)
+
+    async def main():
+        gopark.runtime.gomaxprocs(2)
+        gopark.go(spins)
+        while gopark.runtime.num_goroutine() > 1 and not any(
+            m is not tls.m and m.curg is not None for m in tls.m.sched.allm
+        ):
+            await gopark.gosched()
+
+    gopark.run(main)
+    monkeypatch.undo()
+    assert gopark.runtime.num_goroutine() == 0
+    before = list(ran)  # another thread may have come to it as the end had but begun
+
+    async def later():
+        await gopark.time.sleep(0.01)
+
+    gopark.run(later)
+    assert ran == before

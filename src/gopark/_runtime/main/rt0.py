@@ -408,6 +408,8 @@ def _programof(sched: Sched, g: G) -> Sched:
         return m.sched
     if g.goid < sched.lastgoid or (m is not None and mfinal.closes(g)):
         return sched
+    if 0 < g.parentid < sched.lastgoid and g.parentid not in extragoids:
+        return sched  # started by one of the program, while the end began
     if sched.cleanup is not None and g in sched.cleanup.coros:
         return sched  # which one of its timers has started
     g.m = None  # made after the end, of a dead one that a P of the program had kept
