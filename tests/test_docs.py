@@ -240,6 +240,7 @@ def test_errors_named_under_raises_exist(name: str):
             gopark,
             gopark.context,
             gopark.exec,
+            gopark.http,
             gopark.net,
             gopark.tls,
             testing.leak,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes.util
 import hashlib
+import importlib.util
 import pathlib
 import re
 import shutil
@@ -200,6 +201,15 @@ def test_profile_it(tmp_path):
     tags, mutex = (pprof(*command.split()) for command in commands)
     assert re.search(r"path: Total .*\n +\S+ \(.*%\): /search\n +\S+ \(.*%\): /\n", tags)
     assert "gopark.sync.Mutex.unlock" in mutex
+
+
+@pytest.mark.skipif(
+    not (importlib.util.find_spec("httptools") or importlib.util.find_spec("h11")),
+    reason="neither httptools nor h11",
+)
+def test_http_server():
+    lines = output("http_server.py").splitlines()
+    assert lines == ["eight block their threads; hello from /", "then come the others: 8"]
 
 
 def test_port_forwarder():

@@ -169,8 +169,8 @@ def test_the_names_under_raises_exist(name, value):
         return
     for error in re.findall(r"^    (\w+):", section[1], re.MULTILINE):
         public = (
-            gopark, gopark.context, gopark.exec, gopark.net, gopark.tls, gopark.testing.leak,
-            gopark.workqueue,
+            gopark, gopark.context, gopark.exec, gopark.http, gopark.net, gopark.tls,
+            gopark.testing.leak, gopark.workqueue,
         )  # fmt: skip
         places = (*public, builtins, asyncio, ssl)
         cls = next((vars(one)[error] for one in places if error in vars(one)), None)

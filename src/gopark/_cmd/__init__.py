@@ -106,6 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         options = _parser("serve" in args[:1]).parse_args(args)
         command = options.command
+        options.args = args[1:]
         work = functools.partial(_COMMANDS[command], options)
     try:
         return work()

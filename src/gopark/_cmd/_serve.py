@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import gopark
 import gopark.http
+from gopark._cmd import _workers
 from gopark._cmd._failed import Failed
 
 __all__ = ("ABOUT", "arguments", "serve")
@@ -65,6 +66,16 @@ def arguments(parser: argparse.ArgumentParser, kinds: dict[str, Callable[[str], 
     )
     what.add_argument("--lifespan", default="auto", choices=("auto", "on", "off"))
     what.add_argument("--root-path", default="", metavar="PATH", help="where it is mounted")
+    what.add_argument(
+        "--forwarded-allow-ips",
+        default="",
+        metavar="LIST",
+        help="proxies whose X-Forwarded headers are believed, with commas: 10.0.0.0/8,unix (none)",
+    )
+    many = parser.add_argument_group("processes")
+    many.add_argument("--workers", type=count, metavar="N", help="so many of them (one)")
+    many.add_argument("--reload", action="store_true", help="anew when a source changes")
+    many.add_argument("--worker", type=int, default=None, help=argparse.SUPPRESS)
     limits = parser.add_argument_group("limits and times")
     limits.add_argument(
         "--limit-header-size", type=count, metavar="BYTES", help="of a head (64 KB)"
@@ -95,6 +106,14 @@ def _port(text: str) -> int:
 def serve(options: argparse.Namespace) -> int:
     """The command."""
     _logging(options)
+    if options.worker is not None:
+        _workers.worker()
+    elif options.reload or options.workers is not None:
+        try:
+            held = None if options.fd is not None else _bound(options)
+        except (OSError, ValueError) as exc:
+            raise Failed(f"cannot listen on {_where(options)}: {exc}") from None
+        return _workers.supervise(options, held)
     sys.path.insert(0, options.app_dir or os.getcwd())
     try:
         app = gopark.http.load(options.app, options.factory)
@@ -138,6 +157,7 @@ def _server(app: Any, options: argparse.Namespace) -> gopark.http.Server:
         limits=gopark.http.Limits(**chosen("limit_", {name: name for name in sizes})),
         timeouts=gopark.http.Timeouts(**chosen("timeout_", times)),
         root_path=options.root_path,
+        proxies=[one.strip() for one in options.forwarded_allow_ips.split(",") if one.strip()],
         access_log=options.access_log,
     )
 
@@ -195,7 +215,27 @@ def _listen(options: argparse.Namespace) -> gopark.net.Listener:
         return ln
     if options.uds is not None:
         return gopark.net.listen("unix", options.uds)
-    return gopark.net.listen("tcp", gopark.net.join_host_port(options.host, options.port))
+    address = gopark.net.join_host_port(options.host, options.port)
+    return gopark.net.listen("tcp", address, reuse_port=options.worker is not None)
+
+
+def _bound(options: argparse.Namespace) -> socket.socket:
+    """What keeps the place for processes that share it: they listen there themselves, or on this,
+    if it is a Unix socket."""
+    if options.uds is not None:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(options.uds)
+        sock.listen(4096)
+        return sock
+    ln = gopark.net.listen(
+        "tcp", gopark.net.join_host_port(options.host, options.port), reuse_port=True
+    )
+    with ln:  # what listens gets connections, and this process takes none
+        family, name = ln.socket.family, ln.socket.getsockname()
+    sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(name)
+    return sock
 
 
 def _url(ln: gopark.net.Listener, tls: ssl.SSLContext | None) -> str:

@@ -8,7 +8,7 @@ sends all at once, else in chunks, else by the end of the connection (HTTP/1.0).
 The connection under it (`link`) reads, writes, and tells what came: chunks of the body in `chunks`,
 `complete` when it is all there.
 
-Source: the ASGI specification 3.0, HTTP 2.5. Tests: tests/http/test_asgi.py, test_answers.py
+Source: the ASGI specification 3.0, HTTP 2.5. Tests: tests/http/test_asgi.py, test_http1.py
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ class Exchange:
     _over: Chan[None] | None = None
     _trailers = False
     _headers: Headers = ()
+    websocket: Any = None  # the client speaks that from here on
 
     def __init__(self, link: Any, scope: Any, head: bool, keepalive: bool) -> None:
         self.link = link
@@ -192,7 +193,7 @@ class Exchange:
         else:
             expected = "'http.response.trailers'" if state == TRAILING else "'http.response.body'"
         what = "unexpected" if kind in known_ else "unknown or unexpected"
-        raise RuntimeError(f"ASGI: {what} message {kind!r}; expected is {expected}")
+        raise RuntimeError(f"ASGI: {what} message {shown(kind)}; expected is {expected}")
 
     def _lines(self) -> tuple[bytes, int | None, bool, bool, bool]:
         """Status line and headers; the length they say; `close`, `date`, `server` are there."""

@@ -4,7 +4,7 @@ What an application gives is checked before it is sent: a line break in a value 
 chose the value write headers of his own. The names are learned once, each as the bytes that stand
 before its values. The values are checked together: by the line breaks in what was put together.
 
-Source: RFC 9110, RFC 9112. Tests: tests/http/test_answers.py
+Source: RFC 9110, RFC 9112. Tests: tests/http/test_asgi.py, test_http1.py
 """
 
 from __future__ import annotations

@@ -42,6 +42,8 @@ _SPECIAL: Final = frozenset(
 class HTTP1:
     """One connection of a server's."""
 
+    environ: dict[str, Any] | None = None  # for WSGI, what all its requests have in common
+
     def __init__(self, server: Any, conn: Any) -> None:
         self.server = server
         self.conn = conn
@@ -58,6 +60,7 @@ class HTTP1:
         self._inhead = False
         self._headbytes = self._bodybytes = self._slowbytes = 0
         self.client, self.local = server.addresses(conn)
+        self._forwards = server.proxies.trusts(self.client)
         self.on_message_begin()
         self._inhead = False
 
@@ -130,6 +133,8 @@ class HTTP1:
         keepalive = parser.keepalive() and not self._overdrawn()
         exchange = server.exchange(self, scope, method == "HEAD", keepalive)
         exchange.expects = b"expect" in special and version == "1.1"
+        if self._forwards:
+            server.proxies.apply(scope)
         self._last = exchange
         self._queue.append(exchange)
 
@@ -218,7 +223,12 @@ class HTTP1:
         if last.scope["method"] == "CONNECT":
             self._refuse(400, "this is no proxy")
             return
-        if self.server.upgrade(self, last, special, rest):
+        try:
+            if self.server.upgrade(self, last, special, rest):
+                return
+        except ValueError:
+            self._queue.pop()
+            self._refuse(400, "no handshake of a WebSocket")
             return
         self._queue.pop()  # once more, without it
         head = [last.scope["method"].encode(), b" ", self._url, b" HTTP/1.1\r\n"]
@@ -232,7 +242,7 @@ class HTTP1:
         self._headbytes = 0
         self._feed(b"".join(head))
 
-    async def _read(self) -> bytes:
+    async def read(self) -> bytes:
         """The next bytes; none at the end. What was read ahead comes first."""
         if self._stash:
             data, self._stash = self._stash, b""
@@ -268,7 +278,7 @@ class HTTP1:
             return False
         self.phase = BODY
         try:
-            data = await self._read()
+            data = await self.read()
         except TimeoutError:
             self._refuse(408, "the body came too slowly")
             return False
@@ -375,6 +385,9 @@ class HTTP1:
                 self.exchange = exchange
                 await self._reject()
                 return False
+            if exchange.websocket is not None:
+                await self._converse(exchange)
+                return False
             await self._answer(exchange)
             if self.gone or not exchange.keepalive:
                 if not self.gone:
@@ -393,7 +406,7 @@ class HTTP1:
         if self.server.closing and self.phase == IDLE:
             return False
         try:
-            data = await self._read()
+            data = await self.read()
         except TimeoutError:
             if self._inhead:
                 self._refuse(408, "the head came too slowly")
@@ -430,6 +443,25 @@ class HTTP1:
         self.exchange = None
         if logs:
             server.log(exchange)
+
+    async def _converse(self, exchange: Exchange) -> None:
+        """The client has asked for a WebSocket."""
+        self.exchange = exchange
+        self.phase = APP
+        self.mark += 1
+        server = self.server
+        exchange.since = monotonic()
+        failed = True
+        try:
+            await server.run(exchange.websocket)
+            failed = False
+        except Exception as exc:
+            server.failed(exchange.websocket, exc)
+        await exchange.websocket.ended(failed)
+        exchange.over()
+        if server.logs:
+            server.log(exchange)
+        await self._linger()
 
     async def _timely(self, exchange: Exchange, seconds: float) -> None:
         scope = gopark.timeout(seconds)
@@ -488,7 +520,7 @@ class HTTP1:
             if ending is not None:  # of TLS: it says so to the other side
                 await ending
             read = 0
-            while read < _DRAIN and (data := await self._read()):
+            while read < _DRAIN and (data := await self.read()):
                 read += len(data)
         except OSError:
             pass
@@ -497,4 +529,6 @@ class HTTP1:
 # One that blocks, or computes, says nothing of the next: applications have many handlers.
 hostcodes.add(HTTP1.serve.__code__)
 # What runs in them is the user's, and nothing is held below it.
-transparent.update(fn.__code__ for fn in (HTTP1.serve, HTTP1._serve, HTTP1._answer, HTTP1._timely))
+transparent.update(
+    fn.__code__ for fn in (HTTP1.serve, HTTP1._serve, HTTP1._answer, HTTP1._converse, HTTP1._timely)
+)

@@ -42,6 +42,7 @@ class Lifespan:
         self._ended = Chan[None]()
         self._error: BaseException | None = None
         self._supported = mode != "off"
+        self._begun = False
 
     async def startup(self) -> None:
         """Have it start, and wait for that.
@@ -51,6 +52,7 @@ class Lifespan:
         """
         if not self._supported:
             return
+        self._begun = True
         go(self._run)
         await self._asked.send("lifespan.startup")
         kind, text = await self._answer()
@@ -66,7 +68,7 @@ class Lifespan:
 
     async def shutdown(self) -> None:
         """Have it end, and wait for that."""
-        if not self._supported:
+        if not (self._supported and self._begun):
             return
         self._supported = False
         await self._asked.send("lifespan.shutdown")

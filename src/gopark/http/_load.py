@@ -54,8 +54,8 @@ def load(name: str, factory: bool = False) -> Any:
             app = getattr(app, part)
         except AttributeError:
             raise LoadError(
-                f"module {where} has no {path!r}: write `{where}:NAME`, with the name that the "
-                "application has there"
+                f"module {where} has no {shown(path)}: write `{where}:NAME`, with the name that "
+                "the application has there"
             ) from None
     if factory:
         app = app()

@@ -25,8 +25,9 @@ from gopark._runtime.sched.sysmon import hostcodes
 from gopark.asyncio import call, new_event_loop, wait
 from gopark.asyncio._host import home
 from gopark.http._exchange import PIECE, Exchange
+from gopark.http._websocket import WebSocket
 
-__all__ = ("LoopExchange", "Loops", "run")
+__all__ = ("LoopExchange", "LoopWebSocket", "Loops", "run")
 
 
 class LoopExchange(Exchange):
@@ -51,6 +52,16 @@ class LoopExchange(Exchange):
                 return
             out = out[n:]
         await wait(link.writelong(out))
+
+
+class LoopWebSocket(WebSocket):
+    """One of a task."""
+
+    async def receive(self) -> dict[str, Any]:
+        return await wait(super().receive())
+
+    async def send(self, message: Any) -> None:
+        await wait(super().send(message))
 
 
 async def run(app: Any, exchange: Exchange) -> None:

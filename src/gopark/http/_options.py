@@ -1,7 +1,7 @@
 """What a server admits, and for how long it waits: Limits and Timeouts.
 
 Source: Go 1.27 net/http/server.go (Server), httpd's mod_reqtimeout for the rate of bodies.
-Tests: tests/http/test_limits.py
+Tests: tests/http/test_slow.py, test_smuggling.py
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Limits:
         body_size: Bytes of a request's body; more are refused with 413.
         connections: At once. More wait in the system's queue.
         requests: On one connection, which is closed after them.
+        message_size: Bytes, or characters, of a message on a WebSocket; it is closed with 1009.
     Raises:
         TypeError: one is neither an integer nor None.
         ValueError: one is below 1.
@@ -39,6 +40,7 @@ class Limits:
     body_size: int | None = None
     connections: int | None = 10_000
     requests: int | None = None
+    message_size: int | None = 16 * 1024 * 1024
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -4,7 +4,7 @@ Both tell what they find by calls of httptools' kind: `on_message_begin`, `on_ur
 `on_headers_complete`, `on_body`, `on_message_complete`. h11 admits more than is safe in front of
 others that read the same bytes: what it is given first goes by `_unsafe`.
 
-Tests: tests/http/test_parser.py, test_smuggling.py
+Tests: tests/http/test_http1.py, test_smuggling.py
 """
 
 from __future__ import annotations

@@ -23,15 +23,16 @@ from gopark._runtime.sched.newproc import go
 from gopark._runtime.time.timechan import after
 from gopark._util import integer
 from gopark.http._exchange import Exchange
-from gopark.http._head import datebytes
+from gopark.http._forwarded import Proxies
+from gopark.http._host import Host
 from gopark.http._http1 import HTTP1
-from gopark.http._kinds import hint, interfaceof, loopof
+from gopark.http._kinds import interfaceof, loopof
 from gopark.http._lifespan import MODES, Lifespan
-from gopark.http._log import access, line
 from gopark.http._options import Limits, Timeouts
 from gopark.http._parser import backend
 from gopark.http._reaper import IDLE, Reaper
 from gopark.http._sleepers import Sleepers
+from gopark.http._websocket import WebSocket
 
 __all__ = ("Server",)
 
@@ -39,7 +40,7 @@ _log: Final = logging.getLogger("gopark.http")
 _SHOWN: Final = 10  # requests that are named when they are cut
 
 
-class Server:
+class Server(Host):
     """Serves an application, ASGI or WSGI, on any number of listeners.
 
     A connection is a goroutine, so a handler that blocks its thread stalls no other connection.
@@ -58,6 +59,8 @@ class Server:
         limits: How much a client may have.
         timeouts: How long the server waits.
         root_path: Where the application is mounted, without a slash at the end.
+        proxies: Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed: addresses, networks,
+            `unix`, or `*` for all.
         access_log: Each answer is a line of the logger `gopark.http.access`.
         server_header: What `Server` says; "": the header is not sent.
     Attributes:
@@ -96,129 +99,56 @@ class Server:
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
         root_path: str = "",
+        proxies: Iterable[str] = (),
         access_log: bool = False,
         server_header: str = "gopark",
     ) -> None:
         backend()
-        self.interface: Final = interfaceof(app, interface)
-        self.loop: Final = loopof(self.interface, loop)
+        self.interface = interfaceof(app, interface)
+        self.loop = loopof(self.interface, loop)
         if lifespan not in MODES:
             raise ValueError(f"lifespan is one of {', '.join(MODES)}, got {shown(lifespan)}")
         for what, value, cls in (("limits", limits, Limits), ("timeouts", timeouts, Timeouts)):
             if value is not None and not isinstance(value, cls):
                 raise TypeError(f"{what} is a gopark.http.{cls.__name__}, got {shown(value)}")
-        self.limits: Final = limits or Limits()
-        self.timeouts: Final = timeouts or Timeouts()
-        self.app: Final = app
-        self.root_path: Final = root_path.rstrip("/")
-        self.logs: Final = access_log
+        self.limits = limits or Limits()
+        self.timeouts = timeouts or Timeouts()
+        self.app = app
+        self.root_path = root_path.rstrip("/")
+        self.proxies = Proxies(proxies)
+        self.logs = access_log
         self.closing = False
         self._ending = False
         self.scheme = "http"
-        self.asgi: Final = {"version": "3.0", "spec_version": "2.5"}
-        self.extensions: Final[dict[str, Any]] = {
+        self.asgi = {"version": "3.0", "spec_version": "2.5"}
+        self.extensions = {
             "http.response.pathsend": {},
             "http.response.early_hint": {},
             "http.response.trailers": {},
         }
-        self.conns: Final[set[Any]] = set()
+        self.conns = set()
         self.exchange: type[Exchange] = Exchange
-        self.sleepers: Final = Sleepers()
+        self._websocket: type[WebSocket] = WebSocket
+        self.sleepers = Sleepers()
         self._name = server_header.encode("latin-1")
         self._stamps = [b""] * 4
         self._reaper = Reaper(self.timeouts, self.conns, self._tick)
         mode = lifespan if self.interface == "asgi" else "off"
         self._lifespan = Lifespan(app, mode, self.loop)
-        self.state: Final = self._lifespan.state
+        self.state = self._lifespan.state
         self._listeners: list[Any] = []
-        self._loops: Final = _count("loops", loops)
+        self._loops = _count("loops", loops)
         self._ends: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._room = Chan[None](1)  # somebody has left
         self._over = Chan[None]()
         self._started = False
-        self.run: Final = self._runner()
+        self.run = self._runner()
 
     def __repr__(self) -> str:
         where = ", ".join(str(ln.addr) for ln in self._listeners) or "nowhere"
         return (
             f"<Server of {self.interface}, {self.loop}, on {where}, {len(self.conns)} connections>"
         )
-
-    # --- for its connections ---------------------------------------------------------------------
-
-    def _runner(self) -> Callable[[Exchange], Coroutine[Any, Any, None]]:
-        """What has the application answer a request."""
-        app = self.app
-        if self.interface == "wsgi":
-            from gopark.http import _wsgi
-
-            return lambda exchange: _wsgi.run(app, exchange)
-        if self.loop == "asyncio":
-            from gopark.http import _onloop
-
-            self.exchange = _onloop.LoopExchange
-            if self._loops > 1:
-                pool = _onloop.Loops(self._loops)
-                self._ends.append(pool.end)
-                return lambda exchange: pool.run(app, exchange)
-            return lambda exchange: _onloop.run(app, exchange)
-        return lambda exchange: app(exchange.scope, exchange.receive, exchange.send)
-
-    def addresses(self, conn: Any) -> tuple[Any, Any]:
-        """Of the client, and of this side, as ASGI has them."""
-        remote, local = conn.remote_addr, conn.local_addr
-        if local.network == "unix":
-            return None, (str(local), None)
-        return (remote.host, remote.port), (local.host, local.port)
-
-    def upgrade(self, link: Any, exchange: Exchange, special: Any, rest: bytes) -> bool:
-        """Whether the client may speak what it asks for."""
-        return False
-
-    def _tick(self, now: float) -> None:
-        date = b"\r\ndate: " + datebytes(now)
-        name = b"\r\nserver: " + self._name if self._name else b""
-        self._stamps = [date + name, name, date, b""]
-
-    def stamp(self, dated: bool, named: bool) -> bytes:
-        """What stands in the head of each answer, but for what the application has said."""
-        return self._stamps[dated + 2 * named]
-
-    def failed(self, exchange: Exchange, exc: BaseException) -> None:
-        """The application has raised."""
-        if exchange.link.gone and isinstance(exc, OSError):
-            return  # it was told that the client has left
-        scope = exchange.scope
-        _log.error(
-            "%s %s: the application failed%s",
-            scope.get("method", scope["type"]),
-            scope["path"],
-            hint(self.loop, exc),
-            exc_info=exc,
-        )
-
-    def late(self, exchange: Exchange, seconds: float) -> None:
-        """The application has not answered in time."""
-        scope = exchange.scope
-        name = scope.get("method", scope["type"])
-        _log.warning("%s %s: no answer within %g s", name, scope["path"], seconds)
-
-    def failure(self, exchange: Exchange) -> tuple[int, str]:
-        """The answer in place of the application's."""
-        return 500, "the application failed"
-
-    def rejected(self, link: Any, status: int, text: str) -> None:
-        """What came is no request."""
-        _log.info("%s: %d: %s", link.client[0] if link.client else "-", status, text)
-
-    def log(self, exchange: Exchange) -> None:
-        """A line of the access log."""
-        access.info(line(exchange))
-
-    def left(self, link: Any) -> None:
-        """A connection has ended."""
-        self.conns.discard(link)
-        self._room.try_send(None)
 
     # --- its life -------------------------------------------------------------------------------
 
@@ -311,8 +241,11 @@ class Server:
         self._unlisten()
         self._room.try_send(None)
         for link in list(self.conns):
+            exchange = link.exchange
             if link.phase == IDLE:
                 link.expire()
+            elif exchange is not None and exchange.websocket is not None:
+                exchange.websocket.shutdown()
 
     def close(self) -> None:
         """Cut whatever is under way, and say what that is. Who waits in `serve` goes on.
@@ -320,13 +253,17 @@ class Server:
         Example:
             >>> async def app(scope, receive, send):
             ...     raise NotImplementedError
-            >>> gopark.http.Server(app, loop="bare").close()
+            >>> async def main():
+            ...     server = gopark.http.Server(app, loop="bare", lifespan="off")
+            ...     gopark.time.after_func(0.01, server.close)
+            ...     await server.serve(gopark.net.listen("tcp", "127.0.0.1:0"))
+            >>> gopark.run(main)
 
         Go: http.Server.Close.
         """
         self._stop()
         self._cut()
-        if not self._ending:
+        if self._started and not self._ending:
             go(self.shutdown)
 
     def _cut(self) -> None:

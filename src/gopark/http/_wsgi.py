@@ -27,6 +27,8 @@ __all__ = ("FileWrapper", "Input", "run")
 
 _READY: Final = 65536  # bytes of a body that are read before the call
 _BLOCK: Final = 65536
+_MOST: Final = 2000  # names of headers that are remembered
+_keys: Final[dict[bytes, str]] = {}
 
 
 class Input:
@@ -122,40 +124,29 @@ class FileWrapper:
 def environ(exchange: Exchange) -> dict[str, Any]:
     """What the application is called with."""
     scope = exchange.scope
+    link = exchange.link
+    env: dict[str, Any] = (link.environ or _ofconnection(link, scope)).copy()
+    path, raw = scope["path"], scope["raw_path"]
+    query = scope["query_string"].decode("latin-1")
     root = scope["root_path"]
-    host, port = scope["server"]
-    client = scope["client"]
-    env: dict[str, Any] = {
-        "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": root.encode().decode("latin-1"),
-        "PATH_INFO": scope["path"][len(root) :]
-        .encode("utf-8", "surrogateescape")
-        .decode("latin-1"),
-        "QUERY_STRING": scope["query_string"].decode("latin-1"),
-        "RAW_URI": _target(scope),
-        "SERVER_NAME": host,
-        "SERVER_PORT": str(port or ""),
-        "SERVER_PROTOCOL": f"HTTP/{scope['http_version']}",
-        "REMOTE_ADDR": client[0] if client else "",
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope["scheme"],
-        "wsgi.input": Input(exchange),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": False,
-        "wsgi.run_once": False,
-        "wsgi.file_wrapper": FileWrapper,
-        "wsgi.input_terminated": True,
-    }
-    if client:
-        env["REMOTE_PORT"] = str(client[1])
+    if root:
+        path = path[len(root) :]
+    env["REQUEST_METHOD"] = scope["method"]
+    env["PATH_INFO"] = path if path.isascii() else _latin(path)
+    env["QUERY_STRING"] = query
+    target = raw.decode("latin-1")
+    env["RAW_URI"] = f"{target}?{query}" if query else target
+    env["SERVER_PROTOCOL"] = "HTTP/1.1" if scope["http_version"] == "1.1" else "HTTP/1.0"
+    env["wsgi.url_scheme"] = scope["scheme"]
+    env["wsgi.input"] = Input(exchange)
+    if (client := scope["client"]) is not link.client:  # a proxy has said so
+        env["REMOTE_ADDR"] = client[0]
     for raw, value in scope["headers"]:
-        name = raw.decode("latin-1")
-        if "_" in name:
+        key = _keys.get(raw)
+        if key is None:
+            key = _key(raw)
+        if not key:
             continue
-        key = name.upper().replace("-", "_")
-        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
-            key = "HTTP_" + key
         text = value.decode("latin-1")
         if key in env:
             text = env[key] + ("; " if key == "HTTP_COOKIE" else ",") + text
@@ -163,10 +154,42 @@ def environ(exchange: Exchange) -> dict[str, Any]:
     return env
 
 
-def _target(scope: Any) -> str:
-    query: bytes = scope["query_string"]
-    target: bytes = scope["raw_path"] + (b"?" + query if query else b"")
-    return target.decode("latin-1")
+def _ofconnection(link: Any, scope: Any) -> dict[str, Any]:
+    """What is the same for all requests of a connection."""
+    host, port = link.local
+    env: dict[str, Any] = {
+        "SCRIPT_NAME": _latin(scope["root_path"]),
+        "SERVER_NAME": host,
+        "SERVER_PORT": str(port or ""),
+        "REMOTE_ADDR": link.client[0] if link.client else "",
+        "wsgi.version": (1, 0),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "wsgi.file_wrapper": FileWrapper,
+        "wsgi.input_terminated": True,
+    }
+    if link.client:
+        env["REMOTE_PORT"] = str(link.client[1])
+    link.environ = env
+    return env
+
+
+def _latin(text: str) -> str:
+    """UTF-8 as PEP 3333 wants it: a character for each byte."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _key(raw: bytes) -> str:
+    """Of a header's name; "" for one that is left out."""
+    name = raw.decode("latin-1")
+    key = "" if "_" in name else name.upper().replace("-", "_")
+    if key and key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        key = "HTTP_" + key
+    if len(_keys) < _MOST:
+        _keys[raw] = key
+    return key
 
 
 class _Answer:
