@@ -22,7 +22,7 @@ from typing import Any, Final
 from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import Sched, getg
+from gopark._runtime.base.runtime2 import Sched, getg, tls
 from gopark._runtime.base.suspend import called
 from gopark._runtime.main.atend import atend
 from gopark._runtime.report.traceback import transparent
@@ -145,7 +145,15 @@ def _begin(sched: Sched) -> Loop:
     install()
     loop = Loop()
     sched.host = loop
-    Context().run(go, _run, sched, loop)
+    m = tls.m
+    me = None if m is None else m.curg
+    try:
+        if m is not None:
+            m.curg = None  # nobody starts it: it is in no bubble, though who calls first may be
+        Context().run(go, _run, sched, loop)
+    finally:
+        if m is not None:
+            m.curg = me
     return loop
 
 

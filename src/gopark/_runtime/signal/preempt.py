@@ -48,6 +48,7 @@ __all__ = (
     "interrupt",
     "interruptible",
     "throwin",
+    "thrown",
     "trap",
     "wakewith",
     "yields",
@@ -167,6 +168,12 @@ def throwin(g: G, exc: BaseException) -> None:
         g.lockedm.exc = exc
     else:
         g.step = Throwing(g, exc)
+
+
+def thrown(g: G) -> bool:
+    """It is about to be woken by an exception, `throwin`'s."""
+    pinned = g.lockedm
+    return isinstance(g.step, Throwing) if pinned is None else pinned.exc is not None
 
 
 class _Trap:
