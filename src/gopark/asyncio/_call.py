@@ -23,16 +23,17 @@ from contextvars import copy_context
 from types import CoroutineType
 from typing import Any, Final, TypeVar
 
-from gopark._runtime.base.errors import NotOnGError
+from gopark._runtime.base.errors import NotOnGError, ProgramEnded
 from gopark._runtime.base.lockrank import Holding, Mutex, Rank, lockslow, mkmutex
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, tls
+from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, allgs, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.startm import mysched
 from gopark.asyncio._host import Bridge, bridge
-from gopark.asyncio._loop import Loop, Post
+from gopark.asyncio._loop import Loop, Post, Waits
 from gopark.context import Context, after_func
 from gopark.context._with import checked
 
@@ -125,7 +126,7 @@ async def _over(one: Call) -> None:
     one.cancel()
 
 
-class Call(Waiter):
+class Call(Waiter, Waits):
     """One goroutine, and the task that it waits for. In the loop's queue it is as a Handle."""
 
     __slots__ = (
@@ -176,7 +177,7 @@ class Call(Waiter):
                 host.post(self)
             except RuntimeError:  # the loop is closed
                 coro.close()
-                raise
+                raise _closed(host) from None
         else:
             self._begin(host)
         del coro  # the task's now
@@ -187,6 +188,9 @@ class Call(Waiter):
             lockslow(lock)
         if self.done:
             lock.append(None)
+        elif host._closed:
+            lock.append(None)
+            raise _closed(host)
         else:
             self.g = g
             g.waiting = self
@@ -268,6 +272,14 @@ class Call(Waiter):
             self.task = task
             task.add_done_callback(self._ended, context=_NOTHING)
 
+    def dropped(self) -> None:
+        """The loop was closed before it came to this."""
+        coro, self.coro = self.coro, None
+        if coro is not None:
+            coro.close()
+        if not self.done:
+            self.finish(None, _closed(self.host))
+
     def _cancel(self) -> None:
         if self.task is not None:
             self.task.cancel()
@@ -296,10 +308,28 @@ class Call(Waiter):
             ready(g)
 
 
+def _closed(host: Bridge) -> BaseException:
+    """What a goroutine gets whose task is on a loop that has been closed.
+
+    With main done the program's loop goes first: its goroutines are told as they will be told.
+    """
+    sched = mysched()
+    return ProgramEnded() if host is sched.host else RuntimeError("Event loop is closed")
+
+
+def _lost(host: Bridge) -> None:
+    """Tasks of it will not go on, and nobody will say so."""
+    for g in allgs.copy():
+        waiting = g.waiting
+        if isinstance(waiting, Call) and waiting.host is host and not waiting.done:
+            waiting.finish(None, _closed(host))
+
+
 def _beyond(exc: BaseException) -> Any:
     """The frames of the coroutine, without that of `_ended`."""
     traceback = exc.__traceback__
     return None if traceback is None else traceback.tb_next
 
 
-transparent.update((_await.__code__, Call._run.__code__))
+Loop.lost = staticmethod(_lost)
+transparent.update((_await.__code__, Call._run.__code__, Call.dropped.__code__))

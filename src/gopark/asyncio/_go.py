@@ -300,4 +300,4 @@ def without_trace(exc: BaseException) -> BaseException:
     return exc.with_traceback(None if traceback is None else traceback.tb_next)
 
 
-transparent.update((_drive.__code__, _Plain.__call__.__code__))
+transparent.update(fn.__code__ for fn in (_drive, _Plain.__call__, GoFuture._run))

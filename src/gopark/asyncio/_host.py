@@ -14,9 +14,11 @@ Source: CPython's asyncio/runners.py. Tests: tests/asyncio/test_shutdown.py
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import Context, ContextVar
+from functools import partial
 from typing import Any, Final
 
 from gopark._runtime.base.errors import ProgramEnded
@@ -26,7 +28,8 @@ from gopark._runtime.base.runtime2 import Sched, getg, tls
 from gopark._runtime.base.suspend import called
 from gopark._runtime.main.atend import atend
 from gopark._runtime.report.traceback import transparent
-from gopark._runtime.sched.newproc import go
+from gopark._runtime.sched.newproc import Wrapped
+from gopark._runtime.sched.newproc import start as start_
 from gopark._runtime.sched.onm0 import stayon0
 from gopark._runtime.sched.panic import printerr
 from gopark._runtime.sched.startm import mysched
@@ -111,13 +114,15 @@ def start(
 def bridge() -> Bridge:
     """The loop of the calling goroutine."""
     mine = home.get(None)
-    if mine is not None and not mine.loop.is_closed():
+    if mine is not None and not mine._closed:
         return mine
     sched = _program()
     host = sched.host
     if host is None:
         with _making:
             host = sched.host or _begin(sched)
+    if host._closed:
+        raise ProgramEnded  # main is done: who comes now is told as all goroutines are about to be
     return host
 
 
@@ -150,7 +155,9 @@ def _begin(sched: Sched) -> Loop:
     try:
         if m is not None:
             m.curg = None  # nobody starts it: it is in no bubble, though who calls first may be
-        Context().run(go, _run, sched, loop)
+        runs: Any = _run(sched, loop)
+        made = Wrapped(runs, runs, partial(_dies, loop))
+        Context().run(start_, made, _run, (), {}, sys._getframe())
     finally:
         if m is not None:
             m.curg = me
@@ -169,9 +176,13 @@ async def _run(sched: Sched, loop: Loop) -> None:
         stopped = True
     finally:
         if sched.ended or not stopped:  # it dies, and nobody comes who would end this in order
-            for task in alltasks(loop):
-                _abandon(task)
-            loop.close()
+            _dies(loop)
+
+
+def _dies(loop: Loop) -> None:
+    for task in alltasks(loop):
+        _abandon(task)
+    loop.close()
 
 
 def _abandon(task: asyncio.Task[Any]) -> None:
@@ -236,4 +247,4 @@ def _report(left: list[str]) -> str:
 
 atend.append(_end)
 hostcodes.add(_run.__code__)
-transparent.update((_run.__code__, _abandon.__code__, _shutdown.__code__))
+transparent.update((_run.__code__, _dies.__code__, _abandon.__code__, _shutdown.__code__))

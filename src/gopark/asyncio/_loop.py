@@ -31,7 +31,7 @@ from gopark._runtime.time.timesleep import gosched
 from gopark.asyncio._park import Berth, Selector
 from gopark.asyncio._signals import Signals
 
-__all__ = ("Loop", "Post", "Ready")
+__all__ = ("Loop", "Post", "Ready", "Waits")
 
 _ROUNDS: Final = (None,) * 8  # of the loop, before it gives way
 _Base: Any = asyncio.SelectorEventLoop
@@ -53,6 +53,15 @@ class Post:
 
     def _run(self) -> None:
         self._callback(*self.args)
+
+
+class Waits:
+    """What a loop may be closed without having called: it is told so."""
+
+    __slots__ = ()
+
+    def dropped(self) -> None:
+        raise NotImplementedError
 
 
 class Ready(deque[Any]):
@@ -199,8 +208,17 @@ class Loop(Signals, _Base):  # type: ignore[misc]
     def close(self) -> None:
         if not self._closed and not self.is_running():
             self.gopark_berth.leave()
+        left = [*self._ready]
         super().close()
+        for one in left:
+            if isinstance(one, Waits):
+                one.dropped()
+        self.lost(self)
+
+    @staticmethod
+    def lost(host: Any) -> None:
+        """Set by _call.py: a loop is closed, and who waits for a task of it would wait for ever."""
 
 
 # What runs in a step is the user's, and nothing is held below it.
-transparent.update(fn.__code__ for fn in (Loop.run_forever, Loop.steps, Loop._step, Post._run))
+transparent.update(fn.__code__ for fn in (Loop.run_forever, Loop.steps, Loop._step, Loop.goon, Loop.close, Post._run))

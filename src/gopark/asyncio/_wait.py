@@ -354,5 +354,5 @@ _OPERATIONS: Final = frozenset(
 )
 transparent.update(
     fn.__code__
-    for fn in (_await, _here, _Waiting.__next__, _Waiting.send, _Waiting.throw, _Waiting._go)
+    for fn in (_await, _Waiting.__next__, _Waiting.send, _Waiting.throw, _Waiting.close, _Waiting._go)
 )

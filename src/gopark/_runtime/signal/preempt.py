@@ -64,6 +64,8 @@ transparent.update(
         lockedm.badcommand.__code__,
         proc.UNUSUAL,
         newproc.START,
+        newproc.Wrapped.send.__code__,
+        newproc.Wrapped.throw.__code__,
     )
 )  # and rt0._keep
 
