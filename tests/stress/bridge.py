@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import sys
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from random import Random
@@ -23,6 +23,8 @@ import gopark
 import gopark.asyncio as ga
 from gopark import Chan, ScopeEnded, context
 from gopark.sync import Mutex
+
+logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)  # what nobody has asked for is no fault
 
 CANCELLED = (asyncio.CancelledError, context.Canceled, TimeoutError)
 token: contextvars.ContextVar[object] = contextvars.ContextVar("token")
@@ -143,7 +145,7 @@ class Goroutine(Side):
                 over = context.current().err() is not None
                 self.expected(exc, kind < 2 or over or isinstance(exc, asyncio.CancelledError))
                 if over and not isinstance(exc, Boom):
-                    raise
+                    raise context.Canceled from exc
 
 
 class Task(Side):
@@ -396,7 +398,6 @@ def inside(rng: Random) -> None:
         await done
         await gopark.time.sleep(0.012)  # those that outlive it
 
-    sys.stdout.flush()
     run(main, outside=True)
 
 

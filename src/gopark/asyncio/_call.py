@@ -23,7 +23,7 @@ from contextvars import copy_context
 from types import CoroutineType
 from typing import Any, Final, TypeVar
 
-from gopark._runtime.base.errors import NotOnGError, ProgramEnded
+from gopark._runtime.base.errors import NotOnGError
 from gopark._runtime.base.lockrank import Holding, Mutex, Rank, lockslow, mkmutex
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, allgs, tls
@@ -42,6 +42,7 @@ __all__ = ("Call", "call")
 T = TypeVar("T")
 
 REASON: Final = "asyncio call"
+_CLOSED: Final = "Event loop is closed"
 _running: Final = events._get_running_loop
 _EAGER: Final = sys.version_info >= (3, 12)
 _NOTHING: Final = Variables()
@@ -175,9 +176,10 @@ class Call(Waiter, Waits):
         if _EAGER or type(host) is not Loop or not host.quiet():
             try:
                 host.post(self)
-            except RuntimeError:  # the loop is closed
+            except RuntimeError:
                 coro.close()
-                raise _closed(host) from None
+                if not _ends(host):
+                    raise
         else:
             self._begin(host)
         del coro  # the task's now
@@ -188,9 +190,9 @@ class Call(Waiter, Waits):
             lockslow(lock)
         if self.done:
             lock.append(None)
-        elif host._closed:
+        elif host._closed and not _ends(host):
             lock.append(None)
-            raise _closed(host)
+            raise RuntimeError(_CLOSED)
         else:
             self.g = g
             g.waiting = self
@@ -277,8 +279,8 @@ class Call(Waiter, Waits):
         coro, self.coro = self.coro, None
         if coro is not None:
             coro.close()
-        if not self.done:
-            self.finish(None, _closed(self.host))
+        if not self.done and not _ends(self.host):
+            self.finish(None, RuntimeError(_CLOSED))
 
     def _cancel(self) -> None:
         if self.task is not None:
@@ -308,21 +310,19 @@ class Call(Waiter, Waits):
             ready(g)
 
 
-def _closed(host: Bridge) -> BaseException:
-    """What a goroutine gets whose task is on a loop that has been closed.
-
-    With main done the program's loop goes first: its goroutines are told as they will be told.
-    """
-    sched = mysched()
-    return ProgramEnded() if host is sched.host else RuntimeError("Event loop is closed")
+def _ends(host: Bridge) -> bool:
+    """The program does, whose loop has been closed: who waits for that is told with all others."""
+    return host is mysched().host
 
 
 def _lost(host: Bridge) -> None:
-    """Tasks of it will not go on, and nobody will say so."""
+    """The loop is closed: tasks of it will not go on, and nobody will say so."""
+    if _ends(host):
+        return
     for g in allgs.copy():
         waiting = g.waiting
         if isinstance(waiting, Call) and waiting.host is host and not waiting.done:
-            waiting.finish(None, _closed(host))
+            waiting.finish(None, RuntimeError(_CLOSED))
 
 
 def _beyond(exc: BaseException) -> Any:

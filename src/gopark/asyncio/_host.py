@@ -26,7 +26,7 @@ from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import Sched, getg, tls
 from gopark._runtime.base.suspend import called
-from gopark._runtime.main.atend import atend
+from gopark._runtime.main.atend import afterend, atend
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import Wrapped
 from gopark._runtime.sched.newproc import start as start_
@@ -121,8 +121,6 @@ def bridge() -> Bridge:
     if host is None:
         with _making:
             host = sched.host or _begin(sched)
-    if host._closed:
-        raise ProgramEnded  # main is done: who comes now is told as all goroutines are about to be
     return host
 
 
@@ -158,6 +156,9 @@ def _begin(sched: Sched) -> Loop:
         runs: Any = _run(sched, loop)
         made = Wrapped(runs, runs, partial(_dies, loop))
         Context().run(start_, made, _run, (), {}, sys._getframe())
+    except BaseException:  # the program has ended meanwhile
+        loop.close()
+        raise
     finally:
         if m is not None:
             m.curg = me
@@ -212,6 +213,13 @@ async def _end(sched: Sched) -> None:
     await host.halt()
 
 
+def _after(sched: Sched) -> None:
+    """A program that has died: nobody has ended its loop, which may not have begun."""
+    host = sched.host
+    if type(host) is Loop and not host._closed:
+        _dies(host)
+
+
 async def _shutdown(loop: asyncio.AbstractEventLoop) -> list[str]:
     """In a task of the loop: end all others. What does not end, described."""
     me = asyncio.current_task()
@@ -246,5 +254,6 @@ def _report(left: list[str]) -> str:
 
 
 atend.append(_end)
+afterend.append(_after)
 hostcodes.add(_run.__code__)
 transparent.update((_run.__code__, _dies.__code__, _abandon.__code__, _shutdown.__code__))
