@@ -469,7 +469,7 @@ async def test_a_timeout_around_such_a_group_ends_all_of_it_at_once():
 
 
 async def test_one_whose_wait_was_ended_may_wait_on_its_thread_then():
-    """What is thrown in passes frames of ours on its way: the code that catches it is no finaliser."""
+    """What is thrown in passes frames of ours: the code that catches it is no finaliser."""
 
     async def waits():
         try:

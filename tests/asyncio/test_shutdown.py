@@ -85,7 +85,7 @@ def test_tasks_first_then_async_generators_then_the_executor_then_goroutines(run
             ended.append("async generator")
 
     async def task():
-        await begin(ended)
+        await begin(ended, agens)  # kept: asyncio's loop does not
         agen = numbers()
         agens.append(agen)
         await anext(agen)

@@ -1,4 +1,4 @@
-"""Every wait of gopark ends with its scope, in every kind of code: a table of one against the other."""
+"""Every wait of gopark ends with its scope, in every kind of code: one against the other."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.startm import mysched
 from gopark.asyncio._host import Bridge, bridge
-from gopark.asyncio._loop import Loop, Post, Waits
+from gopark.asyncio._loop import Loop, Post, Waits, doors
 from gopark.context import Context, after_func
 from gopark.context._with import checked
 
@@ -331,5 +331,5 @@ def _beyond(exc: BaseException) -> Any:
     return None if traceback is None else traceback.tb_next
 
 
-Loop.lost = staticmethod(_lost)
+doors.lost = _lost
 transparent.update((_await.__code__, Call._run.__code__, Call.dropped.__code__))

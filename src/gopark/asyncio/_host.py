@@ -36,7 +36,7 @@ from gopark._runtime.sched.startm import mysched
 from gopark._runtime.sched.sysmon import hostcodes
 from gopark.asyncio._alltasks import alltasks, install
 from gopark.asyncio._hosted import Hosted
-from gopark.asyncio._loop import Loop
+from gopark.asyncio._loop import Loop, doors
 
 __all__ = ("GRACE", "athome", "bridge", "home", "homeof", "new_event_loop", "start")
 
@@ -181,6 +181,7 @@ async def _run(sched: Sched, loop: Loop) -> None:
 
 
 def _dies(loop: Loop) -> None:
+    """Close it, and those of its tasks that have not ended: some may come after all others."""
     for task in alltasks(loop):
         _abandon(task)
     loop.close()
@@ -253,6 +254,7 @@ def _report(left: list[str]) -> str:
     )
 
 
+doors.dies = _dies
 atend.append(_end)
 afterend.append(_after)
 hostcodes.add(_run.__code__)

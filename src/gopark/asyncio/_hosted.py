@@ -21,7 +21,7 @@ from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import go
-from gopark.asyncio._loop import Loop, Waits
+from gopark.asyncio._loop import Waits, doors
 
 __all__ = ("Hosted",)
 
@@ -85,7 +85,7 @@ class Hosted:
                 break
             if isinstance(one, Waits):
                 one.dropped()
-        Loop.lost(self)
+        doors.lost(self)
 
     @classmethod
     def known(cls) -> list[asyncio.AbstractEventLoop]:
