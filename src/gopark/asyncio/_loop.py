@@ -128,12 +128,8 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         if _running() is not self:
             self.gopark_berth.wake()
 
-    def alone(self) -> bool:
-        """What runs just now is the last of this round, so `goon` may go on with what it begins."""
-        return not (self._ready or self._debug)
-
     def goon(self) -> None:
-        """Run what comes next, as a part of this round; nothing is overtaken by that."""
+        """Run what comes next, in the round of who calls, which was the last in it."""
         try:
             handle = self._ready.popleft()
         except IndexError:
