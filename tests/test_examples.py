@@ -65,6 +65,12 @@ def test_child_processes():
     )
 
 
+def test_process_pool():
+    assert output("process_pool.py") == (
+        "168 primes below 1000\n669 primes below 5000\n1229 primes below 10000\n"
+    )
+
+
 def test_asyncio_inside():
     assert output("asyncio_inside.py") == (
         "enituorog lennahc oicnysa tceles\nthe server has ended: context canceled\n"

@@ -168,7 +168,10 @@ def test_the_names_under_raises_exist(name, value):
     if section is None:
         return
     for error in re.findall(r"^    (\w+):", section[1], re.MULTILINE):
-        public = (gopark, gopark.context, gopark.exec, gopark.net, gopark.tls, gopark.testing.leak)
+        public = (
+            gopark, gopark.context, gopark.exec, gopark.net, gopark.tls, gopark.testing.leak,
+            gopark.workqueue,
+        )  # fmt: skip
         places = (*public, builtins, asyncio, ssl)
         cls = next((vars(one)[error] for one in places if error in vars(one)), None)
         if cls is None:

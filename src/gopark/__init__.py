@@ -58,10 +58,12 @@ __all__ = (
     "context",
     "debug",
     "exec",
+    "future",
     "gather",
     "go",
     "goexit",
     "gosched",
+    "http",
     "metrics",
     "net",
     "pprof",
@@ -79,6 +81,7 @@ __all__ = (
     "timeout",
     "tls",
     "trace",
+    "workqueue",
 )
 
 __version__ = "0.1.0"
@@ -86,12 +89,18 @@ __version__ = "0.1.0"
 if _TYPE_CHECKING:
     from gopark import asyncio as asyncio
     from gopark import exec as exec
+    from gopark import future as future
+    from gopark import http as http
     from gopark import net as net
     from gopark import tls as tls
+    from gopark import workqueue as workqueue
 else:  # not every program has connections, or asyncio
     asyncio = _later("gopark.asyncio")
     exec = _later("gopark.exec")
+    future = _later("gopark.future")
+    http = _later("gopark.http")
     net = _later("gopark.net")
     tls = _later("gopark.tls")
+    workqueue = _later("gopark.workqueue")
 
 set_public_module(__name__, globals())

@@ -15,13 +15,13 @@ import harness
 from gopark._cmd import main
 from harness import run_python
 
-COMMANDS = ["run", "dump", "top", "bench", "version"]
+COMMANDS = ["run", "dump", "top", "bench", "worker", "workqueue", "version"]
 
 
 def test_help_names_every_command_with_examples():
     ended = run_python(["-m", "gopark", "--help"])
     assert (ended.stderr, ended.status) == ("", 0)
-    assert all(re.search(rf"^    {name} ", ended.stdout, re.M) for name in COMMANDS)
+    assert all(re.search(rf"^    {name}(?: |$)", ended.stdout, re.M) for name in COMMANDS)
     assert "examples:\n  gopark run prog.py" in ended.stdout
 
 

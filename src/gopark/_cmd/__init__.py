@@ -25,9 +25,12 @@ _EXAMPLES = """\
 examples:
   gopark run prog.py             run `main` of prog.py as the main goroutine
   gopark run -m package.module   the same for a module
+  gopark serve main:app          serve an ASGI or WSGI application over HTTP
   gopark dump 4711               every goroutine of process 4711, as Go prints them
   gopark top 4711                what it does, live; q quits
   gopark bench                   how fast goroutines and channels are on this machine
+  gopark worker package.jobs     work for a queue
+  gopark workqueue ls            which work queues there are, and what they hold
 
 `gopark COMMAND --help` says more.
 """
@@ -73,6 +76,23 @@ examples:
 
 The output is that of Go's benchmarks, which benchstat reads.
 """
+_WORKER = """\
+examples:
+  gopark worker package.jobs
+  gopark worker package.jobs --queue thumbnails --limit 4
+  gopark worker package.jobs --url nats://host:4222
+
+It calls the public functions of the module for the Groups that name them (gopark.workqueue.Group).
+SIGTERM, or Ctrl-C, ends it when what it has begun is done.
+"""
+_WORKQUEUE = """\
+examples:
+  gopark workqueue ls
+  gopark workqueue show jobs
+  gopark workqueue requeue jobs 17 18     dead letters by their number; without one, all
+  gopark workqueue purge jobs --dead
+  gopark workqueue ls --url nats://host:4222
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = "run"
         work = functools.partial(_run.run, args[1:])
     else:
-        options = _parser().parse_args(args)
+        options = _parser("serve" in args[:1]).parse_args(args)
         command = options.command
         work = functools.partial(_COMMANDS[command], options)
     try:
@@ -127,6 +147,12 @@ def _dobench(options: argparse.Namespace) -> int:
     return _bench.bench(options.name, options.count, options.benchtime)
 
 
+def _doserve(options: argparse.Namespace) -> int:
+    from gopark._cmd import _serve
+
+    return _serve.serve(options)
+
+
 def _doversion(options: argparse.Namespace) -> int:
     from gopark._cmd import _version
 
@@ -134,13 +160,33 @@ def _doversion(options: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"dump": _dodump, "top": _dotop, "bench": _dobench, "version": _doversion}
+def _doworker(options: argparse.Namespace) -> int:
+    from gopark._cmd import _worker
+
+    return _worker.run(options)
+
+
+def _doworkqueue(options: argparse.Namespace) -> int:
+    from gopark._cmd import _workqueue
+
+    return _workqueue.run(options)
+
+
+_COMMANDS = {
+    "dump": _dodump,
+    "top": _dotop,
+    "bench": _dobench,
+    "serve": _doserve,
+    "version": _doversion,
+    "worker": _doworker,
+    "workqueue": _doworkqueue,
+}
 
 
 # --- what may stand on the command line ----------------------------------------------------
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(serves: bool = False) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "gopark", description=_ABOUT, epilog=_EXAMPLES, formatter_class=_AsWritten
     )
@@ -153,6 +199,14 @@ def _parser() -> argparse.ArgumentParser:
 
     run = add("run", "run `main` of a file or module as the main goroutine", _RUN)
     run.usage = "gopark run FILE [ARG ...]\n       gopark run -m MODULE [ARG ...]"
+    about = ""
+    if serves:  # what it imports the other commands do not need
+        from gopark._cmd import _serve
+
+        about = _serve.ABOUT
+    serve = add("serve", "serve an ASGI or WSGI application over HTTP", about)
+    if serves:
+        _serve.arguments(serve, {"seconds": _seconds, "count": _count})
     dump = add("dump", "print every goroutine of a process that runs", _DUMP)
     _asks(dump)
     top = add("top", "show what a process does, live", _TOP)
@@ -167,8 +221,43 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument(
         "--benchtime", type=_seconds, default=0.5, metavar="SECONDS", help="each takes (0.5)"
     )
+    worker = add("worker", "work for a queue with the functions of a module", _WORKER)
+    worker.add_argument("module", metavar="MODULE", help="whose public functions may be called")
+    worker.add_argument("--queue", default="jobs", metavar="NAME", help="the queue (jobs)")
+    _url(worker)
+    worker.add_argument(
+        "--limit", type=_count, default=8, metavar="N", help="so many run at a time (8)"
+    )
+    worker.add_argument(
+        "--every",
+        type=_seconds,
+        default=10.0,
+        metavar="SECONDS",
+        help="between lines of a log (10)",
+    )
+    _queues(add("workqueue", "look at work queues, and after their dead letters", _WORKQUEUE))
     add("version", "print the versions of gopark and Python, and the machine")
     return parser
+
+
+def _url(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--url", default="local:", metavar="URL", help="where it is (local:), or nats://host:port"
+    )
+
+
+def _queues(parser: argparse.ArgumentParser) -> None:
+    whats = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    _url(whats.add_parser("ls", help="which queues there are"))
+    show = whats.add_parser("show", help="what a queue holds, its dead letters above all")
+    show.add_argument("--most", type=_count, default=20, metavar="N", help="so many letters (20)")
+    purge = whats.add_parser("purge", help="forget what is not done")
+    purge.add_argument("--dead", action="store_true", help="forget the dead letters instead")
+    requeue = whats.add_parser("requeue", help="have dead letters tried again")
+    for one in (show, purge, requeue):
+        one.add_argument("name", metavar="NAME", help="the queue")
+        _url(one)
+    requeue.add_argument("number", nargs="*", type=_count, metavar="NUMBER", help="only these")
 
 
 class _AsWritten(argparse.RawDescriptionHelpFormatter):

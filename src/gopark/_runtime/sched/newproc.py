@@ -19,14 +19,22 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
+from types import (
+    BuiltinMethodType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    MethodType,
+)
 from typing import Any, Final, ParamSpec
 
 from gopark._runtime.base.errors import ProgramEnded
-from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.hooks import births, hooks
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     DONE,
+    FREETHREADED,
     GRUNNABLE,
     LOCKED,
     Around,
@@ -44,12 +52,14 @@ __all__ = (
     "Creator",
     "Watched",
     "Wrapped",
+    "born",
     "checkcall",
     "go",
     "isasync",
     "listg",
     "newg",
     "notcallable",
+    "relist",
     "start",
     "startable",
     "startable_check",
@@ -118,6 +128,8 @@ def go(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         g.parentid = m.curg.goid
         g.goexiting = False  # the one before may have swallowed its goexit
         g.status = GRUNNABLE
+        if births:
+            born(g)
         _listg(g)
         runnext = p.runnext
         if runnext:
@@ -153,13 +165,15 @@ def startin(coro: Any, ctx: Context, frame: FrameType, fn: Callable[..., object]
     g.parentid = m.curg.goid
     g.goexiting = False
     g.status = GRUNNABLE
-    _listg(g)
+    listg(g)
     runqput(m, p, g)
     return goid
 
 
 def listg(g: G) -> None:
     """It is one of all from here on: the last step of making a goroutine."""
+    if births:
+        born(g)
     _listg(g)
 
 
@@ -207,14 +221,47 @@ def newg(
         g.goglobals = frame.f_globals
         g.parentid = frame.goid if isinstance(frame, Creator) else _goid()
     g.status = GRUNNABLE
+    if births:
+        born(g)
     _listg(g)
     return g
+
+
+def born(g: G) -> None:
+    """Tell those who want to hear of it."""
+    for heard in births:
+        heard(g)
 
 
 def _goid() -> int:
     """The calling goroutine's, 0 if there is none."""
     m = tls.m
     return 0 if m is None or m.curg is None else m.curg.goid
+
+
+def relist() -> None:
+    """In the child of a fork: no goroutine.
+
+    Without a GIL a thread that is not here any more may have been amid a change of `allgs`, and
+    have held the set's own lock, which nobody gives back (seen with CPython 3.13.15; 3.14 has all
+    threads stand still for a fork). So it is a new set then, for all who have it, or its methods,
+    by a name.
+    """
+    if not FREETHREADED:
+        allgs.clear()
+        return
+    old: Any = allgs
+    new: Any = set()
+    for module in [m for name, m in sys.modules.items() if name.startswith("gopark.")]:
+        for name, value in list(vars(module).items()):
+            if value is old:
+                setattr(module, name, new)
+            elif type(value) is BuiltinMethodType and value.__self__ is old:
+                setattr(module, name, getattr(new, value.__name__))
+    _left.append(old)  # with all that is in it, which is not to end here
+
+
+_left: Final[list[object]] = []
 
 
 class Creator:

@@ -1,0 +1,263 @@
+"""A keeper at its place: the socket that others connect to, the lock that makes it the only one.
+
+A process has at most one keeper of a queue, for all who open the queue in it; it keeps the queue
+until the last of those leaves, or the program ends. Then those in other processes find another: one
+of them takes the lock, reads the journal, and goes on.
+
+Locks: `_taking`, while a place is taken, or given back. Source: none.
+Tests: tests/workqueue/test_local.py
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from typing import Final
+
+from gopark import net
+from gopark._runtime.base.lockrank import Holding, Mutex, lasting
+from gopark._runtime.base.timenow import monotonic
+from gopark._runtime.chan.chan import Chan
+from gopark._runtime.chan.selectgo import recv, select
+from gopark._runtime.sched.newproc import go
+from gopark._runtime.time.timechan import after
+from gopark.workqueue import _wire as wire
+from gopark.workqueue._errors import Mismatch, Unavailable
+from gopark.workqueue._journal import Journal
+from gopark.workqueue._keeper import Keeper, Peer
+from gopark.workqueue._ledger import Job, Ledger
+from gopark.workqueue._localfiles import Place
+from gopark.workqueue._settings import Settings, Wanted
+
+__all__ = ("VERSION", "LocalKeeper", "keeper_at", "kept", "leave_keeper")
+
+VERSION: Final = 1
+_GOODBYE: Final = 1.0  # seconds for a peer to take what it was to be told
+
+_taking: Final = lasting(Mutex((None,)))
+_keepers: Final[dict[str, LocalKeeper]] = {}  # by the path of the socket
+
+
+class LocalKeeper(Keeper):
+    """A keeper that others in this process and outside can reach."""
+
+    def __init__(self, place: Place, fd: int, asked: Wanted) -> None:
+        self.place = place
+        self.users = 0  # how many in this process have the queue open; guarded by `_taking`
+        self._fd = fd
+        place.clear()
+        journal = Journal(place.log)
+        try:
+            ledger = journal.load(monotonic())
+            if ledger is None:
+                ledger = Ledger(Settings(**asked), journal)
+                journal.settings(ledger.settings)
+                journal.flush()
+            super().__init__(ledger, journal)
+            self._files = journal
+            self._listener = _listen(place)
+        except BaseException:
+            journal.close()
+            raise
+
+    def begin(self) -> None:
+        go(self._serve)
+        go(self.tick)
+
+    async def _serve(self) -> None:
+        try:
+            async for conn in self._listener:
+                go(_Socket(self, conn).run)
+        finally:
+            give_back(self)  # the program ends, else it was done before
+
+    def shut(self) -> None:
+        """Stop, and let go of the files. Called with `_taking` held."""
+        if _keepers.get(self.place.sock) is not self:
+            return
+        del _keepers[self.place.sock]
+        alone = self.peers_outside() == 0
+        self.stop()
+        self._listener.close()
+        self._files.close()
+        if alone and self.spent:
+            self.place.remove()
+        os.close(self._fd)
+
+    def peers_outside(self) -> int:
+        return sum(isinstance(peer, _Socket) for peer in list(self.peers))
+
+
+def _listen(place: Place) -> net.Listener:
+    old = os.umask(0o177)  # from the first moment on nobody else can connect
+    try:
+        return net.listen("unix", place.sock)
+    finally:
+        os.umask(old)
+
+
+def kept(place: Place) -> LocalKeeper | None:
+    """The keeper of that place, if this process has it; for one user more."""
+    with Holding(_taking):
+        keeper = _keepers.get(place.sock)
+        if keeper is not None:
+            keeper.users += 1
+        return keeper
+
+
+def keeper_at(place: Place, asked: Wanted) -> LocalKeeper | None:
+    """The keeper of that place, for one user more; None if another process has it.
+
+    Raises:
+        Unavailable: the files cannot be used.
+    """
+    with Holding(_taking):
+        keeper = _keepers.get(place.sock)
+        if keeper is not None:
+            keeper.users += 1
+            return keeper
+        try:
+            fd = place.lock()
+            if fd is None:
+                return None
+            try:
+                keeper = LocalKeeper(place, fd, asked)
+            except BaseException:
+                os.close(fd)
+                raise
+        except OSError as exc:
+            raise Unavailable(
+                f"queue {place.name!r} cannot be kept at {place.sock}: {exc.strerror or exc}"
+            ) from exc
+        keeper.users = 1
+        _keepers[place.sock] = keeper
+    keeper.begin()
+    return keeper
+
+
+async def leave_keeper(keeper: LocalKeeper) -> None:
+    """One user less; the last one ends it, and peers are told what they were to be told yet."""
+    with Holding(_taking):
+        keeper.users -= 1
+        if keeper.users > 0:
+            return
+        peers = [peer for peer in keeper.peers if isinstance(peer, _Socket)]
+        keeper.shut()
+    late = after(_GOODBYE)
+    for peer in peers:
+        await select(recv(peer.over), recv(late))
+
+
+def give_back(keeper: LocalKeeper) -> None:
+    with Holding(_taking):
+        keeper.shut()
+
+
+def _afterfork() -> None:
+    """In the child: the parent is the keeper, and its lock is not to outlive it by us."""
+    for keeper in _keepers.values():
+        os.close(keeper._fd)
+        os.close(keeper._listener.socket.detach())
+        for peer in keeper.peers:
+            if isinstance(peer, _Socket):
+                peer.forked()
+    _keepers.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_afterfork)
+
+
+class _Socket(Peer):
+    """A peer in another process."""
+
+    __slots__ = ("_bye", "_conn", "_keeper", "_kick", "_out", "over")
+
+    def __init__(self, keeper: LocalKeeper, conn: net.SocketConn) -> None:
+        super().__init__()
+        self._keeper = keeper
+        self._conn = conn
+        self._kick: Chan[None] = Chan(1)
+        self._out: list[bytes] = []  # guarded by the keeper's lock
+        self._bye = False
+        self.over: Chan[None] = Chan()  # closed when it was told the last
+
+    def reply(self, req: int, code: int, body: bytes = b"") -> None:
+        self._out.append(wire.reply(req, code, body))
+
+    def item(self, job: Job) -> None:
+        self._out.append(wire.item(job.seq, job.tries, job.payload))
+
+    def end(self) -> None:
+        self._out.append(wire.frame(wire.END))
+
+    def flush(self) -> None:
+        self._kick.try_send(None)
+
+    def hangup(self, why: OSError | None) -> None:
+        if why is not None:
+            self._out.clear()  # it is not in the journal
+        self._bye = True
+        self.flush()
+
+    def forked(self) -> None:
+        """In the child of a fork: the connection is the parent's."""
+        os.close(self._conn.socket.detach())
+
+    async def run(self) -> None:
+        """Reads what the peer says, until it has gone."""
+        conn, keeper = self._conn, self._keeper
+        try:
+            frames = await self._greeted()
+            go(self._write)
+            while data := await conn.read():
+                keeper.do(self, frames.feed(data))
+        except (OSError, EOFError, ValueError, KeyError, TypeError):
+            pass  # it has gone, or is none of ours
+        finally:
+            keeper.detach(self)
+            self._bye = True
+            self.flush()
+            conn.close()
+
+    async def _greeted(self) -> wire.Frames:
+        """HELLO, and WELCOME. Until that has come nobody says more."""
+        frames = wire.Frames()
+        said: list[tuple[int, bytes]] = []
+        while not said:
+            data = await self._conn.read()
+            if not data:
+                raise EOFError
+            said = list(frames.feed(data))
+        op, body = said[0]
+        hello = json.loads(body)
+        if op != wire.HELLO or hello["version"] != VERSION:
+            raise ValueError("another version")
+        keeper = self._keeper
+        try:
+            answer = asdict(keeper.attach(self, keeper.place.name, hello["asked"], hello["reopen"]))
+        except Mismatch as exc:
+            answer = {"mismatch": str(exc)}
+        await self._conn.write(wire.frame(wire.WELCOME, json.dumps(answer).encode()))
+        if "mismatch" in answer:
+            raise EOFError
+        return frames
+
+    async def _write(self) -> None:
+        conn, lock = self._conn, self._keeper._lock
+        try:
+            while True:
+                with Holding(lock):
+                    out, self._out = self._out, []
+                if out:
+                    await conn.write(b"".join(out))
+                elif self._bye:
+                    return
+                else:
+                    await self._kick.recv()
+        except OSError:
+            pass
+        finally:
+            conn.close()
+            self.over.close()
