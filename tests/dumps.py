@@ -41,7 +41,10 @@ class Goroutine(NamedTuple):
 def goroutines(text: str) -> list[Goroutine]:
     """A dump, part by part; fails where it is not well formed."""
     assert text.endswith("\n")
-    return [_goroutine(block.split("\n")) for block in text[:-1].split("\n\n")]
+    blocks = text[:-1].split("\n\n")
+    # What stands behind the goroutines: readers skip it.
+    blocks = [block for block in blocks if not block.startswith("in scopes (innermost first):\n")]
+    return [_goroutine(block.split("\n")) for block in blocks]
 
 
 def _goroutine(lines: list[str]) -> Goroutine:

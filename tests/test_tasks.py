@@ -466,3 +466,18 @@ async def test_a_timeout_around_such_a_group_ends_all_of_it_at_once():
         async with errgroup.Group(cancel=True) as g:
             tasks = [g.go(for_ever) for _ in range(3)]
     assert all(task.cancelled for task in tasks)
+
+
+async def test_one_whose_wait_was_ended_may_wait_on_its_thread_then():
+    """What is thrown in passes frames of ours: the code that catches it is no finaliser."""
+
+    async def waits():
+        try:
+            with gopark.timeout(0.001):
+                await gopark.Chan().recv()
+        except TimeoutError:
+            pass
+        gopark.block(gopark.time.sleep(0.001))
+        return "slept"
+
+    assert await gopark.spawn(waits) == "slept"

@@ -114,7 +114,7 @@ class Task(Scope, Generic[T]):
     def __repr__(self) -> str:
         return f"<Task {self._name} {self._state}>"
 
-    def _called(self) -> str:
+    def _words(self) -> str:
         return f"Task({self._name.replace('.<locals>', '')})"
 
     # --- what comes of it ---------------------------------------------------------------------

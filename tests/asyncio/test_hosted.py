@@ -117,3 +117,57 @@ def test_a_loop_of_others_that_is_closed(run):
         return await ga.call(asyncio.sleep(0, 1))
 
     assert run(main) == 1
+
+
+# --- a loop that is closed meanwhile -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("factory", [asyncio.new_event_loop, ga.new_event_loop])
+def test_who_waits_for_a_task_of_a_loop_that_is_closed_is_told(factory):
+    got = []
+    done = threading.Event()
+
+    async def goroutine():
+        try:
+            await ga.call(asyncio.Event().wait())
+        except RuntimeError as exc:
+            got.append(str(exc))
+        done.set()
+
+    async def theirs():
+        future = ga.go(goroutine)
+        while len(asyncio.all_tasks()) < 2:
+            await asyncio.sleep(0.001)
+        return future
+
+    loop = factory()
+    future = loop.run_until_complete(theirs())
+    for task in asyncio.all_tasks(loop):
+        task._log_destroy_pending = False
+    loop.close()
+    assert done.wait(30)
+    assert got == ["Event loop is closed"]
+    del future
+
+
+def test_who_comes_after_its_end_goes_to_the_programs_loop(run):
+    late, got = gopark.Chan(), []
+
+    async def goroutine():
+        gopark.go(after)
+
+    async def after():
+        await late.recv()
+        got.append(await ga.call(asyncio.sleep(0, "slept")))
+        await late.send(None)
+
+    async def theirs():
+        await ga.go(goroutine)
+
+    async def main():
+        await gopark.spawn(lambda: asyncio.run(theirs()))
+        await late.send(None)
+        await late.recv()
+
+    run(main)
+    assert got == ["slept"]

@@ -69,7 +69,8 @@ async def test_the_page_lists_them_in_groups_and_finds_them_by_name():
     [group] = _api.groups(look, {"q": "inner waiting"})[0]
     asked = _look.asjson(group, look.now)
     assert asked["what"] == "asyncio task, waiting"
-    assert asked["ids"] == [] and asked["count"] == 1
+    assert asked["ids"] == []
+    assert asked["count"] == 1
     assert asked["names"][0].startswith('inner, awaited by task "')
     assert look.states["asyncio task, awaits goroutine"] == 1
     assert _api.who(look) == "goroutines and tasks"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 
 import pytest
@@ -84,7 +85,7 @@ def test_tasks_first_then_async_generators_then_the_executor_then_goroutines(run
             ended.append("async generator")
 
     async def task():
-        await begin(ended)
+        await begin(ended, agens)  # kept: asyncio's loop does not
         agen = numbers()
         agens.append(agen)
         await anext(agen)
@@ -216,3 +217,36 @@ def test_sys_exit_in_a_task_ends_the_program(run):
     with pytest.raises(SystemExit) as caught:
         run(main)
     assert caught.value.code == 3
+
+
+def test_a_goroutine_that_goes_on_calling_is_no_panic_while_main_ends(run, capfd):
+    async def calls():
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await ga.call(asyncio.sleep(0.0001))
+
+    async def main():
+        for _ in range(8):
+            gopark.go(calls)
+        await gopark.time.sleep(0.02)
+        return "main's result"
+
+    for _ in range(10):
+        assert run(main) == "main's result"
+    assert capfd.readouterr().err == ""
+
+
+def test_a_program_that_dies_before_its_loop_has_begun_closes_it(run):
+    async def calls():
+        await ga.call(asyncio.Event().wait())
+
+    async def main():
+        gopark.go(calls)
+        while gopark.runtime.num_goroutine() < 3:  # the loop's own is there, and has not run
+            await gopark.gosched()
+        raise SystemExit(3)
+
+    for _ in range(20):
+        with pytest.raises(SystemExit):
+            run(main)
+    assert gopark.runtime.stack(all=True) == ""

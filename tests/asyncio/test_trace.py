@@ -26,9 +26,7 @@ def traced(main):
 
 
 def lane(found, name):
-    [number] = [
-        tid for (pid, tid), n in found.names.items() if pid == traces.ASYNCIO and n == name
-    ]
+    [number] = [tid for (pid, tid), n in found.names.items() if pid == traces.ASYNCIO and n == name]
     return found.slices[traces.ASYNCIO, number], found.cats[traces.ASYNCIO, number]
 
 

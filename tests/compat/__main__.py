@@ -21,7 +21,10 @@ from tests.compat.cases import CASES, DISTRIBUTIONS, NOSIGNALS
 from tests.compat.servers import servers
 
 LOOPS = ("asyncio", "gopark", "uvloop")
-NEEDS = {"redis": "REDIS_PORT", "asyncpg": "POSTGRES_PORT", "psycopg": "POSTGRES_PORT"}
+NEEDS = {
+    **{"redis": "REDIS_PORT", "asyncpg": "POSTGRES_PORT", "psycopg": "POSTGRES_PORT"},
+    "nats": "NATS_PORT",
+}
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "asyncio-libraries.md"
 TIMEOUT = 120  # seconds
 HEAD = """# Libraries of asyncio's

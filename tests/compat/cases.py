@@ -382,6 +382,151 @@ async def psycopg_async():
             pass
 
 
+# --- nats ------------------------------------------------------------------------------------
+
+
+async def nats_messages():
+    import nats
+
+    client = await nats.connect(f"nats://127.0.0.1:{os.environ['NATS_PORT']}")
+
+    async def answer(message):
+        await message.respond(b"echo " + message.data)
+
+    await client.subscribe("echo", cb=answer)
+    for n in range(50):
+        reply = await client.request("echo", b"%d" % n, timeout=10)
+        assert reply.data == b"echo %d" % n
+    got, last = [], asyncio.Event()
+    listening = await client.subscribe("many")
+
+    async def listen():
+        async for message in listening.messages:
+            got.append(int(message.data))
+            if len(got) == 500:
+                last.set()
+
+    reader = asyncio.create_task(listen())
+    await asyncio.gather(*(client.publish("many", b"%d" % n) for n in range(500)))
+    await asyncio.wait_for(last.wait(), 10)
+    assert sorted(got) == list(range(500))
+    await listening.unsubscribe()
+    reader.cancel()
+    try:
+        await client.request("nobody", b"", timeout=0.2)
+    except (TimeoutError, nats.errors.Error):
+        pass
+    else:
+        raise AssertionError
+    await client.drain()
+
+
+async def nats_jetstream():
+    import nats
+
+    client = await nats.connect(f"nats://127.0.0.1:{os.environ['NATS_PORT']}")
+    js = client.jetstream()
+    await js.add_stream(name="jobs", subjects=["jobs.*"])
+    for n in range(100):
+        await js.publish("jobs.one", b"%d" % n)
+    puller = await js.pull_subscribe("jobs.*", durable="worker")
+    got = []
+    while len(got) < 100:
+        for message in await puller.fetch(10, timeout=10):
+            got.append(int(message.data))
+            await message.ack()
+    assert got == list(range(100))
+    try:
+        await puller.fetch(1, timeout=0.2)
+    except TimeoutError:
+        pass
+    else:
+        raise AssertionError
+    bucket = await js.create_key_value(bucket="settings")
+    await bucket.put("name", b"ada")
+    assert (await bucket.get("name")).value == b"ada"
+    await js.delete_stream("jobs")
+    await client.close()
+
+
+# --- grpc ------------------------------------------------------------------------------------
+
+
+def _grpc_service():
+    import grpc
+
+    async def unary(request, context):
+        await asyncio.sleep(0.001)
+        return request[::-1]
+
+    async def counts(request, context):
+        for n in range(int(request)):
+            yield b"%d" % n
+
+    async def sums(requests, context):
+        return b"%d" % sum([int(request) async for request in requests])
+
+    async def both(requests, context):
+        async for request in requests:
+            yield b"echo " + request
+
+    async def slow(request, context):
+        await asyncio.sleep(60)
+        return b""
+
+    async def refuses(request, context):
+        await context.abort(grpc.StatusCode.NOT_FOUND, "no such thing")
+
+    return grpc.method_handlers_generic_handler(
+        "test.Service",
+        {
+            "Unary": grpc.unary_unary_rpc_method_handler(unary),
+            "Counts": grpc.unary_stream_rpc_method_handler(counts),
+            "Sums": grpc.stream_unary_rpc_method_handler(sums),
+            "Both": grpc.stream_stream_rpc_method_handler(both),
+            "Slow": grpc.unary_unary_rpc_method_handler(slow),
+            "Refuses": grpc.unary_unary_rpc_method_handler(refuses),
+        },
+    )
+
+
+async def grpc_aio():
+    import grpc
+
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((_grpc_service(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        unary = channel.unary_unary("/test.Service/Unary")
+        got = await asyncio.gather(*(unary(b"%03d" % n, timeout=30) for n in range(100)))
+        assert got == [(b"%03d" % n)[::-1] for n in range(100)]
+        counts = channel.unary_stream("/test.Service/Counts")
+        assert [int(n) async for n in counts(b"20")] == list(range(20))
+
+        async def numbers():
+            for n in range(10):
+                yield b"%d" % n
+                await asyncio.sleep(0)
+
+        assert await channel.stream_unary("/test.Service/Sums")(numbers()) == b"45"
+        both = channel.stream_stream("/test.Service/Both")(numbers())
+        assert [reply async for reply in both] == [b"echo %d" % n for n in range(10)]
+        for method, code in (("Slow", "DEADLINE_EXCEEDED"), ("Refuses", "NOT_FOUND")):
+            call = channel.unary_unary(f"/test.Service/{method}")(b"", timeout=0.2)
+            assert (await call.code()).name == code
+        call = channel.unary_unary("/test.Service/Slow")(b"")
+        await asyncio.sleep(0.01)
+        assert call.cancel()
+        try:
+            await call
+        except asyncio.CancelledError:
+            pass
+        else:
+            raise AssertionError
+    await server.stop(1)
+
+
 # --- anyio -----------------------------------------------------------------------------------
 
 
@@ -436,6 +581,8 @@ DISTRIBUTIONS = {
     "redis": ["redis"],
     "asyncpg": ["asyncpg"],
     "psycopg": ["psycopg"],
+    "nats": ["nats-py"],
+    "grpc": ["grpcio"],
     "anyio": ["anyio"],
     "asyncio": [],
 }

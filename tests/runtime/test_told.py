@@ -38,9 +38,10 @@ async def test_plain_code_a_context_and_a_shield():
     release = gopark.Chan()
 
     def plain():
-        with context.with_timeout(context.background(), 60) as ctx:
-            with context.scope(ctx), context.shield(), gopark.timeout(None):
-                gopark.block(release.recv())
+        ctx, cancel = context.with_timeout(context.background(), 60)
+        with context.scope(ctx), context.shield(), gopark.timeout(None):
+            gopark.block(release.recv())
+        cancel()
 
     task = gopark.spawn(plain)
     await gopark.testing.wait_all_parked()

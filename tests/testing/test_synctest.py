@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import itertools
 import random
@@ -14,7 +15,7 @@ import pytest
 
 import gopark
 from gopark import Chan, recv, select
-from gopark._runtime.base.runtime2 import G, getg
+from gopark._runtime.base.runtime2 import GWAITING, G, allgs, getg
 from gopark._runtime.bubble.bubble import Bubble, BubbleG
 from gopark.context import background, with_timeout
 from gopark.sync import Mutex, Once, WaitGroup, errgroup, semaphore, singleflight
@@ -554,3 +555,46 @@ def test_waiting_for_somebody_outside_moves_no_virtual_time(run, procs, look):
             pass
 
     run(main, outside_help=True)
+
+
+@pytest.mark.parametrize("kind", ["cond", "recv", "select", "sleep", "waitgroup"])
+def test_a_task_in_a_bubble_may_be_cancelled_from_outside(kind, run):
+    made, ended = [], threading.Event()
+
+    def inside():
+        ch, wg, cond = gopark.Chan(), gopark.sync.WaitGroup(), gopark.sync.Cond(gopark.sync.Mutex())
+        wg.add(1)
+
+        async def waits():
+            if kind == "cond":
+                async with cond.locker:
+                    await cond.wait()
+            elif kind == "select":
+                await gopark.select(gopark.recv(ch))
+            else:
+                await {"recv": ch.recv, "waitgroup": wg.wait}.get(
+                    kind, functools.partial(gopark.time.sleep, 3600)
+                )()
+
+        task = gopark.spawn(waits)
+        while not any(g is task._g and g.status is GWAITING for g in allgs.copy()):
+            gopark.block(gopark.gosched())
+        made.append(task)
+        ended.wait()  # not durably blocked: the clock stands still
+        gopark.block(task.ended().recv())
+        made.append(task.cancelled)
+
+    def outside():
+        while not made:
+            gopark.block(gopark.gosched())
+        made[0].cancel()
+        ended.set()
+
+    async def main():
+        gopark.go(outside)
+        done = gopark.Chan()
+        gopark.go(lambda: (synctest.test(inside), gopark.block(done.send(None))))
+        await done.recv()
+
+    run(main)
+    assert made[1] is True

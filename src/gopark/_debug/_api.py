@@ -1,8 +1,8 @@
 """The JSON behind the page, all below `/debug/gopark/`.
 
   state.json       counts now, the curve since `since`, Ms, Ps and queues
-  groups.json      goroutines, and tasks of event loops, by state, stack and creator: `q` words to look for, `state`,
-                   `sort` (count, age, name), `offset`, `limit`
+  groups.json      goroutines by state, stack and creator, and tasks of event loops: `q` words to
+                   look for, `state`, `sort` (count, age, name), `offset`, `limit`
   goroutines.json  those of one group: `group`, `offset`, `limit`
   goroutine.json   one, with its stack as in a dump, and the scopes it is in: `id`
   graph.json       who waits for whom

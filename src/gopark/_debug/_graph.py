@@ -16,9 +16,9 @@ What a goroutine waits for outside of this process, a connection or a child, is 
 Connections are told from one another while they are few; many are one thing for each address that
 most of them share, the server's own or the one that it was dialled at.
 
-Across the bridge to asyncio a goroutine waits for a task, and a task for a goroutine's result or for
-another task: what is awaited is a thing, held by who brings it about. A task that waits for anything
-else counts as awake, for it is not known who may act on that.
+Across the bridge to asyncio a goroutine waits for a task, and a task for a goroutine's result or
+for another task: what is awaited is a thing, held by who brings it about. A task that waits for
+anything else counts as awake, for it is not known who may act on that.
 
 A thing is *awake* if a timer or somebody outside serves it, or somebody holds it, or uses it if
 nobody is known to hold it, who does not wait himself or waits for something awake. What is left

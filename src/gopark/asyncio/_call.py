@@ -26,13 +26,14 @@ from typing import Any, Final, TypeVar
 from gopark._runtime.base.errors import NotOnGError
 from gopark._runtime.base.lockrank import Holding, Mutex, Rank, lockslow, mkmutex
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, tls
+from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, allgs, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
+from gopark._runtime.sched.startm import mysched
 from gopark.asyncio._host import Bridge, bridge
-from gopark.asyncio._loop import Loop, Post
+from gopark.asyncio._loop import Loop, Post, Waits, doors
 from gopark.context import Context, after_func
 from gopark.context._with import checked
 
@@ -41,6 +42,7 @@ __all__ = ("Call", "call")
 T = TypeVar("T")
 
 REASON: Final = "asyncio call"
+_CLOSED: Final = "Event loop is closed"
 _running: Final = events._get_running_loop
 _EAGER: Final = sys.version_info >= (3, 12)
 _NOTHING: Final = Variables()
@@ -125,7 +127,7 @@ async def _over(one: Call) -> None:
     one.cancel()
 
 
-class Call(Waiter):
+class Call(Waiter, Waits):
     """One goroutine, and the task that it waits for. In the loop's queue it is as a Handle."""
 
     __slots__ = (
@@ -174,9 +176,10 @@ class Call(Waiter):
         if _EAGER or type(host) is not Loop or not host.quiet():
             try:
                 host.post(self)
-            except RuntimeError:  # the loop is closed
+            except RuntimeError:
                 coro.close()
-                raise
+                if not _ends(host):
+                    raise
         else:
             self._begin(host)
         del coro  # the task's now
@@ -187,6 +190,9 @@ class Call(Waiter):
             lockslow(lock)
         if self.done:
             lock.append(None)
+        elif host._closed and not _ends(host):
+            lock.append(None)
+            raise RuntimeError(_CLOSED)
         else:
             self.g = g
             g.waiting = self
@@ -268,6 +274,14 @@ class Call(Waiter):
             self.task = task
             task.add_done_callback(self._ended, context=_NOTHING)
 
+    def dropped(self) -> None:
+        """The loop was closed before it came to this."""
+        coro, self.coro = self.coro, None
+        if coro is not None:
+            coro.close()
+        if not self.done and not _ends(self.host):
+            self.finish(None, RuntimeError(_CLOSED))
+
     def _cancel(self) -> None:
         if self.task is not None:
             self.task.cancel()
@@ -296,10 +310,26 @@ class Call(Waiter):
             ready(g)
 
 
+def _ends(host: Bridge) -> bool:
+    """The program does, whose loop has been closed: who waits for that is told with all others."""
+    return host is mysched().host
+
+
+def _lost(host: Bridge) -> None:
+    """The loop is closed: tasks of it will not go on, and nobody will say so."""
+    if _ends(host):
+        return
+    for g in allgs.copy():
+        waiting = g.waiting
+        if isinstance(waiting, Call) and waiting.host is host and not waiting.done:
+            waiting.finish(None, RuntimeError(_CLOSED))
+
+
 def _beyond(exc: BaseException) -> Any:
     """The frames of the coroutine, without that of `_ended`."""
     traceback = exc.__traceback__
     return None if traceback is None else traceback.tb_next
 
 
-transparent.update((_await.__code__, Call._run.__code__))
+doors.lost = _lost
+transparent.update((_await.__code__, Call._run.__code__, Call.dropped.__code__))

@@ -26,9 +26,9 @@ from gopark._runtime.base.errors import Goexit, ProgramEnded
 from gopark._runtime.base.runtime2 import getg
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import Creator, Watched, Wrapped, start, startable, startin
-from gopark.asyncio._host import athome, homeof
+from gopark.asyncio._host import home, homeof
 from gopark.asyncio._loop import Loop
-from gopark.context import Canceled, current
+from gopark.context import Canceled, background, current
 from gopark.context._cancel import CancelCtx, done, link
 from gopark.context._current import setcurrent
 
@@ -37,6 +37,7 @@ __all__ = ("GoFuture", "go", "inloop", "run", "without_trace")
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_ROOT: Final = background()  # who ends by nothing, and has nobody to tell
 _CO_COROUTINE: Final = inspect.CO_COROUTINE
 
 
@@ -52,6 +53,7 @@ class GoFuture(asyncio.Future[Any]):
     _exc: BaseException | None = None
     _asked = False
     _message: object = None
+    _ctx: CancelCtx | None = None  # the goroutine's, if it has one of its own
     goid = 0  # of the goroutine
 
     def _expel(self) -> None:
@@ -81,7 +83,7 @@ class GoFuture(asyncio.Future[Any]):
     def _run(self) -> None:
         """In a step of the loop."""
         host = self._host
-        if type(host) is Loop and host.alone():
+        if type(host) is Loop and not (host._ready or host._debug):  # the last of this round
             self._settle()
             host.goon()
         else:
@@ -90,6 +92,8 @@ class GoFuture(asyncio.Future[Any]):
     def _settle(self) -> None:
         value, exc = self._value, self._exc
         self._value = self._exc = None
+        if (ctx := self._ctx) is not None:
+            done(ctx)  # its parent forgets it
         if self.done():
             return
         if exc is None:
@@ -114,14 +118,9 @@ class GoFuture(asyncio.Future[Any]):
 class _Started(GoFuture):
     """That of `go`."""
 
-    _ctx: CancelCtx
-
     def _expel(self) -> None:
+        assert self._ctx is not None
         self._ctx._cancel()
-
-    def _settle(self) -> None:
-        done(self._ctx)  # its parent forgets it
-        super()._settle()
 
 
 @overload
@@ -158,7 +157,8 @@ def go(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> asyncio.Future[A
 
     Go: the `go` statement.
     """
-    host = homeof(inloop("go"))
+    loop = events._get_running_loop()
+    host = loop if type(loop) is Loop else homeof(inloop("go"))
     coro: Any
     if type(fn) is FunctionType and fn.__code__.co_flags & _CO_COROUTINE:
         coro = fn(*args, **kwargs)
@@ -177,22 +177,20 @@ def _start(
 ) -> _Started:
     future = _Started(loop=host.loop)
     future._host = host
-    future._ctx = ctx = CancelCtx(current())
-    link(ctx)
+    parent = current()
+    future._ctx = ctx = CancelCtx(parent)
+    if parent is not _ROOT:
+        link(ctx)
     variables = copy_context()
-    variables.run(_enter, host, ctx)
+    variables.run(setcurrent, ctx)
+    if home.get(None) is not host:
+        variables.run(home.set, host)
     if coro is None:
         variables.run(start, None, _Plain(future, fn), args, kwargs, Creator(frame))
     else:
         made = Wrapped(coro, _drive(future, coro), future.cancelled)
         future.goid = startin(made, variables, frame, fn)
     return future
-
-
-def _enter(host: Any, ctx: CancelCtx) -> None:
-    """In the variables of the goroutine."""
-    athome(host)
-    setcurrent(ctx)
 
 
 async def run(main: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -300,4 +298,4 @@ def without_trace(exc: BaseException) -> BaseException:
     return exc.with_traceback(None if traceback is None else traceback.tb_next)
 
 
-transparent.update((_drive.__code__, _Plain.__call__.__code__))
+transparent.update(fn.__code__ for fn in (_drive, _Plain.__call__, GoFuture._run))

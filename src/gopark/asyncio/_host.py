@@ -14,26 +14,29 @@ Source: CPython's asyncio/runners.py. Tests: tests/asyncio/test_shutdown.py
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import Context, ContextVar
+from functools import partial
 from typing import Any, Final
 
 from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import Sched, getg
+from gopark._runtime.base.runtime2 import Sched, getg, tls
 from gopark._runtime.base.suspend import called
-from gopark._runtime.main.atend import atend
+from gopark._runtime.main.atend import afterend, atend
 from gopark._runtime.report.traceback import transparent
-from gopark._runtime.sched.newproc import go
+from gopark._runtime.sched.newproc import Wrapped
+from gopark._runtime.sched.newproc import start as start_
 from gopark._runtime.sched.onm0 import stayon0
 from gopark._runtime.sched.panic import printerr
 from gopark._runtime.sched.startm import mysched
 from gopark._runtime.sched.sysmon import hostcodes
 from gopark.asyncio._alltasks import alltasks, install
 from gopark.asyncio._hosted import Hosted
-from gopark.asyncio._loop import Loop
+from gopark.asyncio._loop import Loop, doors
 
 __all__ = ("GRACE", "athome", "bridge", "home", "homeof", "new_event_loop", "start")
 
@@ -111,7 +114,7 @@ def start(
 def bridge() -> Bridge:
     """The loop of the calling goroutine."""
     mine = home.get(None)
-    if mine is not None and not mine.loop.is_closed():
+    if mine is not None and not mine._closed:
         return mine
     sched = _program()
     host = sched.host
@@ -145,7 +148,20 @@ def _begin(sched: Sched) -> Loop:
     install()
     loop = Loop()
     sched.host = loop
-    Context().run(go, _run, sched, loop)
+    m = tls.m
+    me = None if m is None else m.curg
+    try:
+        if m is not None:
+            m.curg = None  # nobody starts it: it is in no bubble, though who calls first may be
+        runs: Any = _run(sched, loop)
+        made = Wrapped(runs, runs, partial(_dies, loop))
+        Context().run(start_, made, _run, (), {}, sys._getframe())
+    except BaseException:  # the program has ended meanwhile
+        loop.close()
+        raise
+    finally:
+        if m is not None:
+            m.curg = me
     return loop
 
 
@@ -161,9 +177,14 @@ async def _run(sched: Sched, loop: Loop) -> None:
         stopped = True
     finally:
         if sched.ended or not stopped:  # it dies, and nobody comes who would end this in order
-            for task in alltasks(loop):
-                _abandon(task)
-            loop.close()
+            _dies(loop)
+
+
+def _dies(loop: Loop) -> None:
+    """Close it, and those of its tasks that have not ended: some may come after all others."""
+    for task in alltasks(loop):
+        _abandon(task)
+    loop.close()
 
 
 def _abandon(task: asyncio.Task[Any]) -> None:
@@ -191,6 +212,13 @@ async def _end(sched: Sched) -> None:
     if left:
         printerr(_report(left))
     await host.halt()
+
+
+def _after(sched: Sched) -> None:
+    """A program that has died: nobody has ended its loop, which may not have begun."""
+    host = sched.host
+    if type(host) is Loop and not host._closed:
+        _dies(host)
 
 
 async def _shutdown(loop: asyncio.AbstractEventLoop) -> list[str]:
@@ -226,6 +254,8 @@ def _report(left: list[str]) -> str:
     )
 
 
+doors.dies = _dies
 atend.append(_end)
+afterend.append(_after)
 hostcodes.add(_run.__code__)
-transparent.update((_run.__code__, _abandon.__code__, _shutdown.__code__))
+transparent.update((_run.__code__, _dies.__code__, _abandon.__code__, _shutdown.__code__))

@@ -21,6 +21,7 @@ from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import go
+from gopark.asyncio._loop import Waits, doors
 
 __all__ = ("Hosted",)
 
@@ -30,6 +31,8 @@ _lock = lasting(threading.Lock())
 
 class Hosted:
     """How goroutines reach a loop that is not ours."""
+
+    _closed = False  # the loop is, and this knows of it
 
     def __init__(self, factory: Callable[[], asyncio.AbstractEventLoop] | None) -> None:
         self._queue: deque[Any] = deque()
@@ -57,7 +60,32 @@ class Hosted:
                 one = cls(None)
                 one._loop = weakref.ref(loop)
                 _known[loop] = one
+                one._watch(loop)
             return one
+
+    def _watch(self, loop: Any) -> None:
+        """Its end is to be known: goroutines may wait for what it runs."""
+        close = loop.close
+
+        def closes() -> None:
+            close()
+            self._over()
+
+        try:
+            loop.close = closes
+        except AttributeError:
+            pass  # it has no room for that
+
+    def _over(self) -> None:
+        self._closed = True
+        while self._queue:
+            try:
+                one = self._queue.popleft()
+            except IndexError:
+                break
+            if isinstance(one, Waits):
+                one.dropped()
+        doors.lost(self)
 
     @classmethod
     def known(cls) -> list[asyncio.AbstractEventLoop]:
@@ -84,6 +112,7 @@ class Hosted:
         finally:
             asyncio.set_event_loop(None)
             self.loop.close()
+            self._over()
             self._ended.close()
 
     def post(self, one: Any) -> None:
@@ -95,10 +124,11 @@ class Hosted:
             return  # it comes, and has not yet looked
         try:
             self.loop.call_soon_threadsafe(self._drain)
-        except RuntimeError:
+        except RuntimeError:  # it is closed
             self._asked.append(None)
-            self._queue.clear()
-            raise
+            self._over()
+            if not isinstance(one, Waits):
+                raise
 
     def _drain(self) -> None:
         self._asked.append(None)  # before the look at the queue

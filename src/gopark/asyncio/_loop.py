@@ -9,7 +9,8 @@ A callback from outside goes to the loop's queue (`post`, `call_soon_threadsafe`
 is made ready; there is no self-pipe.
 
 Relies on, in asyncio of 3.11 to 3.15: `_run_once`, `_ready` (a deque of what has `_cancelled` and
-`_run`, which may be replaced before anything is in it), `_scheduled` (a heap of what has `_when`), `_stopping`, `_thread_id`, `_write_to_self`.
+`_run`, which may be replaced while it is empty), `_scheduled` (a heap of what has `_when`),
+`_stopping`, `_thread_id`, `_write_to_self`.
 Source: CPython's asyncio/base_events.py, selector_events.py. Tests: tests/asyncio/test_loop.py
 """
 
@@ -31,7 +32,7 @@ from gopark._runtime.time.timesleep import gosched
 from gopark.asyncio._park import Berth, Selector
 from gopark.asyncio._signals import Signals
 
-__all__ = ("Loop", "Post", "Ready")
+__all__ = ("Loop", "Post", "Ready", "Waits", "doors")
 
 _ROUNDS: Final = (None,) * 8  # of the loop, before it gives way
 _Base: Any = asyncio.SelectorEventLoop
@@ -55,6 +56,26 @@ class Post:
         self._callback(*self.args)
 
 
+class _Doors:
+    """Set by modules above."""
+
+    made: Callable[[Loop], None]  # _traced.py: it may be that the program is traced
+    dies: Callable[[Loop], None]  # _host.py: it is to be closed, and what tasks it has to be left
+    lost: Callable[[Any], None]  # _call.py: it is closed, and who waits for a task of it waits on
+
+
+doors: Final = _Doors()
+
+
+class Waits:
+    """What a loop may be closed without having called: it is told so."""
+
+    __slots__ = ()
+
+    def dropped(self) -> None:
+        raise NotImplementedError
+
+
 class Ready(deque[Any]):
     """What a loop is to run next: a deque that may become another one, while it is traced."""
 
@@ -76,11 +97,7 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         self.gopark_berth = Berth(selector, self._ready)
         self.gopark_ended: Chan[None] | None = None
         _loops.add(self)
-        self.made(self)
-
-    @staticmethod
-    def made(loop: Loop) -> None:
-        """Set by _traced.py."""
+        doors.made(self)
 
     @staticmethod
     def running() -> list[Loop]:
@@ -111,12 +128,8 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         if _running() is not self:
             self.gopark_berth.wake()
 
-    def alone(self) -> bool:
-        """What runs just now is the last of this round, so `goon` may go on with what it begins."""
-        return not (self._ready or self._debug)
-
     def goon(self) -> None:
-        """Run what comes next, as a part of this round; nothing is overtaken by that."""
+        """Run what comes next, in the round of who calls, which was the last in it."""
         try:
             handle = self._ready.popleft()
         except IndexError:
@@ -169,9 +182,8 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         ready = self._ready
         try:
             for _ in _ROUNDS:
-                if self._debug or not self.gopark_selector.skips():
-                    self._run_once()
-                elif (scheduled := self._scheduled) and scheduled[0]._when <= self.time():
+                due = self._scheduled and self._scheduled[0]._when <= self.time()
+                if due or self._debug or not self.gopark_selector.skips():
                     self._run_once()
                 else:  # the same, where neither a timer nor a descriptor has anything to say
                     for _ in range(len(ready)):
@@ -194,13 +206,21 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         self.gopark_ended = ended
         self.post(Post(self.stop))
         await ended.recv_ok()
-        self.close()
+        doors.dies(self)
 
     def close(self) -> None:
         if not self._closed and not self.is_running():
             self.gopark_berth.leave()
+        left = [*self._ready]
         super().close()
+        for one in left:
+            if isinstance(one, Waits):
+                one.dropped()
+        doors.lost(self)
 
 
 # What runs in a step is the user's, and nothing is held below it.
-transparent.update(fn.__code__ for fn in (Loop.run_forever, Loop.steps, Loop._step, Post._run))
+transparent.update(
+    fn.__code__
+    for fn in (Loop.run_forever, Loop.steps, Loop._step, Loop.goon, Loop.close, Post._run)
+)

@@ -110,7 +110,7 @@ class Berth(PollDesc):
     def sleep(self, when: float | None) -> Generator[Command, None, None]:
         """Until there may be something to do, or `when`."""
         if when != self.rd or self.backend is None:
-            self.setdeadline(when, True, False)
+            self.setdeadline(when, True, False, mysched().timers)  # in a bubble, too
         m = tls.m
         assert m is not None
         if m.g is not None and netdoor.sleeper is None:

@@ -58,8 +58,8 @@ def _programs() -> list[asyncio.AbstractEventLoop]:
 
 
 def _all() -> list[_Task]:
-    first = _programs()
-    loops = first + [loop for loop in (*Loop.running(), *Hosted.known()) if loop not in first]
+    loops: list[Any] = _programs()
+    loops += [loop for loop in (*Loop.running(), *Hosted.known()) if loop not in loops]
     return [task for loop in loops for task in pending(loop)]
 
 

@@ -20,7 +20,7 @@ from gopark._runtime.prof.trace import DONE, HOSTED, changed, clock, emit, traci
 from gopark._runtime.report.traceback import transparent
 from gopark.asyncio._call import Call
 from gopark.asyncio._go import GoFuture
-from gopark.asyncio._loop import Loop, Ready
+from gopark.asyncio._loop import Loop, Ready, doors
 
 __all__ = ()
 
@@ -121,5 +121,5 @@ def _made(loop: Loop) -> None:
 
 
 changed.append(_changed)
-Loop.made = staticmethod(_made)
+doors.made = _made
 transparent.update((_Step._run.__code__, _begin.__code__))

@@ -80,9 +80,9 @@ class _Waited(GoFuture):
     def push(self) -> None:
         """Take the goroutine off its queue, if it is to go and waits there."""
         with Holding(self.lock):
-            if self.pending and self.g is not None:
-                if wakewith(self.g, asyncio.CancelledError()):
-                    self.pending = False
+            g = self.g
+            if self.pending and g is not None and wakewith(g, asyncio.CancelledError()):
+                self.pending = False
 
     def _heeded(self, exc: BaseException | None) -> bool:
         return False  # what it was given came first
@@ -354,5 +354,12 @@ _OPERATIONS: Final = frozenset(
 )
 transparent.update(
     fn.__code__
-    for fn in (_await, _here, _Waiting.__next__, _Waiting.send, _Waiting.throw, _Waiting._go)
+    for fn in (
+        _await,
+        _Waiting.__next__,
+        _Waiting.send,
+        _Waiting.throw,
+        _Waiting.close,
+        _Waiting._go,
+    )
 )

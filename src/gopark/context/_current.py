@@ -34,9 +34,8 @@ def current() -> Context:
     return _current.get(background())
 
 
-def setcurrent(ctx: Context) -> None:
-    """For who owns the context variables that it runs in."""
-    _current.set(ctx)
+# For who owns the context variables that it runs in.
+setcurrent: Final = _current.set
 
 
 class use:

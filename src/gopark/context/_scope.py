@@ -105,7 +105,7 @@ class scope(Scope, BothWith[Context]):
         gov = governor(self._ctx)
         return [] if gov is None else [gov]
 
-    def _called(self) -> str:
+    def _words(self) -> str:
         return "scope(ctx)"  # for the repr of a context may be a user's
 
     def _remaining(self) -> float | None:

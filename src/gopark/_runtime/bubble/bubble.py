@@ -73,6 +73,7 @@ from gopark._runtime.sched.sema import Sema, syncfatal
 from gopark._runtime.sched.startm import timebase
 from gopark._runtime.sched.timer import NEVER, Timer, Timers
 from gopark._runtime.scope.scope import overclass
+from gopark._runtime.signal.preempt import thrown
 from gopark._runtime.time import timechan, timefunc
 
 __all__ = ("Bubble", "bubbleof", "install", "mybubble", "roots", "within")
@@ -205,7 +206,8 @@ class Bubble(Waiter):
 
     def wakes(self, g: G) -> None:
         """Somebody who owns its wake-up is about to make it runnable."""
-        if g.waitreason == "sync.Cond.Wait" and mybubble() is not self and not self.sched.ended:
+        signalled = g.waitreason == "sync.Cond.Wait" and not thrown(g)
+        if signalled and mybubble() is not self and not self.sched.ended:
             g.waiting = _NOBODY  # it has been taken off its queue: the end of the program is next
             syncfatal("semaphore wake of synctest goroutine from outside bubble")
         with self.lock:

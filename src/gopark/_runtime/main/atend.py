@@ -16,10 +16,12 @@ from gopark._runtime.base.runtime2 import Sched
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import drive
 
-__all__ = ("atend", "ends", "settle", "settling")
+__all__ = ("afterend", "atend", "ends", "settle", "settling")
 
 # Set by gopark.asyncio.
 atend: Final[list[Callable[[Sched], Coroutine[Any, Any, None]]]] = []
+# The same for a program that has ended, in whatever way, once its goroutines have; not to wait.
+afterend: Final[list[Callable[[Sched], None]]] = []
 
 
 def ends(sched: Sched, exc: BaseException) -> bool:

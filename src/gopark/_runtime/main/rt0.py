@@ -56,7 +56,7 @@ from gopark._runtime.base.runtime2 import (
     tls,
 )
 from gopark._runtime.c import cgocall, extram
-from gopark._runtime.main.atend import atend, ends, settle, settling
+from gopark._runtime.main.atend import afterend, atend, ends, settle, settling
 from gopark._runtime.report.traceback import boundary, drivers, internal, recordframes, transparent
 from gopark._runtime.sched import closing, finq, lockedm, mfinal, panic, proc, startm, sysmon
 from gopark._runtime.sched import newosproc as newosproc
@@ -211,6 +211,8 @@ def _program(
         signal_unix.ending()
         if forks == _forks:
             _end(sched, m)
+            for after in afterend:
+                after(sched)
             if coro is not None and inspect.getcoroutinestate(coro) == inspect.CORO_CREATED:
                 for one in (*kept, coro):  # the program died before main began
                     one.close()

@@ -56,7 +56,7 @@ from gopark._runtime.base.runtime2 import G, Waiter
 from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.startm import current, wakepoller
-from gopark._runtime.sched.timer import Timer
+from gopark._runtime.sched.timer import Timer, Timers
 
 __all__ = ("REASON", "PollDesc", "netpollinit", "wantedbackend")
 
@@ -192,13 +192,17 @@ class PollDesc(Waiter):
 
     # --- deadlines -------------------------------------------------------------------------
 
-    def setdeadline(self, when: float | None, read: bool, write: bool) -> None:
+    def setdeadline(
+        self, when: float | None, read: bool, write: bool, timers: Timers | None = None
+    ) -> None:
         """None: without one. If it has passed, who waits is woken. Go: pollSetDeadline.
 
         Args:
-            when: On the clock of the caller's timers: of a bubble, its own.
+            when: On the clock of the timers.
+            timers: None: the caller's; in a bubble, its own.
         """
-        timers = hooks.timebase().timers
+        if timers is None:
+            timers = hooks.timebase().timers
         passed = when is not None and when <= timers.clock()
         reader = writer = None
         wake = False

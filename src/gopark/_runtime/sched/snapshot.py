@@ -117,7 +117,7 @@ def _groups(gs: list[Any]) -> list[list[Any]]:
 
 
 def _tasks() -> list[list[Any]]:
-    """The same of tasks: how many, the name of the first, what it does, its stack, who awaits it."""
+    """The same of tasks: how many, the first's name, what it does, its stack, who awaits it."""
     groups: dict[tuple[str, tuple[Any, ...]], list[HostedTask]] = {}
     for task in tasks():
         groups.setdefault((task.state, task.frames), []).append(task)

@@ -118,7 +118,7 @@ class Scope:
         """What others must reach to end it; None if it may end by itself."""
         return [self]
 
-    def _called(self) -> str:
+    def _words(self) -> str:
         """For dumps: what it is. It runs no code of users."""
         return repr(self)
 

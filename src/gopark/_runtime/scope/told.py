@@ -40,7 +40,7 @@ def scopesof(g: G) -> list[str]:
 
 
 def _told(scope: Scope) -> str:
-    text = oneline(scope._called())
+    text = oneline(scope._words())
     if scope._over:
         return text + ", over"
     left = scope._remaining()

@@ -48,6 +48,7 @@ __all__ = (
     "interrupt",
     "interruptible",
     "throwin",
+    "thrown",
     "trap",
     "wakewith",
     "yields",
@@ -63,6 +64,8 @@ transparent.update(
         lockedm.badcommand.__code__,
         proc.UNUSUAL,
         newproc.START,
+        newproc.Wrapped.send.__code__,
+        newproc.Wrapped.throw.__code__,
     )
 )  # and rt0._keep
 
@@ -167,6 +170,12 @@ def throwin(g: G, exc: BaseException) -> None:
         g.lockedm.exc = exc
     else:
         g.step = Throwing(g, exc)
+
+
+def thrown(g: G) -> bool:
+    """It is about to be woken by an exception, `throwin`'s."""
+    pinned = g.lockedm
+    return isinstance(g.step, Throwing) if pinned is None else pinned.exc is not None
 
 
 class _Trap:
