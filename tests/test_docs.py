@@ -242,6 +242,7 @@ def test_errors_named_under_raises_exist(name: str):
             gopark.exec,
             gopark.net,
             gopark.tls,
+            gopark.workqueue,
             testing.leak,
             testing.synctest,
         )

@@ -85,10 +85,11 @@ class Crowd:
     def end(self) -> None:
         for worker in self.workers:
             try:
-                out, err = worker.communicate(timeout=60)
+                out, err = worker.communicate(timeout=40)
             except subprocess.TimeoutExpired:
                 worker.send_signal(signal.SIGQUIT)  # it shows where it hangs
                 out, err = worker.communicate()
+                err += f"\n{gopark.run(_holds, self.url)}"
             # asyncio's debug mode says on stderr that it was stopped: that is no fault
             assert (worker.returncode, out) == (0, ""), f"seed {SEED}: {err}"
 
@@ -137,6 +138,15 @@ async def _closed(url: str) -> None:
     q = await workqueue.open("jobs", url)
     await q.close()
     await q.leave()
+
+
+async def _holds(url: str) -> Any:
+    async with await workqueue.open("jobs", url) as q:
+        found: list[Any] = [await q.stats()]
+        if not url.startswith("local"):
+            backend: Any = q._backend
+            found.append(await backend._api("CONSUMER.INFO.GOPARK_jobs.workers"))
+        return found
 
 
 async def _left(url: str) -> int:
