@@ -18,11 +18,11 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import natsservers
 import pytest
-import queueprocs as procs
 
 import gopark
+import natsservers
+import queueprocs as procs
 from gopark import workqueue
 
 JOBS = int(os.environ.get("GOPARK_STRESS_JOBS", "600"))

@@ -41,7 +41,7 @@ from gopark.workqueue._errors import Mismatch, Unavailable
 from gopark.workqueue._keeper import YES, Keeper, Peer
 from gopark.workqueue._ledger import CLOSED, FULL, Job
 from gopark.workqueue._localfiles import Place, directory
-from gopark.workqueue._localkeeper import VERSION, LocalKeeper, keeper_at, kept, leave_keeper
+from gopark.workqueue._localkeeper import VERSION, LocalKeeper, keeper_at, kept, leave_keeper, tidy
 from gopark.workqueue._settings import Settings, Wanted
 
 __all__ = ("Local", "open_local")
@@ -284,6 +284,8 @@ class Local(Backend):
         self, keeper: Keeper, way: _Direct, payload: bytes, id: str, ctx: Context | None
     ) -> int:
         """To the keeper in this process, which stores it at once if there is room."""
+        if self._failed is None and (code := keeper.put(way, 0, payload, id)) != FULL:
+            return code
         one = OneShot("workqueue send")
         with Holding(self._lock):
             if self._failed is not None:
@@ -332,6 +334,8 @@ class Local(Backend):
             one.finish(None, self._failed)
         if way is not None:
             await way.leave()
+        if type(way) is not _Direct:
+            tidy(self._place)
 
     async def destroy(self) -> None:
         await self.purge(False)

@@ -30,7 +30,7 @@ from gopark.workqueue._ledger import Job, Ledger
 from gopark.workqueue._localfiles import Place
 from gopark.workqueue._settings import Settings, Wanted
 
-__all__ = ("VERSION", "LocalKeeper", "keeper_at", "kept", "leave_keeper")
+__all__ = ("VERSION", "LocalKeeper", "keeper_at", "kept", "leave_keeper", "tidy")
 
 VERSION: Final = 1
 _GOODBYE: Final = 1.0  # seconds for a peer to take what it was to be told
@@ -147,6 +147,37 @@ async def leave_keeper(keeper: LocalKeeper) -> None:
     late = after(_GOODBYE)
     for peer in peers:
         await select(recv(peer.over), recv(late))
+    if peers:
+        tidy(keeper.place)  # they may have left in the same moment
+
+
+def tidy(place: Place) -> None:
+    """Remove what is left of a queue that nobody keeps, if nothing is in it."""
+    with Holding(_taking):
+        if place.sock in _keepers:
+            return
+        try:
+            fd = place.lock()
+            if fd is None:
+                return
+            try:
+                if _empty(place):
+                    place.remove()
+            finally:
+                os.close(fd)
+        except OSError:
+            pass
+
+
+def _empty(place: Place) -> bool:
+    if not os.path.exists(place.log):
+        return True
+    journal = Journal(place.log)
+    try:
+        ledger = journal.load(monotonic())
+        return ledger is None or Keeper(ledger, None).spent
+    finally:
+        journal.close()
 
 
 def give_back(keeper: LocalKeeper) -> None:

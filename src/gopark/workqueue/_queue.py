@@ -220,10 +220,12 @@ class Queue(Generic[T]):
             TypeError: `id` is no string.
             ValueError: `id` is empty, or too long, or has control characters.
         Example:
+            >>> import uuid
             >>> async def main():
             ...     async with await gopark.workqueue.open("send-example") as q:
-            ...         await q.send("once", id="order-17")
-            ...         await q.send("once", id="order-17")
+            ...         order = str(uuid.uuid4())
+            ...         await q.send("once", id=order)
+            ...         await q.send("once", id=order)
             ...         print((await q.stats()).waiting, await q.purge())
             >>> gopark.run(main)
             1 1

@@ -28,8 +28,8 @@ from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.recvonly import RecvOnly, put, shut
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
+from gopark._runtime.scope.scope import shelter
 from gopark._runtime.time.timechan import after, seconds
-from gopark.context import shield
 from gopark.workqueue._backend import Backend, Token
 from gopark.workqueue._codec import Codec
 
@@ -108,12 +108,12 @@ class Delivery(Generic[T]):
         if self._settled:
             return
         if exc is None:
-            with shield():
+            with shelter():
                 await self.ack()
         elif isinstance(exc, GeneratorExit | ProgramEnded):
             self._forget()  # the goroutine is ended, and may not wait: the lease ends by itself
         else:
-            with shield():
+            with shelter():
                 await self._failed(0.0, f"{type(exc).__name__}: {exc}")
 
     async def ack(self) -> None:
