@@ -29,6 +29,7 @@ from gopark import net
 from gopark._oneshot import OneShot
 from gopark._runtime.base.errors import ClosedChannelError
 from gopark._runtime.base.lockrank import Holding, Mutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.sched.newproc import go
@@ -108,7 +109,7 @@ class Local(Backend):
                     raise
                 if monotonic() > until:
                     raise Unavailable(
-                        f"queue {self._place.name!r}: who keeps it at {self._place.sock} does not "
+                        f"queue {shown(self._place.name)}: who keeps it at {self._place.sock} does not "
                         f"answer: {exc or 'it hangs up'}"
                     ) from exc
                 await sleep(pause * (0.5 + random()))
@@ -142,7 +143,7 @@ class Local(Backend):
         """Nobody keeps it, and this process may do so."""
         place = self._place
         if self._how == KEPT or (self._how == THERE and not os.path.exists(place.log)):
-            raise Unavailable(f"{place.url}: there is no queue {place.name!r}")
+            raise Unavailable(f"{place.url}: there is no queue {shown(place.name)}")
 
     async def _greet(self, conn: net.SocketConn, asked: Wanted, reopen: bool) -> _Way:
         try:
@@ -194,7 +195,7 @@ class Local(Backend):
             await way.leave()
             if why is not None:
                 raise Unavailable(
-                    f"queue {self._place.name!r}: {self._place.log} cannot be written: "
+                    f"queue {shown(self._place.name)}: {self._place.log} cannot be written: "
                     f"{why.strerror or why}"
                 ) from why
             if self._how == THERE:
@@ -276,7 +277,7 @@ class Local(Backend):
             code, _ = await self._request(wire.send, payload, id.encode(), ctx=ctx)
         if code == CLOSED:
             raise ClosedChannelError(
-                f"queue {self._place.name!r} was closed: nobody sends to it any more. "
+                f"queue {shown(self._place.name)} was closed: nobody sends to it any more. "
                 "open(..., reopen=True) begins it anew"
             )
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from gopark import net
 from gopark._runtime.base.lockrank import Holding, Mutex, lasting
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
@@ -128,7 +129,7 @@ def keeper_at(place: Place, asked: Wanted) -> LocalKeeper | None:
                 raise
         except OSError as exc:
             raise Unavailable(
-                f"queue {place.name!r} cannot be kept at {place.sock}: {exc.strerror or exc}"
+                f"queue {shown(place.name)} cannot be kept at {place.sock}: {exc.strerror or exc}"
             ) from exc
         keeper.users = 1
         _keepers[place.sock] = keeper

@@ -159,7 +159,7 @@ class Nats(Backend):
         if "error" not in there:
             return self._ours(there["config"])
         if self._how != MAKE:
-            raise Unavailable(f"{self._wire.url}: there is no queue {self._name!r}")
+            raise Unavailable(f"{self._wire.url}: there is no queue {shown(self._name)}")
         settings = Settings(**asked)
         said = {
             "gopark": 1,
@@ -277,7 +277,7 @@ class Nats(Backend):
         if status != SILENCE and not self._open((await self._info())["config"]):
             self._close_seen()
             raise ClosedChannelError(
-                f"queue {self._name!r} was closed: nobody sends to it any more. "
+                f"queue {shown(self._name)} was closed: nobody sends to it any more. "
                 "open(..., reopen=True) begins it anew"
             )
         now = monotonic()

@@ -119,7 +119,7 @@ async def opened(
         if codec is None:
             await backend.leave()
             raise Mismatch(
-                f"queue {name!r} has the codec {backend.settings.codec!r}, which is not chosen by "
+                f"queue {shown(name)} has the codec {shown(backend.settings.codec)}, which is not chosen by "
                 "its name alone: open(..., codec=...)"
             )
     receiver.opened(backend, codec)
@@ -238,7 +238,7 @@ class Queue(Generic[T]):
         backend = self._backend
         if len(data) > backend.limit:
             raise TooBig(
-                f"a value of {len(data):,} bytes; queue {self.name!r} takes at most "
+                f"a value of {len(data):,} bytes; queue {shown(self.name)} takes at most "
                 f"{backend.limit:,}: send a name of where it is"
             )
         await backend.send(data, id or "", ctx)
