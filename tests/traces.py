@@ -14,7 +14,7 @@ import json
 from collections import defaultdict
 from typing import Any
 
-PS, GOROUTINES, REGIONS, TASKS = (1_000_001 + n for n in range(4))
+PS, GOROUTINES, REGIONS, TASKS, ASYNCIO = (1_000_001 + n for n in range(5))
 GC = 900_000
 
 Lane = tuple[int, int]

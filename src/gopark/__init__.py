@@ -63,6 +63,7 @@ __all__ = (
     "go",
     "goexit",
     "gosched",
+    "http",
     "metrics",
     "net",
     "pprof",
@@ -89,6 +90,7 @@ if _TYPE_CHECKING:
     from gopark import asyncio as asyncio
     from gopark import exec as exec
     from gopark import future as future
+    from gopark import http as http
     from gopark import net as net
     from gopark import tls as tls
     from gopark import workqueue as workqueue
@@ -96,6 +98,7 @@ else:  # not every program has connections, or asyncio
     asyncio = _later("gopark.asyncio")
     exec = _later("gopark.exec")
     future = _later("gopark.future")
+    http = _later("gopark.http")
     net = _later("gopark.net")
     tls = _later("gopark.tls")
     workqueue = _later("gopark.workqueue")

@@ -61,7 +61,7 @@ def _load(module: ModuleType) -> None:
     name = module.__name__
     with _lock:
         me = threading.get_ident()
-        if type(module) is not _Later or _loading.get(name) == me:
+        if module.__class__ is not _Later or _loading.get(name) == me:
             return
         _loading[name] = me
         try:
@@ -69,6 +69,6 @@ def _load(module: ModuleType) -> None:
             assert spec is not None
             assert spec.loader is not None
             spec.loader.exec_module(module)
-            module.__class__ = ModuleType
+            setattr(module, "__class__", ModuleType)  # noqa: B010 - mypy knows it as _Later
         finally:
             del _loading[name]

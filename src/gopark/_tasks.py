@@ -114,6 +114,9 @@ class Task(Scope, Generic[T]):
     def __repr__(self) -> str:
         return f"<Task {self._name} {self._state}>"
 
+    def _called(self) -> str:
+        return f"Task({self._name.replace('.<locals>', '')})"
+
     # --- what comes of it ---------------------------------------------------------------------
 
     @property

@@ -121,8 +121,11 @@ async def test_a_value_that_has_come_to_the_future_as_the_cancel_comes_is_return
     ch = gopark.Chan(1)
     await ch.send("kept")
 
+    async def goroutine():
+        return await ch.recv()
+
     async def inner():
-        return await ga.wait(ch.recv())
+        return await ga.wait(goroutine())
 
     async def task():
         one = asyncio.create_task(inner())

@@ -15,6 +15,7 @@ import pytest
 import gopark
 from cpuuse import GIVE_UP, places, profiled, seen, until_seen
 from gopark import Chan, pprof
+from gopark._runtime.base.hooks import births
 from gopark._runtime.prof import cpuprof
 from gopark._runtime.report.stackdump import Names, Raw, available, parsed
 from gopark._runtime.sched import newproc
@@ -276,14 +277,14 @@ def test_the_error_of_the_file_comes_through_and_the_profile_has_ended():
 
 
 def test_nothing_is_left_behind():
-    before = _thread._count(), newproc.copy_context
+    before = _thread._count(), births.copy()
     with profiled():
         pass
     gc.collect()
     deadline = time.monotonic() + 300
     while _thread._count() > before[0] and time.monotonic() < deadline:
         os.sched_yield()
-    assert (_thread._count(), newproc.copy_context) == before
+    assert (_thread._count(), births) == before
 
 
 DEADLOCK = """

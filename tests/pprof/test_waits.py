@@ -9,16 +9,16 @@ import pytest
 
 import gopark
 from gopark import Chan, metrics, pprof, trace
-from gopark._runtime.chan import chan
+from gopark._runtime.base.hooks import wakes
 from gopark._runtime.prof import metrics as measured
 from gopark._runtime.prof import mprof
-from gopark._runtime.sched import runq, sema
+from gopark._runtime.sched import sema
 from gopark.runtime import set_block_profile_rate, set_mutex_profile_fraction
 from gopark.sync import Cond, Mutex, RWMutex, WaitGroup
 from gopark.testing import wait_all_parked
 from protoreader import read
 
-PLAIN = runq.ready, sema.Sema.dequeue, vars(mprof.G)["waitsince"]
+PLAIN = sema.Sema.dequeue, vars(mprof.G)["waitsince"]
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +164,7 @@ async def test_off_costs_nothing_and_keeps_what_was_recorded():
     ch = Chan()
     set_block_profile_rate(1)
     set_mutex_profile_fraction(1)
-    assert chan.ready is not PLAIN[0]
+    assert wakes.heard
     gopark.go(ch.send, 1)
     await ch.recv()
     gopark.go(ch.send, 1)
@@ -174,9 +174,9 @@ async def test_off_costs_nothing_and_keeps_what_was_recorded():
     assert before
     set_block_profile_rate(0)
     set_mutex_profile_fraction(0)
-    now = runq.ready, sema.Sema.dequeue, vars(mprof.G)["waitsince"]
+    now = sema.Sema.dequeue, vars(mprof.G)["waitsince"]
     assert now == PLAIN
-    assert chan.ready is PLAIN[0]
+    assert wakes.heard == []
     gopark.go(ch.recv)
     await gopark.gosched()
     await ch.send(1)
@@ -429,7 +429,7 @@ async def test_waits_are_recorded_after_a_trace_beside_metrics():
     assert "test_waits_are_recorded_after_a_trace_beside_metrics" in text("block")
     set_block_profile_rate(0)
     measured._stop()
-    assert chan.ready is PLAIN[0]
+    assert wakes.heard == []
 
 
 async def test_a_fraction_may_be_any_number():

@@ -223,7 +223,7 @@ def test_nothing_else_of_the_program_goes_on(run, capsys):
     ran, refused = [], []
 
     async def cleanup():
-        await gopark.time.sleep(0.02)
+        await gopark.time.sleep(0.2)
         try:
             gopark.go(ran.append, "a goroutine of the cleanup")
         except gopark.ProgramEnded:
@@ -231,11 +231,11 @@ def test_nothing_else_of_the_program_goes_on(run, capsys):
 
     async def main():
         gopark.go(coro(cleanup))
-        gopark.time.after_func(0.01, ran.append, "a timer")
-        context.after_func(
-            context.with_timeout(context.background(), 0.01)[0], ran.append, "a context"
-        )
         await wait_all_parked()
+        gopark.time.after_func(0.1, ran.append, "a timer")
+        context.after_func(
+            context.with_timeout(context.background(), 0.1)[0], ran.append, "a context"
+        )
 
     run(main)
     assert (ran, refused) == ([], ["go"])

@@ -629,3 +629,34 @@ def test_a_plain_goroutine_without_run_runs_too():
     event = threading.Event()
     gopark.go(event.set)
     assert event.wait(120)
+
+
+def test_the_child_of_a_fork_has_goroutines_of_its_own(child):
+    """Without a GIL in a set of its own, which everybody finds: see relist."""
+    ended = child(
+        """
+import ctypes
+import gopark
+from gopark._runtime.sched import newproc
+
+PROTOTYPE = ctypes.CFUNCTYPE(ctypes.c_int)
+counted = PROTOTYPE(gopark.cgo.callback(gopark.runtime.num_goroutine))
+newproc.FREETHREADED = True
+old = newproc.allgs
+newproc.relist()
+
+async def main():
+    gopark.go(gopark.Chan().recv)
+    await gopark.gosched()
+    print(gopark.runtime.num_goroutine(), gopark.runtime.stack(all=True).count(" ["))
+    gopark.go(gopark.gosched)
+    print(gopark.runtime.num_goroutine())
+    await gopark.gosched()
+    await gopark.gosched()
+    print(gopark.runtime.num_goroutine(), len(old))
+
+gopark.run(main)
+print(counted(), counted(), gopark.runtime.num_goroutine(), len(old))
+"""
+    )
+    assert ended.stdout.splitlines() == ["2 2", "3", "2 0", "1 1 0 0"], ended.stderr

@@ -25,6 +25,7 @@ _EXAMPLES = """\
 examples:
   gopark run prog.py             run `main` of prog.py as the main goroutine
   gopark run -m package.module   the same for a module
+  gopark serve main:app          serve an ASGI or WSGI application over HTTP
   gopark dump 4711               every goroutine of process 4711, as Go prints them
   gopark top 4711                what it does, live; q quits
   gopark bench                   how fast goroutines and channels are on this machine
@@ -103,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = "run"
         work = functools.partial(_run.run, args[1:])
     else:
-        options = _parser().parse_args(args)
+        options = _parser("serve" in args[:1]).parse_args(args)
         command = options.command
         work = functools.partial(_COMMANDS[command], options)
     try:
@@ -146,6 +147,12 @@ def _dobench(options: argparse.Namespace) -> int:
     return _bench.bench(options.name, options.count, options.benchtime)
 
 
+def _doserve(options: argparse.Namespace) -> int:
+    from gopark._cmd import _serve
+
+    return _serve.serve(options)
+
+
 def _doversion(options: argparse.Namespace) -> int:
     from gopark._cmd import _version
 
@@ -169,6 +176,7 @@ _COMMANDS = {
     "dump": _dodump,
     "top": _dotop,
     "bench": _dobench,
+    "serve": _doserve,
     "version": _doversion,
     "worker": _doworker,
     "workqueue": _doworkqueue,
@@ -178,7 +186,7 @@ _COMMANDS = {
 # --- what may stand on the command line ----------------------------------------------------
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(serves: bool = False) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "gopark", description=_ABOUT, epilog=_EXAMPLES, formatter_class=_AsWritten
     )
@@ -191,6 +199,14 @@ def _parser() -> argparse.ArgumentParser:
 
     run = add("run", "run `main` of a file or module as the main goroutine", _RUN)
     run.usage = "gopark run FILE [ARG ...]\n       gopark run -m MODULE [ARG ...]"
+    about = ""
+    if serves:  # what it imports the other commands do not need
+        from gopark._cmd import _serve
+
+        about = _serve.ABOUT
+    serve = add("serve", "serve an ASGI or WSGI application over HTTP", about)
+    if serves:
+        _serve.arguments(serve, {"seconds": _seconds, "count": _count})
     dump = add("dump", "print every goroutine of a process that runs", _DUMP)
     _asks(dump)
     top = add("top", "show what a process does, live", _TOP)

@@ -113,7 +113,8 @@ def _ms(now: Snapshot) -> Iterator[str]:
 
 
 def _table(now: Snapshot, width: int) -> Iterator[str]:
-    what = max([len("STATE"), *(len(group[2]) for group in now["groups"])])
+    tasks = [_task(*row) for row in now.get("tasks", ())]
+    what = max(map(len, ["STATE", *(group[2] for group in now["groups"]), *(t[1] for t in tasks)]))
     room = max(20, (width - what - 12) // 2)
     yield f"{'COUNT':>8}  {'STATE':<{what}}  {'WHERE':<{room}}CREATED BY"
     for count, goid, state, stack in now["groups"]:
@@ -123,6 +124,18 @@ def _table(now: Snapshot, width: int) -> Iterator[str]:
         yield f"{count:>8,}  {state:<{what}}  {where:<{room - 1}.{room - 1}} {created}"
     if now["ungrouped"]:
         yield f"{now['ungrouped']:>8,}  more, whose stacks were not read"
+    for count, state, where, awaited in tasks:
+        yield f"{count:>8,}  {state:<{what}}  {where:<{room - 1}.{room - 1}} {awaited}"
+
+
+def _task(
+    count: int, name: str, what: str, stack: str, awaitedby: list[str]
+) -> tuple[int, str, str, str]:
+    """A row for tasks of asyncio's: how many, what they do, where, who awaits the first."""
+    where = _places(stack)[0] or "stack unavailable"
+    if count == 1:
+        where = f"{where} [{name}]"
+    return count, f"task {what}", where, f"awaited by {awaitedby[0]}" if awaitedby else ""
 
 
 def _places(stack: str) -> tuple[str, str]:

@@ -1,10 +1,10 @@
 """The JSON behind the page, all below `/debug/gopark/`.
 
   state.json       counts now, the curve since `since`, Ms, Ps and queues
-  groups.json      goroutines by state, stack and creator: `q` words to look for, `state`,
+  groups.json      goroutines, and tasks of event loops, by state, stack and creator: `q` words to look for, `state`,
                    `sort` (count, age, name), `offset`, `limit`
   goroutines.json  those of one group: `group`, `offset`, `limit`
-  goroutine.json   one, with its stack as in a dump: `id`
+  goroutine.json   one, with its stack as in a dump, and the scopes it is in: `id`
   graph.json       who waits for whom
 
 Lists come in pages of at most _PAGE, with the number of all.
@@ -26,6 +26,7 @@ from gopark._debug._graph import waitson
 from gopark._debug._shared import Shared
 from gopark._runtime.base.runtime2 import allgs
 from gopark._runtime.report.traceback import gtraceback, threadstates
+from gopark._runtime.scope.told import scopesof
 
 __all__ = ("ANSWERS", "groups", "program")
 
@@ -76,6 +77,11 @@ def groups(look: _look.Look, query: Query) -> tuple[list[_look.Group], int]:
     return found, sum(map(len, found))
 
 
+def who(look: _look.Look) -> str:
+    """Of what the groups are."""
+    return "goroutines and tasks" if any(group.names for group in look.groups) else "goroutines"
+
+
 def _matches(group: _look.Group, words: list[str]) -> bool:
     """Every word is in the text of the group; one that is a number may be a goroutine's, too."""
     text = group.text()
@@ -95,6 +101,7 @@ def _groups(shared: Shared, query: Query) -> dict[str, Any]:
         "at": look.at,
         "took": look.took,
         "total": look.total,
+        "who": who(look),
         "states": look.states,
         "matching": total,
         "length": len(found),
@@ -127,7 +134,13 @@ def _goroutine(shared: Shared, query: Query) -> dict[str, Any]:
     text = "" if g is None else gtraceback(g, threads=threadstates())
     if g is None or not text:
         raise Refused(404, f"there is no goroutine {goid}: it has ended, or there never was one")
-    return {"id": goid, "stack": text, "what": _look.what(g), "waits_on": waitson(g)}
+    return {
+        "id": goid,
+        "stack": text,
+        "what": _look.what(g),
+        "waits_on": waitson(g),
+        "scopes": scopesof(g),
+    }
 
 
 def _graph(shared: Shared, query: Query) -> dict[str, Any]:

@@ -16,6 +16,10 @@ What a goroutine waits for outside of this process, a connection or a child, is 
 Connections are told from one another while they are few; many are one thing for each address that
 most of them share, the server's own or the one that it was dialled at.
 
+Across the bridge to asyncio a goroutine waits for a task, and a task for a goroutine's result or for
+another task: what is awaited is a thing, held by who brings it about. A task that waits for anything
+else counts as awake, for it is not known who may act on that.
+
 A thing is *awake* if a timer or somebody outside serves it, or somebody holds it, or uses it if
 nobody is known to hold it, who does not wait himself or waits for something awake. What is left
 when this has spread as far as it goes is marked.
@@ -63,6 +67,8 @@ from gopark._runtime.base.runtime2 import (
 )
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import _Selecting
+from gopark._runtime.report.hosted import HostedTask, tasks
+from gopark._runtime.report.hosted import doors as hosteddoors
 from gopark._runtime.report.traceback import threadstates
 from gopark._runtime.sched.timer import Timer, Timers
 
@@ -73,6 +79,7 @@ _WALKED: Final = 50  # goroutines of one node that are searched
 _SEARCHED: Final = 2000  # of all
 _DEEP: Final = 5  # steps from a frame to what it uses
 _FAR: Final = 400  # objects looked at for one goroutine
+_RESULT: Final = -(1 << 64)  # less the number of a goroutine: what that comes to, as a thing
 _CONNS: Final = 20  # connections that are told from one another
 
 _INSIDE: Final = (CoroutineType, GeneratorType, MethodType, CellType, tuple, list, dict, deque)
@@ -87,7 +94,7 @@ _IGNORED: Final = frozenset(
 class _Thing:
     """What goroutines wait on."""
 
-    def __init__(self, waiter: Any, label: str = "") -> None:
+    def __init__(self, waiter: Any, label: str = "", kind: str = "") -> None:
         self.waiter = waiter
         self.timed = isinstance(waiter, Chan) and waiter.timed
         elsewhere = waiter.elsewhere()
@@ -96,7 +103,12 @@ class _Thing:
         self.kind = "timer" if self.timed else "channel" if isinstance(waiter, Chan) else "lock"
         if elsewhere:
             self.kind = "network"
-        self.node = 0
+        self.kind = kind or self.kind
+
+    @classmethod
+    def awaited(cls, kind: str, label: str) -> _Thing:
+        """A task, or what a goroutine comes to."""
+        return cls(Waiter(), label, kind)
 
     def owner(self, obj: Any) -> None:
         """The queue of `obj` is what they wait on."""
@@ -113,8 +125,13 @@ class _Node:
         self.frames = frames
         self.things = things
         self.gs: list[G] = []
+        self.tasks: list[str] = []  # if they are tasks, their names
+        self.keys: list[int] = []
         self.uses: set[int] = set()
         self.holds: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.gs) or len(self.tasks)
 
 
 def _chanlabel(ch: Chan[Any]) -> str:
@@ -131,9 +148,11 @@ def graph() -> dict[str, Any]:
     """The picture as nodes and edges."""
     began = time.perf_counter()
     things: dict[int, _Thing] = {}
-    nodes = _nodes(things)
+    hosted = tasks()
+    nodes = _nodes(things, _awaits(hosted))
+    _addtasks(nodes, things, hosted)
     outside = {id(vars(m)) for m in sys.modules.copy().values() if isinstance(m, ModuleType)}
-    searched = 0
+    searched = _walktasks(nodes, things, outside)
     for node in nodes:
         for g in islice(paced(node.gs), _WALKED):
             searched += 1
@@ -147,6 +166,7 @@ def graph() -> dict[str, Any]:
     return _drawn(nodes, things, awake) | {
         "searched": min(searched, _SEARCHED),
         "goroutines": sum(len(node.gs) for node in nodes),
+        "tasks": len(hosted),
         "took": time.perf_counter() - began,
     }
 
@@ -154,7 +174,7 @@ def graph() -> dict[str, Any]:
 # --- goroutines ------------------------------------------------------------------------------
 
 
-def _nodes(things: dict[int, _Thing]) -> list[_Node]:
+def _nodes(things: dict[int, _Thing], awaits: dict[int, list[int]]) -> list[_Node]:
     finder = _Finder(threadstates())
     nodes: dict[tuple[Any, ...], _Node] = {}
     found = [(g, _waiters(g)) for g in paced(allgs.copy()) if g.status is not GDEAD]
@@ -168,12 +188,53 @@ def _nodes(things: dict[int, _Thing]) -> list[_Node]:
                 waiter = waiters[n] = first.setdefault(label, waiter)
             if id(waiter) not in things:
                 things[id(waiter)] = _Thing(waiter, label)
-        key = state, id(frames), frozenset(map(id, waiters))
+        key = state, id(frames), frozenset([*map(id, waiters), *awaits.get(g.goid, ())])
         node = nodes.get(key)
         if node is None:
             node = nodes[key] = _Node(state, frames, key[2])
         node.gs.append(g)
     return sorted(nodes.values(), key=lambda node: -len(node.gs))
+
+
+def _awaits(hosted: list[HostedTask]) -> dict[int, list[int]]:
+    """By goroutine the tasks that it awaits, as things: these have negative numbers."""
+    found: dict[int, list[int]] = {}
+    for task in hosted:
+        for one in task.awaitedby:
+            if one.key < 0:
+                found.setdefault(-one.key, []).append(-task.key)
+    return found
+
+
+def _addtasks(nodes: list[_Node], things: dict[int, _Thing], hosted: list[HostedTask]) -> None:
+    """Tasks as nodes, and what is awaited across the bridge as things."""
+    names = Counter(task.name for task in hosted)
+    found: dict[tuple[Any, ...], _Node] = {}
+    results: set[int] = set()
+    for task in paced(hosted):
+        waits = set()
+        for one in task.on:
+            if one.key < 0:
+                results.add(-one.key)
+            waits.add(_RESULT + one.key if one.key < 0 else -one.key)
+        key = task.state, task.frames, frozenset(waits)
+        node = found.get(key)
+        if node is None:
+            node = found[key] = _Node(f"asyncio task, {task.state}", *key[1:])
+        node.tasks.append(task.name)
+        node.keys.append(task.key)
+        if task.awaitedby:
+            node.holds.add(-task.key)
+            twin = f" {task.key:#x}" if names[task.name] > 1 else ""
+            things[-task.key] = _Thing.awaited("task", f'task "{task.name}"{twin}')
+    for node in nodes:
+        for goid in results.intersection(g.goid for g in node.gs) if results else ():
+            node.holds.add(_RESULT - goid)
+            things[_RESULT - goid] = _Thing.awaited("goroutine", f"goroutine {goid}")
+    nodes += found.values()
+    for node in nodes:
+        node.things = frozenset(i for i in node.things if i in things)
+    nodes.sort(key=lambda node: -len(node))
 
 
 def _shared(names: list[str]) -> dict[str, str]:
@@ -209,6 +270,17 @@ def waitson(g: G) -> list[str]:
     return [thing.label or "a lock" for thing in things.values()]
 
 
+def _walktasks(nodes: list[_Node], things: dict[int, _Thing], outside: set[int]) -> int:
+    """What can be reached from the frames of tasks. How many were searched."""
+    coros = {} if FREETHREADED or hosteddoors.coros is None else hosteddoors.coros()
+    searched = 0
+    for node in nodes:
+        for key in islice(paced(node.keys), min(_WALKED, _SEARCHED - searched)):
+            searched += 1
+            node.uses |= _reached([coros.get(key)], things, outside)[0]
+    return searched
+
+
 def _walk(g: G, things: dict[int, _Thing], outside: set[int]) -> tuple[set[int], set[int]]:
     """The things that can be reached from the frames of this goroutine, and those it holds."""
     if FREETHREADED:
@@ -216,6 +288,13 @@ def _walk(g: G, things: dict[int, _Thing], outside: set[int]) -> tuple[set[int],
         start = [] if waiting is None else waiting.frozen(g, _held)
     else:
         start = _held(g)
+    used, held = _reached(start, things, outside)
+    return used, held - set(map(id, _waiters(g)))
+
+
+def _reached(
+    start: list[Any], things: dict[int, _Thing], outside: set[int]
+) -> tuple[set[int], set[int]]:
     used: set[int] = set()
     held: set[int] = set()
     seen: set[int] = set()
@@ -239,7 +318,7 @@ def _walk(g: G, things: dict[int, _Thing], outside: set[int]) -> tuple[set[int],
             if isinstance(ref, Waiter) and id(ref) in things and type(obj) not in _INSIDE:
                 things[id(ref)].owner(obj)
         front.extend((ref, depth + 1) for ref in inner)
-    return used, held - set(map(id, _waiters(g)))
+    return used, held
 
 
 def _held(g: G) -> list[Any]:
@@ -312,12 +391,13 @@ def _drawn(nodes: list[_Node], things: dict[int, _Thing], awake: set[int]) -> di
         for i in sorted(node.things, key=lambda i: things[i].label):
             if len(order) < _NODES:
                 order.setdefault(i, len(order))
-    users = [node for node in nodes if not node.things and node.uses & order.keys()]
+    users = [node for node in nodes if not node.things]
+    users = [node for node in users if (node.uses | node.holds) & order.keys()]
     others = max(0, len(users) - _NODES)
     shown += users[:_NODES]
     edges = []
     for n, node in enumerate(shown):
-        uses = node.uses - node.things if len(node.gs) == 1 else node.uses
+        uses = node.uses - node.things if len(node) == 1 else node.uses
         kinds = {"waits": node.things, "holds": node.holds, "uses": uses - node.holds}
         edges += [
             {"g": n, "t": order[i], "kind": kind}
@@ -341,7 +421,8 @@ def _asjson(node: _Node, awake: set[int]) -> dict[str, Any]:
     ids = sorted(g.goid for g in node.gs)
     return {
         "ids": ids[:5],
-        "count": len(ids),
+        "tasks": node.tasks[:5],
+        "count": len(node),
         "what": node.state,
         "func": node.frames[0][0] if node.frames else "",
         "frames": node.frames[:8],

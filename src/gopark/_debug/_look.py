@@ -26,6 +26,7 @@ from typing import Any, Final, NamedTuple
 from gopark._debug._pacing import paced
 from gopark._runtime.base.runtime2 import FREETHREADED, GDEAD, GWAITING, G, allgs, framein
 from gopark._runtime.prof.mgcleak import count as leaks
+from gopark._runtime.report.hosted import tasks
 from gopark._runtime.report.symtab import Frame, frameof
 from gopark._runtime.report.traceback import (
     Stacks,
@@ -41,6 +42,7 @@ from gopark._runtime.sched.startm import current
 __all__ = ("Group", "Look", "asjson", "counts", "look", "machines", "what")
 
 _IDS: Final = 12  # numbers of goroutines that come along with a group
+_NAMES: Final = 50  # and names of tasks
 _PART: Final = 2000  # as many are sorted in one go
 _SHOWN: Final = 64  # queued goroutines that are sent of one queue
 
@@ -115,7 +117,7 @@ class Group:
     whole program, and to sort them in one go would keep the GIL for as long.
     """
 
-    __slots__ = ("creator", "frames", "ids", "key", "oldest", "parents", "since", "what")
+    __slots__ = ("creator", "frames", "ids", "key", "names", "oldest", "parents", "since", "what")
 
     def __init__(self, what: str, frames: Stack, creator: Frame | None) -> None:
         self.what = what
@@ -125,11 +127,12 @@ class Group:
         self.since = array("d")  # when each began to wait; 0: it does not
         self.oldest = inf  # the earliest of these
         self.parents: set[int] = set()
+        self.names: list[str] = []  # of tasks, which have no numbers, and who awaits them
         text = repr((what, frames, creator)).encode(errors="surrogateescape")
         self.key = hashlib.blake2b(text, digest_size=8).hexdigest()
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.ids) or len(self.names)
 
     def has(self, goid: int) -> bool:
         """A goroutine of this number is among them."""
@@ -150,7 +153,8 @@ class Group:
     def text(self) -> str:
         """What is searched."""
         frames = self.frames if self.creator is None else (*self.frames, self.creator)
-        return "\n".join((self.what, *(f"{f}\n{file}:{line}" for f, file, line in frames))).lower()
+        places = (f"{f}\n{file}:{line}" for f, file, line in frames)
+        return "\n".join((self.what, *places, *self.names)).lower()
 
 
 class Look(NamedTuple):
@@ -203,10 +207,27 @@ def look() -> Look:
             group.oldest = since
         states[state] = states.get(state, 0) + 1
         total += 1
-    found = [group for group in groups.values() if len(group)]
-    found.sort(key=lambda group: (-len(group), group.ids[0]))
+    alltasks = _tasks(finder)
+    for group in alltasks:
+        states[group.what] = states.get(group.what, 0) + len(group)
+        total += len(group)
+    found = [group for group in groups.values() if len(group)] + alltasks
+    found.sort(key=sortkey("count"))
     took = time.perf_counter() - began
     return Look(at, time.monotonic(), took, total, states, found)
+
+
+def _tasks(finder: _Finder) -> list[Group]:
+    """The tasks of event loops, grouped as goroutines are."""
+    groups: dict[tuple[str, int], Group] = {}
+    for task in paced(tasks()):
+        frames = finder._same([*task.frames])
+        key = task.state, id(frames)
+        if key not in groups:
+            groups[key] = Group(f"asyncio task, {task.state}", frames, None)
+        on = f", {task.what}" if task.on else ""
+        groups[key].names.append(f"{task.name}{on}{task.by}")
+    return [*groups.values()]
 
 
 class _Finder:
@@ -286,6 +307,7 @@ def asjson(group: Group, now: float) -> dict[str, Any]:
         "creator": group.creator,
         "parents": nsmallest(_IDS, group.parents - {0}),
         "ids": group.first(_IDS),
+        "names": group.names[:_NAMES],
         "age": None if group.oldest == inf else max(0.0, now - group.oldest),
     }
 
@@ -296,4 +318,4 @@ def sortkey(order: str) -> Callable[[Group], Any]:
         return lambda group: (group.oldest, -len(group))
     if order == "name":
         return lambda group: (group.frames[0] if group.frames else ("", "", 0), group.what)
-    return lambda group: (-len(group), group.ids[0])
+    return lambda group: (-len(group), group.ids[0] if group.ids else inf)

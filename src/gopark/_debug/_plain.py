@@ -38,7 +38,7 @@ def home(look: _look.Look, query: Mapping[str, str], token: str = "") -> str:
         "Q": query.get("q", ""),
         "TOKEN": token and f"?token={token}",
         "ANDTOKEN": token and f"&token={token}",
-        "SUMMARY": f"{matching:,} goroutines in {len(found):,} groups",
+        "SUMMARY": f"{matching:,} {_api.who(look)} in {len(found):,} groups",
     }
     text = resources.files("gopark._debug").joinpath("static", "page.html").read_text("utf-8")
     now = time.monotonic()
@@ -59,7 +59,8 @@ def _row(group: _look.Group, now: float) -> str:
     stack = "".join(f"<li>{_frame(frame)}</li>" for frame in group.frames)
     if group.creator is not None:
         stack += f"<li>created by {_frame(group.creator)}</li>"
-    ids = ", ".join(map(str, group.first(8))) + (", …" if len(group) > 8 else "")
+    some = map(str, group.first(8)) if group.ids else map(escape, group.names[:8])
+    ids = ", ".join(some) + (", …" if len(group) > 8 else "")
     return (
         f'<tr><td class="n">{len(group):,}</td><td>{escape(group.what)}</td><td class="n">'
         f'{waited}</td><td><ol class="stack">{stack}</ol></td><td>{ids}</td></tr>\n'

@@ -9,6 +9,7 @@ Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`,
 
 from gopark._runtime.base.lockrank import debugvar
 from gopark._runtime.main import rt0 as rt0
+from gopark._runtime.scope import told as told
 
 if debugvar("checksched") == "1":
     from gopark._runtime.check import checkmode

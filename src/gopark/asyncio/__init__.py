@@ -6,6 +6,7 @@ goroutines, and libraries that are written for asyncio run as they are.
 
 from gopark._util import set_public_module
 from gopark.asyncio import _tasks as _tasks
+from gopark.asyncio import _traced as _traced
 from gopark.asyncio._call import call as call
 from gopark.asyncio._go import go as go
 from gopark.asyncio._go import run as run

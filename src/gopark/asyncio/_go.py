@@ -6,7 +6,7 @@ CancelledError then.
 
     goroutine                                 the loop
     1. ends: posts what it has come to        2. `_settle`: the future is done
-The future is touched in the loop's steps alone.
+The future is touched in the loop's steps alone. What it comes to is stored before it is posted.
 
 Source: none. Tests: tests/asyncio/test_go.py
 """
@@ -14,36 +14,45 @@ Source: none. Tests: tests/asyncio/test_go.py
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from asyncio import events
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar, overload
+from types import CoroutineType, FrameType, FunctionType
+from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded
 from gopark._runtime.base.runtime2 import getg
 from gopark._runtime.report.traceback import transparent
-from gopark._runtime.sched.newproc import Creator, Watched, Wrapped, start, startable
-from gopark.asyncio._host import home, homeof
-from gopark.asyncio._loop import Post
-from gopark.context import Canceled, current, use, with_cancel
+from gopark._runtime.sched.newproc import Creator, Watched, Wrapped, start, startable, startin
+from gopark.asyncio._host import athome, homeof
+from gopark.asyncio._loop import Loop
+from gopark.context import Canceled, current
+from gopark.context._cancel import CancelCtx, done, link
+from gopark.context._current import setcurrent
 
 __all__ = ("GoFuture", "go", "inloop", "run", "without_trace")
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_CO_COROUTINE: Final = inspect.CO_COROUTINE
+
 
 class GoFuture(asyncio.Future[Any]):
-    """The future of a goroutine. Its `cancel` is a request, as that of a Task."""
+    """The future of a goroutine. Its `cancel` is a request, as that of a Task.
 
-    def __init__(self, host: Any) -> None:
-        super().__init__(loop=host.loop)
-        self._host = host
-        self._asked = False
-        self.goid = 0  # of the goroutine, once it runs
-        self._message: object = None
+    Once the goroutine has ended it is in the loop's queue, as a Handle.
+    """
+
+    _cancelled: Final = False
+    _host: Any
+    _value: Any = None
+    _exc: BaseException | None = None
+    _asked = False
+    _message: object = None
+    goid = 0  # of the goroutine
 
     def _expel(self) -> None:
         """Have the goroutine end."""
@@ -56,24 +65,40 @@ class GoFuture(asyncio.Future[Any]):
         self._expel()
         return True
 
-    def began(self) -> None:
-        g = getg()
-        self.goid = 0 if g is None else g.goid
-
     def settle(self, value: Any, exc: BaseException | None) -> None:
         """From the goroutine, as its last."""
+        self._value, self._exc = value, exc
         try:
-            self._host.post(Post(self._settle, value, exc))
+            self._host.post(self)
         except RuntimeError:
             pass  # the loop is closed: nobody waits there any more
 
-    def _settle(self, value: Any, exc: BaseException | None) -> None:
+    @property
+    def _callback(self) -> Any:
+        """What asyncio's debug mode names."""
+        return self._settle
+
+    def _run(self) -> None:
+        """In a step of the loop."""
+        host = self._host
+        if type(host) is Loop and host.alone():
+            self._settle()
+            host.goon()
+        else:
+            self._settle()
+
+    def _settle(self) -> None:
+        value, exc = self._value, self._exc
+        self._value = self._exc = None
         if self.done():
             return
-        if isinstance(exc, asyncio.CancelledError) or (self._asked and self._heeded(exc)):
+        if exc is None:
+            if self._asked and self._heeded(None):
+                super().cancel(self._message)
+            else:
+                self.set_result(value)
+        elif isinstance(exc, asyncio.CancelledError) or (self._asked and self._heeded(exc)):
             super().cancel(self._message)
-        elif exc is None:
-            self.set_result(value)
         elif isinstance(exc, StopIteration):
             error = RuntimeError("goroutine raised StopIteration")
             error.__cause__ = exc
@@ -89,16 +114,14 @@ class GoFuture(asyncio.Future[Any]):
 class _Started(GoFuture):
     """That of `go`."""
 
-    def __init__(self, host: Any) -> None:
-        super().__init__(host)
-        self._ctx, self._stop = with_cancel(current())
+    _ctx: CancelCtx
 
     def _expel(self) -> None:
-        self._stop()
+        self._ctx._cancel()
 
-    def _settle(self, value: Any, exc: BaseException | None) -> None:
-        super()._settle(value, exc)
-        self._stop()  # its parent forgets it
+    def _settle(self) -> None:
+        done(self._ctx)  # its parent forgets it
+        super()._settle()
 
 
 @overload
@@ -136,8 +159,12 @@ def go(fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> asyncio.Future[A
     Go: the `go` statement.
     """
     host = homeof(inloop("go"))
-    coro = startable("gopark.asyncio.go", fn, args, kwargs)
-    return _start(host, coro, fn, args, kwargs, Creator(sys._getframe(1)))
+    coro: Any
+    if type(fn) is FunctionType and fn.__code__.co_flags & _CO_COROUTINE:
+        coro = fn(*args, **kwargs)
+    else:
+        coro = startable("gopark.asyncio.go", fn, args, kwargs)
+    return _start(host, coro, fn, args, kwargs, sys._getframe(1))
 
 
 def _start(
@@ -146,23 +173,26 @@ def _start(
     fn: Callable[..., Any],
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
-    creator: Creator,
+    frame: FrameType,
 ) -> _Started:
-    future = _Started(host)
-    made: Any = None
+    future = _Started(loop=host.loop)
+    future._host = host
+    future._ctx = ctx = CancelCtx(current())
+    link(ctx)
+    variables = copy_context()
+    variables.run(_enter, host, ctx)
     if coro is None:
-        fn = _Plain(future, fn)
+        variables.run(start, None, _Plain(future, fn), args, kwargs, Creator(frame))
     else:
         made = Wrapped(coro, _drive(future, coro), future.cancelled)
-    copy_context().run(_startin, host, future, made, fn, args, kwargs, creator)
+        future.goid = startin(made, variables, frame, fn)
     return future
 
 
-def _startin(host: Any, future: _Started, *call: Any) -> None:
-    """In a copy of the task's variables, of which the goroutine gets a copy."""
-    home.set(host)
-    with use(future._ctx):
-        start(*call)
+def _enter(host: Any, ctx: CancelCtx) -> None:
+    """In the variables of the goroutine."""
+    athome(host)
+    setcurrent(ctx)
 
 
 async def run(main: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -192,13 +222,15 @@ async def run(main: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """
     host = homeof(inloop("run"))
     coro = startable("gopark.asyncio.run", main, args, kwargs)
-    return await _start(host, coro, main, args, kwargs, Creator(sys._getframe()))
+    return await _start(host, coro, main, args, kwargs, sys._getframe())
 
 
-def inloop(who: str) -> asyncio.AbstractEventLoop:
-    """The loop that runs here."""
+def inloop(who: str, unused: Any = None) -> asyncio.AbstractEventLoop:
+    """The loop that runs here; if there is none, what was to be awaited is closed."""
     loop = events._get_running_loop()
     if loop is None:
+        if hasattr(unused, "close"):
+            unused.close()
         raise RuntimeError(
             f"gopark.asyncio.{who}() is for tasks, and no event loop runs here: in a goroutine use "
             + ("gopark.go" if who == "go" else "the operation itself")
@@ -211,7 +243,6 @@ def inloop(who: str) -> asyncio.AbstractEventLoop:
 
 async def _drive(future: GoFuture, coro: Coroutine[Any, Any, Any]) -> None:
     """The goroutine of a function that is an `async def`."""
-    future.began()
     try:
         value = await coro
     except (Exception, asyncio.CancelledError) as exc:
@@ -240,7 +271,8 @@ class _Plain(Watched):
 
     def __call__(self, *args: Any, **kwargs: Any) -> object:
         future = self.future
-        future.began()
+        g = getg()
+        future.goid = 0 if g is None else g.goid
         try:
             value = self.fn(*args, **kwargs)
         except (Exception, asyncio.CancelledError) as exc:

@@ -35,7 +35,7 @@ from gopark.asyncio._alltasks import alltasks, install
 from gopark.asyncio._hosted import Hosted
 from gopark.asyncio._loop import Loop
 
-__all__ = ("GRACE", "bridge", "home", "homeof", "new_event_loop", "start")
+__all__ = ("GRACE", "athome", "bridge", "home", "homeof", "new_event_loop", "start")
 
 GRACE: Final = 5.0  # seconds
 
@@ -119,6 +119,12 @@ def bridge() -> Bridge:
         with _making:
             host = sched.host or _begin(sched)
     return host
+
+
+def athome(host: Bridge) -> None:
+    """In the variables of a goroutine that a task has started: its calls go to that task's loop."""
+    if home.get(None) is not host:
+        home.set(host)
 
 
 def homeof(loop: asyncio.AbstractEventLoop) -> Bridge:

@@ -59,6 +59,12 @@ class Hosted:
                 _known[loop] = one
             return one
 
+    @classmethod
+    def known(cls) -> list[asyncio.AbstractEventLoop]:
+        """The loops of others that goroutines reach."""
+        with _lock:
+            return list(_known)
+
     def __getattr__(self, name: str) -> Any:
         if name != "loop":
             raise AttributeError(name)

@@ -9,7 +9,7 @@ A callback from outside goes to the loop's queue (`post`, `call_soon_threadsafe`
 is made ready; there is no self-pipe.
 
 Relies on, in asyncio of 3.11 to 3.15: `_run_once`, `_ready` (a deque of what has `_cancelled` and
-`_run`), `_scheduled` (a heap of what has `_when`), `_stopping`, `_thread_id`, `_write_to_self`.
+`_run`, which may be replaced before anything is in it), `_scheduled` (a heap of what has `_when`), `_stopping`, `_thread_id`, `_write_to_self`.
 Source: CPython's asyncio/base_events.py, selector_events.py. Tests: tests/asyncio/test_loop.py
 """
 
@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import weakref
 from asyncio import events
+from collections import deque
 from collections.abc import Callable
 from threading import get_ident
 from typing import Any, Final
@@ -29,12 +31,13 @@ from gopark._runtime.time.timesleep import gosched
 from gopark.asyncio._park import Berth, Selector
 from gopark.asyncio._signals import Signals
 
-__all__ = ("Loop", "Post")
+__all__ = ("Loop", "Post", "Ready")
 
 _ROUNDS: Final = (None,) * 8  # of the loop, before it gives way
 _Base: Any = asyncio.SelectorEventLoop
 _running: Final = events._get_running_loop
 _setrunning: Final[Any] = events._set_running_loop
+_loops: Final[weakref.WeakSet[Loop]] = weakref.WeakSet()
 
 
 class Post:
@@ -52,18 +55,37 @@ class Post:
         self._callback(*self.args)
 
 
+class Ready(deque[Any]):
+    """What a loop is to run next: a deque that may become another one, while it is traced."""
+
+    __slots__ = ()
+
+
 class Loop(Signals, _Base):  # type: ignore[misc]
     """An asyncio loop that is run by a goroutine."""
 
+    _ready: Ready
     _stopping: bool
     _thread_id: int | None
 
     def __init__(self) -> None:
         selector = Selector()
         super().__init__(selector)
+        self._ready = Ready()
         self.gopark_selector = selector
         self.gopark_berth = Berth(selector, self._ready)
         self.gopark_ended: Chan[None] | None = None
+        _loops.add(self)
+        self.made(self)
+
+    @staticmethod
+    def made(loop: Loop) -> None:
+        """Set by _traced.py."""
+
+    @staticmethod
+    def running() -> list[Loop]:
+        """Those that are not closed."""
+        return [loop for loop in _loops.copy() if not loop._closed]
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -88,6 +110,19 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         self._ready.append(one)
         if _running() is not self:
             self.gopark_berth.wake()
+
+    def alone(self) -> bool:
+        """What runs just now is the last of this round, so `goon` may go on with what it begins."""
+        return not (self._ready or self._debug)
+
+    def goon(self) -> None:
+        """Run what comes next, as a part of this round; nothing is overtaken by that."""
+        try:
+            handle = self._ready.popleft()
+        except IndexError:
+            return
+        if not handle._cancelled:
+            handle._run()
 
     def quiet(self) -> bool:
         """A task may be made outside of a step: nobody has a say in that."""
@@ -131,10 +166,18 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         _setrunning(self)
         if self._debug:
             self._set_coroutine_origin_tracking(True)
-        ready, once = self._ready, self._run_once
+        ready = self._ready
         try:
             for _ in _ROUNDS:
-                once()
+                if self._debug or not self.gopark_selector.skips():
+                    self._run_once()
+                elif (scheduled := self._scheduled) and scheduled[0]._when <= self.time():
+                    self._run_once()
+                else:  # the same, where neither a timer nor a descriptor has anything to say
+                    for _ in range(len(ready)):
+                        handle = ready.popleft()
+                        if not handle._cancelled:
+                            handle._run()
                 if not ready or self._stopping:
                     break
         finally:

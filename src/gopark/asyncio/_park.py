@@ -66,6 +66,13 @@ class Selector(_Base):  # type: ignore[misc]
             return ()
         return self._look()
 
+    def skips(self) -> bool:
+        """The next `select` would not look, and counts as done."""
+        if self._found is None and self.dry and not self.berth.rready and self._skipped < _SKIPS:
+            self._skipped += 1
+            return True
+        return False
+
     def look(self) -> bool:
         """Before the loop sleeps: there is something, and the next `select` tells of it."""
         if self.dry and not self.berth.rready:

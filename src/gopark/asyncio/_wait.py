@@ -9,7 +9,8 @@ its wake-up, and what it was given comes to the task.
     2. takes it off its queue           2. is asked to go: takes `lock`, and itself off its queue
                                            again (`_parked`, between two goroutines)
 Each cancel comes to one wait. The goroutine forgets itself under `lock` as its last, for its G
-may be another's after that.
+may be another's after that. An operation of ours begins as a part of the task (`_here`), and is a
+goroutine of its own only if it has to wait.
 
 Locks: `_Waited.lock`, which is held while one of a channel, a sema, a timer is taken.
 Source: none. Tests: tests/asyncio/test_wait.py
@@ -20,23 +21,44 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
-from types import CoroutineType
-from typing import Any, Generic, TypeVar
+from types import CoroutineType, FrameType
+from typing import Any, Final, Generic, TypeVar
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded
-from gopark._runtime.base.lockrank import Holding, Mutex
+from gopark._runtime.base.lockrank import Holding, lockslow
+from gopark._runtime.base.lockrank import Mutex as Lock
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import PARK, Command, G, getg, tls
-from gopark._runtime.base.suspend import suspends, unawaited
+from gopark._runtime.base.runtime2 import (
+    DONE,
+    GDEAD,
+    GRUNNABLE,
+    GRUNNING,
+    PARK,
+    G,
+    M,
+    getg,
+    goids,
+    tls,
+)
+from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.chan.chan import Chan
+from gopark._runtime.chan.selectgo import select
+from gopark._runtime.prof.trace import tracing
 from gopark._runtime.report.traceback import transparent
-from gopark._runtime.sched.newproc import Creator, Wrapped, start
+from gopark._runtime.sched.lockedm import finishstep
+from gopark._runtime.sched.newproc import listg, startin
 from gopark._runtime.signal.preempt import wakewith
+from gopark._runtime.time.timesleep import gosched, sleep
 from gopark.asyncio._go import GoFuture, inloop, without_trace
-from gopark.asyncio._host import home, homeof
+from gopark.asyncio._host import athome, homeof
+from gopark.asyncio._loop import Loop
+from gopark.sync._cond import Cond
+from gopark.sync._mutex import Mutex
+from gopark.sync._rwmutex import RWMutex
+from gopark.sync._waitgroup import WaitGroup
 
 __all__ = ("aiter", "wait")
 
@@ -46,11 +68,9 @@ T = TypeVar("T")
 class _Waited(GoFuture):
     """The future of `wait`."""
 
-    def __init__(self, host: Any) -> None:
-        super().__init__(host)
-        self.lock: Mutex = deque((None,))
-        self.g: G | None = None  # while it runs; guarded by `lock`, as is the next
-        self.pending = False  # it is to be taken off, and was not found to wait
+    lock: Lock
+    g: G | None = None  # while it runs; guarded by `lock`, as is the next
+    pending = False  # it is to be taken off, and was not found to wait
 
     def _expel(self) -> None:
         with Holding(self.lock):
@@ -60,14 +80,99 @@ class _Waited(GoFuture):
     def push(self) -> None:
         """Take the goroutine off its queue, if it is to go and waits there."""
         with Holding(self.lock):
-            if self.pending and self.g is not None and wakewith(self.g, self.error()):
-                self.pending = False
-
-    def error(self) -> asyncio.CancelledError:
-        return asyncio.CancelledError()
+            if self.pending and self.g is not None:
+                if wakewith(self.g, asyncio.CancelledError()):
+                    self.pending = False
 
     def _heeded(self, exc: BaseException | None) -> bool:
         return False  # what it was given came first
+
+
+class _Waiting:
+    """The goroutine: the `coro` and the `step` of its G, around what is waited for."""
+
+    __slots__ = ("coro", "future")
+
+    def __init__(self, coro: Any, future: _Waited) -> None:
+        self.coro = coro
+        self.future = future
+
+    @property
+    def cr_code(self) -> Any:
+        return getattr(self.coro, "cr_code", None)
+
+    @property
+    def cr_running(self) -> bool:
+        return getattr(self.coro, "cr_running", True)
+
+    def __await__(self) -> _Waiting:
+        return self
+
+    __iter__ = __await__
+
+    def __next__(self) -> object:
+        return self.send(None)
+
+    def send(self, value: Any) -> object:
+        if self.future.g is None and not self._began():
+            return DONE
+        return self._go(self.coro.send, value)
+
+    def throw(self, exc: BaseException) -> object:
+        return self._go(self.coro.throw, exc)
+
+    def close(self) -> None:
+        try:
+            self.coro.close()
+        finally:
+            self._end(None, asyncio.CancelledError())
+
+    def _began(self) -> bool:
+        """Before its first step; False: it is to go already."""
+        future = self.future
+        with Holding(future.lock):
+            future.g = g = getg()
+            future.goid = 0 if g is None else g.goid
+            over, future.pending = future.pending, False
+        if over:
+            self.close()
+        return not over
+
+    def _go(self, step: Callable[[Any], Any], value: Any) -> object:
+        """As far as its next wait; at that it is looked whether it is to go."""
+        try:
+            command = step(value)
+        except StopIteration as done:
+            self._end(done.value, None)
+            return DONE
+        except (Exception, asyncio.CancelledError) as exc:
+            self._end(None, without_trace(exc))
+            return DONE
+        except (Goexit, GeneratorExit, ProgramEnded):
+            self._end(None, asyncio.CancelledError())
+            raise
+        if command is PARK and (m := tls.m) is not None and (unlockf := m.waitunlockf) is not None:
+            m.waitunlockf = partial(_parked, self.future, unlockf)
+        return command
+
+    def _end(self, value: Any, exc: BaseException | None) -> None:
+        """Its last: its G may be another's after that."""
+        future = self.future
+        lock = future.lock
+        try:
+            lock.pop()
+        except IndexError:
+            lockslow(lock)
+        future.g = None
+        lock.append(None)
+        future.settle(value, exc)
+
+
+def _parked(future: _Waited, unlockf: Callable[[None], object], _: None) -> None:
+    """The goroutine waits; from here on others may wake it."""
+    unlockf(None)
+    if future.pending:
+        future.push()
 
 
 async def wait(awaitable: Awaitable[T]) -> T:
@@ -96,7 +201,28 @@ async def wait(awaitable: Awaitable[T]) -> T:
 
     Go: none.
     """
-    future = _begin(awaitable, sys._getframe(1))
+    loop = inloop("wait", awaitable)
+    host = homeof(loop)
+    coro: Any = awaitable
+    future: _Waited | None = None
+    if type(awaitable) is CoroutineType:
+        unawaited(awaitable)
+        m = tls.m
+        if coro.cr_code in _OPERATIONS and type(host) is Loop and m is not None and _canhere(m):
+            future, value = _here(host, coro, m, sys._getframe(1))
+            if future is None:
+                return value  # type: ignore[no-any-return]
+    elif hasattr(awaitable, "__await__"):
+        coro = _await(awaitable)
+    else:
+        raise TypeError(
+            f"gopark.asyncio.wait() needs an awaitable, got {shown(awaitable)}: wait(ch.recv())"
+        )
+    if future is None:
+        future = _made(host, loop)
+        variables = copy_context()
+        variables.run(athome, host)
+        startin(_Waiting(coro, future), variables, sys._getframe(1), wait)
     try:
         return await future  # type: ignore[no-any-return]
     except asyncio.CancelledError:
@@ -105,94 +231,76 @@ async def wait(awaitable: Awaitable[T]) -> T:
         raise
 
 
-def _begin(awaitable: Any, frame: Any) -> _Waited:
-    try:
-        host = homeof(inloop("wait"))
-    except RuntimeError:
-        if hasattr(awaitable, "close"):
-            awaitable.close()
-        raise
-    if type(awaitable) is CoroutineType:
-        unawaited(awaitable)
-        coro: Any = awaitable
-    elif hasattr(awaitable, "__await__"):
-        coro = _await(awaitable)
-    else:
-        raise TypeError(
-            f"gopark.asyncio.wait() needs an awaitable, got {shown(awaitable)}: wait(ch.recv())"
-        )
-    future = _Waited(host)
-    made: Any = Wrapped(coro, _drive(future, coro), partial(_unbegun, future))
-    copy_context().run(_startin, host, made, Creator(frame))
+def _made(host: Any, loop: Any) -> _Waited:
+    future = _Waited(loop=loop)
+    future._host = host
+    future.lock = deque((None,))
     return future
+
+
+def _canhere(m: M) -> bool:
+    """A goroutine that is stepped by the loop's, on this M, is as one that this M has found."""
+    me = m.curg
+    return (
+        type(me) is G  # not where others look at each wait: a bubble, a scope that is over
+        and me.coro is not None
+        and m.p is not None
+        and m.g is None
+        and m.lockedg is None
+        and not tracing.on
+    )
+
+
+def _here(host: Any, coro: Any, m: M, frame: FrameType) -> tuple[_Waited | None, Any]:
+    """Let the goroutine go as far as its first wait right here; None and its result: it has none.
+
+    That is for operations of ours, which compute nothing: a user's coroutine could hold up the
+    loop. They find a goroutine of their own as that which runs, and others know of it from its
+    first wait on. Nobody can have cancelled it before that.
+    """
+    me, p = m.curg, m.p
+    assert me is not None
+    try:
+        g = p.gfree.pop() if p is not None and p.gfree else G(0)
+    except IndexError:
+        g = G(0)
+    g.goid = next(goids)
+    g.coro, g.step, g.ctx, g.m = me.coro, me.step, me.ctx, m  # sysmon sees the loop, as it is
+    g.gocode, g.gopc, g.goglobals = frame.f_code, frame.f_lasti, frame.f_globals
+    g.parentid = me.goid
+    g.goexiting = False
+    g.status = GRUNNABLE
+    g.status = GRUNNING
+    m.curg = g
+    try:
+        command = coro.send(None)
+    except StopIteration as done:
+        m.curg = me
+        g.status = GDEAD
+        g.ctx = g.coro = g.step = g.gocode = g.goglobals = None
+        if p is not None:
+            p.gfree.append(g)
+        return None, done.value
+    except BaseException:
+        m.curg = me
+        raise
+    future = _made(host, host)
+    waiting: Any = _Waiting(coro, future)
+    g.coro = g.step = waiting
+    g.ctx = copy_context()
+    future.g, future.goid = g, g.goid
+    listg(g)
+    finishstep(m, g, command)
+    m.curg = me
+    return future, None
 
 
 async def _await(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
 
-def _startin(host: Any, made: Any, creator: Creator) -> None:
-    home.set(host)
-    start(made, wait, (), {}, creator)
-
-
 def _unbegun(future: _Waited) -> None:
     future.settle(None, asyncio.CancelledError())
-
-
-async def _drive(future: _Waited, coro: Any) -> None:
-    """The goroutine."""
-    with Holding(future.lock):
-        future.g = getg()
-        future.began()
-        over, future.pending = future.pending, False
-    try:
-        if over:
-            coro.close()
-            raise future.error()
-        value = await _steps(future, coro)
-    except (Exception, asyncio.CancelledError) as exc:
-        _forget(future)
-        future.settle(None, without_trace(exc))
-    except (Goexit, GeneratorExit, ProgramEnded):
-        _forget(future)
-        future.settle(None, asyncio.CancelledError())
-        raise
-    else:
-        _forget(future)
-        future.settle(value, None)
-
-
-def _forget(future: _Waited) -> None:
-    with Holding(future.lock):
-        future.g = None
-
-
-@suspends
-def _steps(future: _Waited, coro: Any) -> Generator[Command, None, Any]:
-    """As `await coro`, and at each wait it is looked whether it is to go."""
-    step: Callable[[Any], Any] = coro.send
-    value: Any = None
-    while True:
-        try:
-            command = step(value)
-        except StopIteration as done:
-            return done.value
-        if command is PARK and (m := tls.m) is not None and (unlockf := m.waitunlockf) is not None:
-            m.waitunlockf = partial(_parked, future, unlockf)
-        try:
-            _ = None is (None is (yield command))
-        except BaseException as exc:
-            step, value = coro.throw, exc
-        else:
-            step, value = coro.send, None
-
-
-def _parked(future: _Waited, unlockf: Callable[[None], object], _: None) -> None:
-    """The goroutine waits; from here on others may wake it."""
-    unlockf(None)
-    if future.pending:
-        future.push()
 
 
 class aiter(Generic[T]):
@@ -236,4 +344,15 @@ class aiter(Generic[T]):
         return value  # type: ignore[return-value]
 
 
-transparent.update((_await.__code__, _drive.__code__, _steps.__code__))
+# What a task may begin by itself: it calls no code of the user's, and computes nothing.
+_OPERATIONS: Final = frozenset(
+    getattr(fn, "__code__", None)
+    for fn in (
+        *(Chan.recv, Chan.recv_ok, Chan.send, select, sleep, gosched),
+        *(Cond.wait, Mutex.lock, RWMutex.lock, RWMutex.rlock, WaitGroup.wait),
+    )
+)
+transparent.update(
+    fn.__code__
+    for fn in (_await, _here, _Waiting.__next__, _Waiting.send, _Waiting.throw, _Waiting._go)
+)

@@ -64,7 +64,7 @@ from gopark.context._context import (
 )
 from gopark.context._format import date, duration, nanoseconds
 
-__all__ = ("AfterFuncCtx", "CancelCtx", "TimerCtx", "cause_of")
+__all__ = ("AfterFuncCtx", "CancelCtx", "TimerCtx", "cause_of", "done")
 
 
 _RAISE: Final = opcode.opmap["RAISE_VARARGS"]
@@ -268,6 +268,16 @@ class AfterFuncCtx(CancelCtx):
 
 
 # --- the end ----------------------------------------------------------------------------------
+
+_DONE: Final = newend(Canceled(CANCELED), None)
+
+
+def done(ctx: CancelCtx) -> None:
+    """As its `cancel`, for who has no more use for it: cheap if nobody else has seen it."""
+    if not ctx._end:
+        ctx._end.append(_DONE)
+    if ctx._children or ctx._dones or ctx._link is not None:
+        finish(ctx, ctx._end[0])
 
 
 def finish(ctx: CancelCtx, end: End) -> None:

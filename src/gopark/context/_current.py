@@ -15,7 +15,7 @@ from typing import Final
 from gopark.context._context import Context, background
 from gopark.context._with import checked
 
-__all__ = ("current", "use")
+__all__ = ("current", "setcurrent", "use")
 
 _current: Final[ContextVar[Context]] = ContextVar("gopark.context")
 
@@ -32,6 +32,11 @@ def current() -> Context:
     Go: none; there a context is an argument.
     """
     return _current.get(background())
+
+
+def setcurrent(ctx: Context) -> None:
+    """For who owns the context variables that it runs in."""
+    _current.set(ctx)
 
 
 class use:

@@ -14,8 +14,9 @@ from typing import Any
 
 from gopark._runtime.base.bothwith import BothWith
 from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.scope.scope import Scope, Shield, end
-from gopark.context._cancel import AfterFuncCtx, CancelCtx, link, unlink
+from gopark.context._cancel import AfterFuncCtx, CancelCtx, TimerCtx, link, unlink
 from gopark.context._context import Canceled, Context, DeadlineExceeded, governor, handout
 from gopark.context._current import use
 from gopark.context._with import checked
@@ -103,6 +104,13 @@ class scope(Scope, BothWith[Context]):
             return None
         gov = governor(self._ctx)
         return [] if gov is None else [gov]
+
+    def _called(self) -> str:
+        return "scope(ctx)"  # for the repr of a context may be a user's
+
+    def _remaining(self) -> float | None:
+        timed = self._ear._timed
+        return timed._when - monotonic() if isinstance(timed, TimerCtx) else None
 
     def _error(self) -> BaseException:
         return ownerr(self._ear)

@@ -43,7 +43,7 @@ class Spool:
             if self.file is None:
                 self.file = tempfile.TemporaryFile(prefix="gopark-trace-")  # noqa: SIM115
             marshal.dump((mid, items), self.file)
-        except (OSError, ValueError) as exc:
+        except (OSError, ValueError, MemoryError) as exc:
             self.failed = exc
 
     def lists(self) -> Iterator[tuple[int, Items]]:

@@ -4,11 +4,12 @@ Why not Perfetto's own format: it is protobuf, so it takes an encoder and a copy
 numbers, and is read by nothing else. JSON is read by any program, and compressed (a name that
 ends in `.gz`) it is smaller than the other uncompressed.
 
-Lanes ("threads"), in four groups ("processes"):
+Lanes ("threads"), in five groups ("processes"):
   Ps           what each P ran; GC has a lane there
   goroutines   each one: running, and between two runs why it waited
   regions      each goroutine's regions, nested
   tasks        from their beginning to their end, with what was logged for them
+  asyncio      each task of an event loop: its steps, and between two of them what it awaits
 An arrow leads from the run in which somebody readied or started a goroutine to its next run.
 
 What a reader of the file may rely on: slices of a lane do not overlap, but for regions and GC,
@@ -28,7 +29,9 @@ from functools import lru_cache
 from typing import Any, Final
 
 from gopark._runtime.prof.trace import (
+    DONE,
     GC,
+    HOSTED,
     LOG,
     NOTE,
     REGION,
@@ -46,7 +49,14 @@ _PS: Final = 1_000_001
 _GOROUTINES: Final = 1_000_002
 _REGIONS: Final = 1_000_003
 _TASKS: Final = 1_000_004
-_GROUPS: Final = {_PS: "Ps", _GOROUTINES: "goroutines", _REGIONS: "regions", _TASKS: "tasks"}
+_ASYNCIO: Final = 1_000_005
+_GROUPS: Final = {
+    _PS: "Ps",
+    _GOROUTINES: "goroutines",
+    _REGIONS: "regions",
+    _TASKS: "tasks",
+    _ASYNCIO: "asyncio tasks",
+}
 _GCLANE: Final = 900_000
 _FLUSH: Final = 2000  # lines written at once
 
@@ -85,6 +95,17 @@ class _Lane:
         self.readied: list[_Arrow] = []  # that come from the run it is in
 
 
+class _Hosted:
+    """What is known of a task of an event loop."""
+
+    __slots__ = ("how", "number", "since")
+
+    def __init__(self, number: int, since: int) -> None:
+        self.number = number  # of its lane
+        self.since = since  # until when that is written
+        self.how = ""  # what it awaits
+
+
 class _Writer:
     """One pass over the events."""
 
@@ -99,6 +120,8 @@ class _Writer:
         self.procs: dict[int, int] = {}  # until when the lane of each P is written
         self.regions: dict[int, list[str]] = {}  # those that are open, by goroutine
         self.tasks: dict[int, str] = {}  # those that are open
+        self.hosted: dict[int, _Hosted] = {}  # those that have not ended, by their keys
+        self.nhosted = 0
         self.collecting: int | None = None
         self.flows = itertools.count(1)
 
@@ -106,6 +129,7 @@ class _Writer:
         self.put('{"displayTimeUnit":"ns","traceEvents":[\n')
         handle: dict[str, Callable[..., None]] = {
             GC: self.collected,
+            HOSTED: self.stepped,
             LOG: self.logged,
             NOTE: self.noted,
             REGION: self.region,
@@ -261,6 +285,28 @@ class _Writer:
         self.event("i", _GOROUTINES, goid, t, category or "log", args, "log")
         self.seen[goid] = None
 
+    # --- tasks of event loops --------------------------------------------------------------
+
+    def stepped(self, begin: int, ended: float, key: int, name: str, how: str, by: str) -> None:
+        lane = self.hosted.get(key)
+        if lane is None:
+            self.nhosted += 1
+            lane = self.hosted[key] = _Hosted(self.nhosted, begin)
+            self.thread(_ASYNCIO, lane.number, name, lane.number)
+        self.awaited(lane, begin)
+        begin, end = max(begin, lane.since), self.ns(ended)
+        if end > begin:
+            args = f'"awaited by":{quoted(by)}' if by else ""
+            self.slice(_ASYNCIO, lane.number, begin, end, name, "run", args)
+        lane.since, lane.how = max(begin, end), how
+        if how == DONE:
+            del self.hosted[key]
+
+    def awaited(self, lane: _Hosted, until: int) -> None:
+        if lane.how and until > lane.since:
+            self.slice(_ASYNCIO, lane.number, lane.since, until, lane.how, "wait", "")
+            lane.since = until
+
     # --- what the runtime says -----------------------------------------------------------
 
     def noted(self, t: int, goid: int, text: str, more: dict[str, Any] | None) -> None:
@@ -288,6 +334,8 @@ class _Writer:
         for goid, lane in self.lanes.items():
             if lane.how is not None:
                 self.waited(goid, lane, t, lane.arrows[0] if lane.arrows else None)
+        for hosted in self.hosted.values():
+            self.awaited(hosted, t)
         for goid, names in self.regions.items():
             while names:
                 self.event("E", _REGIONS, goid, t, names.pop())

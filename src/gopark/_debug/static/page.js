@@ -227,7 +227,7 @@ async function groups() {
   due.groups = performance.now() + Math.max(SECOND, 4 * found.took * SECOND);
   const filtered = view.q || view.state ? ` of ${number(found.total)}` : "";
   const took = found.took > 0.5 ? `, which took ${found.took.toFixed(1)} s to look at` : "";
-  byId("summary").textContent = `${number(found.matching)}${filtered} goroutines in ${number(found.length)} groups${took}`;
+  byId("summary").textContent = `${number(found.matching)}${filtered} ${found.who} in ${number(found.length)} groups${took}`;
   states(found.states);
   const keys = new Set(found.groups.map((group) => group.key));
   for (const [key, card] of cards) if (!keys.has(key)) { card.node.remove(); cards.delete(key); }
@@ -292,6 +292,11 @@ function newCard(group) {
     wait.title = now.age === null ? "" : "the longest wait among them";
     parents.textContent = now.parents.length ? `started by goroutine ${now.parents.join(", ")}${now.parents.length > 11 ? ", …" : ""}` : "";
     if (offset) return;
+    if (now.names.length) {
+      ids.replaceChildren(...now.names.map((name) => make("span", { class: "task" }, name)));
+      more.hidden = true;
+      return;
+    }
     const wanted = now.ids.join();
     if (ids.dataset.ids !== wanted) ids.replaceChildren(...now.ids.map((id) => idButton(id, null, detail)));
     ids.dataset.ids = wanted;
@@ -306,6 +311,7 @@ function idButton(id, waited, detail) {
     try {
       const found = await ask("goroutine.json", { id });
       const on = found.waits_on.length ? [make("p", { class: "note" }, `waits on ${found.waits_on.join(", ")}`)] : [];
+      if (found.scopes.length) on.push(make("p", { class: "note" }, `in ${found.scopes.join("; ")}`));
       detail.replaceChildren(...on, make("pre", {}, found.stack));
     } catch (error) {
       detail.replaceChildren(make("p", { class: "note" }, error.message));
@@ -401,9 +407,10 @@ function drawn(found) {
   svg.append(...lines.flat());
   const words = { waits: "waits on", holds: "holds", uses: "can reach" };
   const links = (side, id, name) => found.edges.filter((edge) => edge[side] === id).map((edge) => (side === "g" ? `${words[edge.kind]} ${name(edge)}` : `${name(edge)} ${words[edge.kind]} it`)).join("; ");
-  const gname = (i) => (found.nodes[i].count > 1 ? `${number(found.nodes[i].count)} × ${found.nodes[i].func}` : `goroutine ${found.nodes[i].ids[0]} ${found.nodes[i].func}`);
+  const one = (node) => (node.tasks.length ? `task "${node.tasks[0]}"` : `goroutine ${node.ids[0]}`);
+  const gname = (i) => (found.nodes[i].count > 1 ? `${number(found.nodes[i].count)} × ${found.nodes[i].func}` : `${one(found.nodes[i])} ${found.nodes[i].func}`);
   for (const i of gs) {
-    const node = found.nodes[i], who = node.count > 1 ? `${number(node.count)} goroutines` : `goroutine ${node.ids[0]}`;
+    const node = found.nodes[i], who = node.count > 1 ? `${number(node.count)} ${node.tasks.length ? "tasks" : "goroutines"}` : one(node);
     svg.append(nodeBox(svg, `g${i}`, EDGE, gy.get(i), LEFTBOX, node.awake ? "" : "bad", short(node.func || "stack unavailable", 40), `${who} · ${node.what}`,
       `${gname(i)}, ${node.what}; ${links("g", i, (edge) => found.things[edge.t].label)}`, node.frames.map(([f, file, line]) => `${f}\n    ${file}:${line}`).join("\n")));
   }
@@ -411,7 +418,7 @@ function drawn(found) {
     const thing = found.things[i], waits = found.edges.filter((edge) => edge.t === i && edge.kind === "waits").reduce((sum, edge) => sum + found.nodes[edge.g].count, 0);
     const [name, ...rest] = thing.label.split(" ");
     svg.append(nodeBox(svg, `t${i}`, right, ty.get(i), RIGHTBOX, `thing ${thing.awake ? "" : "bad"}`, short(rest.length > 1 ? `${name} ${rest.slice(0, -1).join(" ")}` : thing.label, 34),
-      `${{ timer: "of a timer · ", network: "outside · " }[thing.kind] || ""}${number(waits)} ${waits === 1 ? "waits" : "wait"} · ${rest[rest.length - 1] || ""}${thing.awake ? "" : " · nobody awake"}`, `${thing.label}; ${links("t", i, (edge) => gname(edge.g))}`, thing.label));
+      `${{ timer: "of a timer · ", network: "outside · ", task: "asyncio · ", goroutine: "its result · " }[thing.kind] || ""}${number(waits)} ${waits === 1 ? "waits" : "wait"} · ${rest[rest.length - 1] || ""}${thing.awake ? "" : " · nobody awake"}`, `${thing.label}; ${links("t", i, (edge) => gname(edge.g))}`, thing.label));
   }
   if (picked) pick(svg, picked);
   return svg;

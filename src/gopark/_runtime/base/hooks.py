@@ -4,6 +4,11 @@ A lower module calls `hooks.NAME`; the module that is named behind it sets it wh
 Each is set before the first program runs. Who calls one looks it up at that moment, and keeps none:
 `hooks.timebase` is exchanged by bubble.py, `hooks.round` while a program is traced.
 
+Who wants to hear of every new goroutine is in `births`, of every wake-up in `wakes.heard`, lists
+that the hot paths ask for nothing but whether they are empty. No name in another module is
+exchanged for that, so it is the same for a caller that has bound the function long before, or that
+is not Python.
+
 Source: none; in Go the runtime is one package. Tests: tests/runtime/test_proc.py
 """
 
@@ -11,11 +16,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Final, Protocol
 
 from gopark._runtime.base.runtime2 import G, M, Note, P, Sched
 
-__all__ = ("Hooks", "NetDoor", "TimeBase", "hooks", "netdoor")
+__all__ = (
+    *("Hooks", "NetDoor", "TimeBase", "WaitClock", "Wakes"),
+    *("births", "hooks", "netdoor", "waitclock", "wakes"),
+)
 
 
 class TimeBase(Protocol):
@@ -65,6 +74,56 @@ class Hooks:
 
 
 hooks: Final = Hooks()
+
+# Called by who makes a goroutine, in turn, before it is listed or on a queue, and may change it:
+# bubble.py, ancestors.py, traceloop.py, proflabel.py, checkmode.py. Empty, as a rule.
+# Relies on: append and remove are atomic, and who goes through it meanwhile misses at most one.
+births: Final[list[Callable[[G], object]]] = []
+
+
+class Wakes:
+    """Who hears of each wake-up: called by `ready`, which owns the G, before that has done a thing.
+
+    The profile of waits comes first, for a trace does itself what `ready` does, and says so by
+    True; what metrics would count is not counted then.
+    """
+
+    profile: Callable[[G], bool] | None = None  # mprof.py
+    trace: Callable[[G], bool] | None = None  # traceloop.py
+    metrics: Callable[[G], bool] | None = None  # metrics.py
+    heard: Final[list[Callable[[G], bool]]] = []  # those that are set, in this order
+
+    def set(self, who: str, heard: Callable[[G], bool] | None) -> None:
+        """`profile`, `trace` or `metrics` wants to hear of them, or no more."""
+        setattr(self, who, heard)
+        self.heard[:] = [f for f in (self.profile, self.trace, self.metrics) if f is not None]
+
+    def hear(self, g: G) -> bool:
+        """Tell them. True: one of them has made `g` runnable."""
+        return any(heard(g) for heard in self.heard)
+
+
+wakes: Final = Wakes()
+
+
+_plainsince: Final[Any] = G.__dict__["waitsince"]
+_nowsince: Final = property(_plainsince.__get__, lambda g, _: _plainsince.__set__(g, monotonic()))
+
+
+class WaitClock:
+    """How exact `G.waitsince` is: what is stored there is what the loop last saw on the clock.
+
+    While waits are profiled it is the moment itself, whatever is stored.
+    """
+
+    exact = False
+
+    def set(self, exact: bool) -> None:
+        self.exact = exact
+        setattr(G, "waitsince", _nowsince if exact else _plainsince)  # noqa: B010 - mypy: a slot
+
+
+waitclock: Final = WaitClock()
 
 
 class NetDoor:

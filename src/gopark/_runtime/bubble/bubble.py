@@ -14,7 +14,7 @@ two goroutines, where timers run in a program too (`Bubble.settle`).
 
 Without `gopark.testing.synctest` nothing of this costs anything, for nothing of it is loaded. Its
 import turns it on, for good (`install`), by what is put in other places:
-  newproc._listg         the last step of `go`: takes a goroutine into its creator's bubble
+  hooks.births           the last step of `go`: takes a goroutine into its creator's bubble
   G.__class__            a G in a bubble is a `BubbleG`. Its `status` is a property: so a bubble
                          hears of each wait, wake-up and death in the moment they happen
   chan.mkmutex           the lock of a channel made in a bubble is a `_ChanMutex`. It knows whose
@@ -53,7 +53,7 @@ from typing import Any, Final
 
 from gopark._runtime.base import timenow
 from gopark._runtime.base.errors import BubbleDeadlockError
-from gopark._runtime.base.hooks import TimeBase, hooks
+from gopark._runtime.base.hooks import TimeBase, births, hooks
 from gopark._runtime.base.lockrank import Mutex, Rank, lock, mkmutex, mkrlock
 from gopark._runtime.base.runtime2 import (
     GDEAD,
@@ -68,7 +68,6 @@ from gopark._runtime.base.runtime2 import (
 from gopark._runtime.chan import chan, selectgo
 from gopark._runtime.report.traceback import doors as tracebackdoors
 from gopark._runtime.report.traceback import gtraceback, threadstates
-from gopark._runtime.sched import newproc
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.sema import Sema, syncfatal
 from gopark._runtime.sched.startm import timebase
@@ -467,13 +466,12 @@ class _BubbleTimers(Timers):
 
 def install() -> None:
     """Put all of it in its place, for good."""
-    listg, lockorder = newproc._listg, selectgo._lockorder
+    lockorder = selectgo._lockorder
 
-    def listg_(g: G) -> None:
+    def born(g: G) -> None:
         bubble = mybubble()
         if bubble is not None:
             bubble.adopt(g)
-        listg(g)
 
     def mkmutex_(rank: Rank = Rank.CHAN) -> Mutex:
         bubble = mybubble()
@@ -486,7 +484,7 @@ def install() -> None:
                 mutex.refuse("select on synctest channel")
         return lockorder(polled)
 
-    newproc._listg = listg_  # type: ignore[misc]
+    births.append(born)
     for module in (chan, timechan):
         setattr(module, "mkmutex", mkmutex_)  # noqa: B010 - mypy sees what is imported
     selectgo._lockorder = lockorder_

@@ -154,6 +154,8 @@ def _callback(
     return entry
 
 
+_listed, _unlisted = allgs.add, allgs.discard  # another's in a child: newproc.relist
+
 # The hot path is one of the next two: a bound thread comes in again. No call of ours, no lock:
 # 0.15 µs above a bare ctypes callback on a kept thread state (benchmarks: callback).
 
@@ -162,7 +164,6 @@ def _plain(
     run: Callable[..., Any], error: Any, passes: tuple[type[BaseException], ...]
 ) -> Callable[..., Any]:
     """What C calls, for a function that may return anything."""
-    listed, unlisted = allgs.add, allgs.discard
 
     def entry(*args: Any) -> Any:
         m = tls.m
@@ -174,7 +175,7 @@ def _plain(
         if g is None:
             return error  # Python code of the collector, inside the scheduler
         g.status = GRUNNING
-        listed(g)
+        _listed(g)
         try:
             return run(*args)
         except BaseException as exc:
@@ -182,7 +183,7 @@ def _plain(
                 raise
             return _failed(m, g, exc, error)
         finally:
-            unlisted(g)
+            _unlisted(g)
             g.status = GDEAD
             m.curg = None
             if m.ctx or m.sched is not None:
@@ -195,7 +196,6 @@ def _checked(
     run: Callable[..., Any], error: Any, passes: tuple[type[BaseException], ...], how: Result
 ) -> Callable[..., Any]:
     """The same for one whose result C has to be able to take."""
-    listed, unlisted = allgs.add, allgs.discard
     kind, low, high, check = how.kind, how.low, how.high, how.check
     tried = trying(run, check)
 
@@ -209,7 +209,7 @@ def _checked(
         if g is None:
             return error
         g.status = GRUNNING
-        listed(g)
+        _listed(g)
         try:
             result = run(*args)
             if type(result) is kind and low <= result <= high:
@@ -220,7 +220,7 @@ def _checked(
                 raise
             return _failed(m, g, exc, error)
         finally:
-            unlisted(g)
+            _unlisted(g)
             g.status = GDEAD
             m.curg = None
             if m.ctx or m.sched is not None:

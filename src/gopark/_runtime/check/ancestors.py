@@ -15,11 +15,11 @@ import sys
 from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+from gopark._runtime.base.hooks import births
 from gopark._runtime.base.lockrank import debugvar
-from gopark._runtime.base.runtime2 import G, allgs, callers, getg, tls
+from gopark._runtime.base.runtime2 import G, callers, getg, tls
 from gopark._runtime.report.symtab import Frame
 from gopark._runtime.report.traceback import createdby, doors, formatframes, threadframes
-from gopark._runtime.sched import newproc
 
 __all__ = ("install",)
 
@@ -46,16 +46,14 @@ def install() -> None:
     if generations <= 0:
         return
 
-    def listg(g: G) -> None:
-        """In the place of `allgs.add`, the last step of `go`."""
+    def born(g: G) -> None:
         me = getg()
         if g.gocode is None or me is None:
             _ancestors.pop(g, None)  # of the one that it was before
         else:
             _ancestors[g] = (_here(me), *_ancestors.get(me, ()))[:generations]
-        allgs.add(g)
 
-    newproc._listg = listg  # type: ignore[misc]
+    births.append(born)
     doors.ancestors = _text
 
 

@@ -29,7 +29,7 @@ Before a step, and whenever an M goes idle, under Sched.lock:
 When a program is called dead:
   D1  each of its goroutines waits
 
-How: `G.status` becomes a property, and a goroutine's context a stand-in whose `run` is what
+How: `G.status` becomes a property, and a new goroutine's context a stand-in whose `run` is what
 steps it. A P moves from M to M without a lock, so P2 is broken only if it stays so.
 
 Locks: `_lock`, the last to be taken; reentrant, for the collector may start a goroutine at
@@ -45,7 +45,7 @@ from typing import Any, Final
 
 from gopark._runtime.base import lockrank
 from gopark._runtime.base.errors import Throw
-from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.hooks import births, hooks
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.runtime2 import (
     GDEAD,
@@ -65,7 +65,7 @@ from gopark._runtime.base.runtime2 import (
 )
 from gopark._runtime.chan.selectgo import _Selecting
 from gopark._runtime.report.traceback import transparent
-from gopark._runtime.sched import lockedm, newproc
+from gopark._runtime.sched import lockedm
 from gopark._runtime.sched.deadlock import outside
 from gopark._runtime.sched.onm0 import OnM0, contexts
 from gopark._runtime.sched.timer import Timer
@@ -299,12 +299,16 @@ _plain_dowait: Final = lockedm.dowait
 _plain_checkdead: Final = hooks.checkdead
 
 
+def _born(g: G) -> None:
+    g.ctx = _Context()  # type: ignore[assignment]
+
+
 def install() -> None:
     """Turn the checks on, for good, before the first goroutine is made."""
     if hooks.checkdead is _checkdead:
         return
     setattr(G, "status", checkedstatus(G.__dict__["status"]))  # noqa: B010 - mypy knows a slot
-    setattr(newproc, "copy_context", _Context)  # noqa: B010
+    births.append(_born)
     contexts.append(_Context)
     setattr(lockedm, "_Elsewhere", _Elsewhere)  # noqa: B010
     lockedm.dowait = _dowait

@@ -63,7 +63,7 @@ from gopark._runtime.sched import newosproc as newosproc
 from gopark._runtime.sched.cleanup import Cleanup
 from gopark._runtime.sched.closing import bury
 from gopark._runtime.sched.lockosthread import initlock
-from gopark._runtime.sched.newproc import newg, startable
+from gopark._runtime.sched.newproc import newg, relist, startable
 from gopark._runtime.sched.onm0 import keepon0
 from gopark._runtime.sched.proc import schedule, stopm
 from gopark._runtime.sched.runq import drainp, runqput
@@ -539,7 +539,7 @@ def _afterfork() -> None:
         sched.ended = True
         for m in sched.allm:
             m.p = None
-    allgs.clear()
+    relist()
     tls.m = None
     startm.forget()
     sysmon.forget()

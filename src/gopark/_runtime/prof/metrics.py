@@ -1,15 +1,13 @@
 """What costs something to count: how long wake-ups and locks take, and how long collections.
 
 None of it is counted until somebody asks for the first time (`measure`). From then on a function
-stands in the place of `ready`, in every module that calls it by that name, as while waits are
-profiled (mprof.py) or the program is traced (traceloop.py):
+here hears of each wake-up (`wakes.metrics`):
   - each wait for a lock is added up when it ends, from `G.waitsince`, which is as old as the loop's
     last look at the clock. So a wait may seem longer than it was by some steps of others
   - of one wake-up in eight (as in Go) the goroutine's next step is not its own but a `_Sampled`,
     which takes the time, puts the step back, and runs it. Goroutines that sit on a thread are
     left out
-The profile `block` goes round it and a trace goes before it: while one is taken nothing is counted,
-and whoever asks for a metric after that puts the function back.
+A trace goes before it: while one is taken nothing is counted.
 
 An event goes on a queue and takes no lock, for it may come out of the collector, in the middle of
 anything; who reads sorts it in.
@@ -25,19 +23,17 @@ from __future__ import annotations
 import gc
 import itertools
 import os
-import sys
 import threading
 from bisect import bisect_right
 from collections import deque
 from math import inf
 from time import monotonic, perf_counter
-from typing import Any, Final
+from typing import Final
 
+from gopark._runtime.base.hooks import wakes
 from gopark._runtime.base.lockrank import lasting
-from gopark._runtime.base.runtime2 import DONE, GWAITING, G
-from gopark._runtime.prof import mprof
+from gopark._runtime.base.runtime2 import DONE, G
 from gopark._runtime.report.traceback import transparent
-from gopark._runtime.sched import runq
 
 __all__ = ("BOUNDS", "Measured", "latencies", "measure", "mutexwait", "pauses")
 
@@ -89,7 +85,6 @@ class Measured:
 _lock: Final = lasting(threading.RLock())
 _turn: Final = itertools.count(1)
 _began: Final[list[float]] = []  # when the collection began that runs now
-_plainready: Final = runq.ready
 
 latencies: Final = Measured()
 mutexwait: Final = Measured()
@@ -118,14 +113,13 @@ class _Sampled:
 transparent.add(_Sampled.__next__.__code__)  # Ctrl-C: what runs in it is the user's
 
 
-def _ready(g: G) -> None:
-    """In the place of `ready`: the caller owns `g`, so it may change its step."""
-    if g.status is GWAITING:
-        if g.waitreason in _LOCKS:
-            mutexwait.add(monotonic() - g.waitsince)
-        if not next(_turn) % _PERIOD and g.coro is not None and g.lockedm is None:
-            g.step = _Sampled(g)
-    _plainready(g)
+def _wakes(g: G) -> bool:
+    """The caller owns `g`, so it may change its step."""
+    if g.waitreason in _LOCKS:
+        mutexwait.add(monotonic() - g.waitsince)
+    if not next(_turn) % _PERIOD and g.coro is not None and g.lockedm is None:
+        g.step = _Sampled(g)
+    return False
 
 
 def _collects(phase: str, info: dict[str, int]) -> None:
@@ -141,7 +135,7 @@ def measure() -> None:
     with _lock:
         if _collects not in gc.callbacks:
             gc.callbacks.append(_collects)
-        _swap(_plainready, _ready)
+        wakes.set("metrics", _wakes)
 
 
 def _stop() -> None:
@@ -149,20 +143,7 @@ def _stop() -> None:
     with _lock:
         if _collects in gc.callbacks:
             gc.callbacks.remove(_collects)
-        _swap(_ready, _plainready)
-
-
-def _swap(old: Any, new: Any) -> None:
-    if mprof._plainready is old:  # what goes round it goes round ours
-        setattr(mprof, "_plainready", new)  # noqa: B010 - mypy sees what is Final
-    for name, module in sys.modules.copy().items():
-        if module is runq and new is _ready:
-            continue  # its own stays what ours calls; the profile may have put ours there
-        if name.startswith("gopark.") and vars(module).get("ready") is old:
-            setattr(module, "ready", new)  # noqa: B010
-
-
-runq.standins.add(_ready)
+        wakes.set("metrics", None)
 
 
 def _forget() -> None:

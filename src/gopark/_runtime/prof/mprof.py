@@ -8,10 +8,10 @@ A profile of goroutines is no picture of one moment: it is a copy of `allgs`, an
 read when its turn comes. Nobody is stopped for it, and no lock is held but, on a free-threaded
 build, that of what a goroutine waits on, while its own frames are read.
 
-Waits (`block`, `mutex`) are recorded by whoever ends them: `ready` sees how long the goroutine it
-was given has waited, and its frames, which nobody else may touch then; `Sema.dequeue` sees on
-whose stack a lock was given back. Both are swapped in while a rate is set, together with a
-`G.waitsince` that reads the clock itself, and cost nothing otherwise.
+Waits (`block`, `mutex`) are recorded by whoever ends them: who hears of wake-ups (`wakes.profile`)
+sees how long the goroutine has waited, and its frames, which nobody else may touch then;
+`Sema.dequeue` sees on whose stack a lock was given back. Both are there while a rate is set,
+together with a `waitclock` that is exact, and cost nothing otherwise.
 
 Locks: `_ratelock` around the swapping, that of `_Buckets` around sums; nothing is called under
 either that takes another. May run without a P: all of it.
@@ -27,8 +27,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from gopark._runtime.base.hooks import waitclock, wakes
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
@@ -58,7 +59,6 @@ from gopark._runtime.report.traceback import (
     threadframes,
     threadstates,
 )
-from gopark._runtime.sched import runq
 from gopark._runtime.sched.sema import Sema
 from gopark._runtime.sched.startm import current, newm
 
@@ -262,8 +262,6 @@ _waits: Final = _Waits()
 _blocks: Final = _Buckets()
 _mutexes: Final = _Buckets()
 _ratelock: Final = lasting(threading.RLock())  # guards what is swapped in
-_plainsince: Final[Any] = G.__dict__["waitsince"]
-_plainready: Final = runq.ready
 _plaindequeue: Final = Sema.dequeue
 _random: Final = random.Random().random
 
@@ -330,30 +328,21 @@ def _checkint(who: str, rate: object) -> None:
 def _swap() -> None:
     """Have waits timed and wake-ups seen while they are recorded; no line does so otherwise."""
     timed = bool(_waits.rate or _waits.fraction)
-    setattr(G, "waitsince", _exactsince if timed else _plainsince)  # noqa: B010 - mypy knows a slot
-    # In the place of the plain one metrics may have put theirs, or a trace the plain one again.
-    olds, new = (runq.standins, _ready) if _waits.rate else ({_ready}, _plainready)
-    for name, module in list(sys.modules.items()):
-        # Not its own: there is always a way to the plain one, for those who stand for others too.
-        if module is not runq and name.startswith("gopark.") and vars(module).get("ready") in olds:
-            setattr(module, "ready", new)  # noqa: B010 - nor what a module has
+    waitclock.set(timed)
+    wakes.set("profile", _wakes if _waits.rate else None)
     setattr(Sema, "dequeue", _dequeue if _waits.fraction else _plaindequeue)  # noqa: B010
     if not _waits.fraction:
         _charged.clear()
 
 
-# The loop writes what it last saw on the clock, which may be some steps ago.
-_exactsince: Final = property(_plainsince.__get__, lambda g, _: _plainsince.__set__(g, monotonic()))
-
-
-def _ready(g: G) -> None:
-    """In the place of `ready`: the caller owns `g`, which is parked, so its stack can be read."""
+def _wakes(g: G) -> bool:
+    """The caller owns `g`, which is parked, so its stack can be read."""
     reason, rate = g.waitreason, _waits.rate
-    if rate and g.status is GWAITING and reason.startswith(("chan ", "select", "sync.")):
+    if rate and reason.startswith(("chan ", "select", "sync.")):
         delay = monotonic() - g.waitsince
         if g.waitsince >= _waits.began and (sampled := sample(delay, rate)) is not None:
             _blocks.add(_parkedstack(g), reason, *sampled)
-    _plainready(g)
+    return False
 
 
 def sample(delay: float, rate: float) -> tuple[float, float] | None:

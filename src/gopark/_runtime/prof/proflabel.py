@@ -19,13 +19,13 @@ Tests: tests/conformance/traceback/test_labels.py
 from __future__ import annotations
 
 import re
-import sys
 import threading
 import weakref
 from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import Any, Final, ParamSpec, TypeVar
 
+from gopark._runtime.base.hooks import births
 from gopark._runtime.base.lockrank import debugvar, lasting
 from gopark._runtime.base.runtime2 import FREETHREADED, GWAITING, G, getg
 from gopark._runtime.report.traceback import doors
@@ -73,9 +73,7 @@ def _use() -> None:
             return
         lockedm.mpark, lockedm.requeue = _pinning(lockedm.mpark), _pinning(lockedm.requeue)
         if FREETHREADED:
-            for name, module in list(sys.modules.items()):
-                if name.startswith("gopark.") and (copy := vars(module).get("copy_context")):
-                    setattr(module, "copy_context", _noting(copy))  # noqa: B010
+            births.append(_born)
         _used.append(None)
 
 
@@ -101,16 +99,10 @@ def _pinning(wait: Callable[A, None]) -> Callable[A, None]:
 _notes: Final[dict[int, tuple[Labels, object]]] = {}
 
 
-def _noting(copy: Callable[[], Any]) -> Callable[[], Any]:
-    """In the place of `copy_context`."""
-
-    def noting() -> Any:
-        made = copy()
-        if labels := _labels.get():
-            _note(made if isinstance(made, Context) else made.ctx, labels)  # of checkmode.py
-        return made
-
-    return noting
+def _born(g: G) -> None:
+    """It has its creator's labels, in a context of its own."""
+    if labels := _labels.get():
+        _note(_contextof(g), labels)
 
 
 def _note(ctx: Context | None, labels: Labels) -> None:

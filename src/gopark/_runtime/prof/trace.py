@@ -55,8 +55,10 @@ from gopark._runtime.sched.startm import current
 
 __all__ = (
     "CUT",
+    "DONE",
     "GC",
     "GO",
+    "HOSTED",
     "LAST",
     "LOG",
     "MOVED",
@@ -76,6 +78,7 @@ __all__ = (
     "Snapshot",
     "Subscriber",
     "Tracing",
+    "changed",
     "clock",
     "emit",
     "funcname",
@@ -106,10 +109,12 @@ TASK_END: Final = "task end"  # goroutine, task
 REGION: Final = "region"  # goroutine, task, name
 REGION_END: Final = "region end"  # the same
 LOG: Final = "log"  # goroutine, task, category, message
+HOSTED: Final = "hosted"  # its end, key, name, how, who awaits it: a step of an event loop's task
 
 LAST: Final = -1  # the goroutine of the step that has ended
 YIELD: Final = "yield"
 MOVED: Final = "moved"  # no step: it has to run on another thread
+DONE: Final = "done"  # a task of an event loop has ended; else what it awaits, "" if nothing
 
 Items = list[Any]
 _CHUNK: Final = 1 << 15
@@ -164,6 +169,8 @@ class Tracing:
                     if (g := m.curg) is not None:
                         self.inside[m] = g
                 self.install()
+                for tell in changed:
+                    tell(True)
                 gc.callbacks.append(_ongc)
                 _endrounds()
             self.subscribers.append(sub)
@@ -178,6 +185,8 @@ class Tracing:
                 self.on = False
                 gc.callbacks.remove(_ongc)
                 self.uninstall()
+                for tell in changed:
+                    tell(False)
                 self.inside.clear()
                 for m in self.logs:
                     m.trace = None
@@ -197,6 +206,7 @@ class Tracing:
 
 
 tracing: Final = Tracing()
+changed: Final[list[Callable[[bool], None]]] = []  # told when tracing goes on, and off
 
 
 def _ms() -> list[M]:
@@ -336,6 +346,8 @@ def _afterfork() -> None:
         gc.callbacks.remove(_ongc)
     if hasattr(tracing, "uninstall"):
         tracing.uninstall()
+    for tell in changed:
+        tell(False)
     for m in tracing.logs:
         m.trace = None
     tracing.logs.clear()

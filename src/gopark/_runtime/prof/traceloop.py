@@ -6,8 +6,9 @@ one it stands for does. The loop is changed without a word to it: `proc.schedule
 which is a loop of its own. It runs until tracing is off, and then gives the first G back. An M
 that slept as tracing began is asked for by `hooks.round` when it wakes.
 
-All of them work, too, when they are called after tracing is off: a timer may still have `_ready`
-as its function, and an M may be in the midst of one.
+New goroutines and wake-ups are told it (`births`, `wakes`).
+
+All of them work, too, when they are called after tracing is off: an M may be in the midst of one.
 
 Locks: none of its own.
 Source: Go 1.27 runtime/traceruntime.go. Tests: tests/trace/test_trace.py
@@ -21,7 +22,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from gopark._runtime.base.errors import Goexit
-from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.hooks import births, hooks, wakes
 from gopark._runtime.base.runtime2 import (
     DONE,
     GDEAD,
@@ -36,11 +37,9 @@ from gopark._runtime.base.runtime2 import (
     P,
     Sched,
     allgs,
-    goids,
     tls,
 )
 from gopark._runtime.c import cgocall, extram
-from gopark._runtime.prof import mprof
 from gopark._runtime.prof.trace import (
     GO,
     LAST,
@@ -63,7 +62,7 @@ from gopark._runtime.prof.trace import (
     tracing,
 )
 from gopark._runtime.report.traceback import boundary
-from gopark._runtime.sched import lockedm, proc, runq, sysmon
+from gopark._runtime.sched import lockedm, proc, sysmon
 from gopark._runtime.sched.proc import badrunnable
 from gopark._runtime.sched.runq import drainp, spread, strayed
 from gopark._runtime.sched.startm import SCHEDTICK
@@ -213,19 +212,15 @@ def displaced(log: Items, runnext: deque[G]) -> int:
     return goid
 
 
-def _ready(g: G) -> None:
-    """Stands for `ready`.
+def _wakes(g: G) -> bool:
+    """In the place of what `ready` does.
 
     What is in `runnext` when a step ends was readied in that step, and is next. So it need be
     noted only what goes elsewhere.
     """
-    if g.status is not GWAITING:
-        runq.ready(g)  # says what is wrong
-        return
     m = tls.m
     if m is None or (p := m.p) is None:
-        _readyaway(m, g)
-        return
+        return _wakesaway(m, g)
     g.status = GRUNNABLE
     runnext = p.runnext
     if runnext:
@@ -240,35 +235,33 @@ def _ready(g: G) -> None:
         if m.onthread or m.p is not p:
             displaced(_log(m), runnext)
         spread(m, p)
+    return True
 
 
-def _readyaway(m: M | None, g: G) -> None:
+def _wakesaway(m: M | None, g: G) -> bool:
     """No P: it goes to the global queue."""
     if m is not None:
         _log(m).append(g.goid)
     elif tracing.on:
         tracing.away.append((READY, clock(), 0, g.goid))
-    runq.ready(g)
+    return False
 
 
 def _log(m: M) -> Items:
     return m.trace or newlog(m)
 
 
-class _Goids:
-    """Stands for `goids` where `go` takes the number of a new goroutine."""
-
-    def __next__(self) -> int:
-        goid = next(goids)
-        m = tls.m
-        if m is None:
-            tracing.away.append((GO, clock(), 0, goid))
-        else:
-            log = _log(m)
-            if (p := m.p) is not None and p.runnext:
-                displaced(log, p.runnext)
-            log.append(-goid)
-        return goid
+def _born(g: G) -> None:
+    """`go` has made one, and is about to put it in `runnext`. Main is started by nobody."""
+    goid = g.goid
+    m = tls.m
+    if m is None:
+        tracing.away.append((GO, clock(), 0, goid))
+    elif goid != 1:
+        log = _log(m)
+        if (p := m.p) is not None and p.runnext:
+            displaced(log, p.runnext)
+        log.append(-goid)
 
 
 # --- goroutines on threads ---------------------------------------------------------------
@@ -414,7 +407,6 @@ def _unbind(m: M) -> None:
 _findrunnable: Final = proc.findrunnable
 _plain: Final[dict[str, Any]] = {}  # what ours stand for
 _closing: Final = _Closing(cgocall._closing)
-_goids: Final = _Goids()
 _swapped: Final[list[tuple[Any, str, Any, Any]]] = []  # where, name, theirs, ours
 
 
@@ -446,13 +438,8 @@ def install() -> None:
     _swap(cgocall, "_exit", _exit, "exit")
     _swap(cgocall, "_slowentry", _slowentry)
     _swap(cgocall, "_closing", _closing)
-    for module in [m for name, m in sys.modules.items() if name.startswith("gopark.")]:
-        names = vars(module)
-        if names.get("ready") in runq.standins and module is not runq:
-            setattr(module, "ready", _ready)  # noqa: B010 - mypy sees what is imported
-        if names.get("goids") is goids and module is not extram and "newg" in names:
-            _swap(module, "goids", _goids)
-    _swap(mprof, "_plainready", _ready)  # or what stands for `ready` there goes round ours
+    births.append(_born)
+    wakes.set("trace", _wakes)
     hooks.round = _round
     _swap(proc, "findrunnable", _round)
 
@@ -460,13 +447,13 @@ def install() -> None:
 def uninstall() -> None:
     """What somebody else has put in the place of ours meanwhile stays: ours do no harm."""
     hooks.round = None
+    if _born in births:
+        births.remove(_born)
     for where, name, theirs, ours in reversed(_swapped):
         if where is sysmon.Sysmon or getattr(where, name) is ours:
             setattr(where, name, theirs)
     _swapped.clear()
-    for module in [m for name, m in sys.modules.items() if name.startswith("gopark.")]:
-        if vars(module).get("ready") is _ready:
-            setattr(module, "ready", runq.ready)  # noqa: B010
+    wakes.set("trace", None)
 
 
 tracing.install = install

@@ -118,6 +118,7 @@ class _Doors:
     ancestors: Callable[[G], str] | None = None  # behind the creator
     bubble: Callable[[G], tuple[str, str]] | None = None  # behind the reason, and at its end
     tasks: Callable[[], str] | None = None  # behind all goroutines: of a hosted event loop
+    scopes: Callable[[list[G]], str] | None = None  # the same: what ends whose waits
 
 
 doors: Final = _Doors()
@@ -161,7 +162,7 @@ def stack(all: bool = False) -> str:
         others = sorted((g for g in allgs.copy() if g is not me), key=lambda g: g.goid)
         threads = threadstates() if others else {}
         parts += [text for g in others if (text := gtraceback(g, threads=threads))]
-        parts += hosted()
+        parts += behind(others if me is None else [me, *others])
     return "\n".join(parts)
 
 
@@ -240,13 +241,20 @@ def tracebackothers(me: G | None = None) -> str:
     gs: list[G] = sorted((g for g in allgs.copy() if g is not me), key=lambda g: g.goid)
     threads = threadstates()
     parts = [text for g in gs if (text := gtraceback(g, threads=threads))]
-    return "\n".join(parts + hosted())
+    return "\n".join(parts + behind(gs))
 
 
-def hosted() -> list[str]:
-    """What a hosted event loop runs."""
-    text = "" if doors.tasks is None else doors.tasks()
-    return [text] if text else []
+def behind(gs: list[G]) -> list[str]:
+    """What follows the goroutines: the scopes that they are in, the tasks of an event loop.
+
+    Readers of dumps would take a line of that for the end, if it stood between two goroutines.
+    """
+    parts = []
+    if doors.scopes is not None:
+        parts.append(doors.scopes(gs))
+    if doors.tasks is not None:
+        parts.append(doors.tasks())
+    return [text for text in parts if text]
 
 
 def header(g: G, status: Status) -> str:

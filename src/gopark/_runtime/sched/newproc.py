@@ -18,15 +18,23 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Coroutine
-from contextvars import copy_context
-from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
+from contextvars import Context, copy_context
+from types import (
+    BuiltinMethodType,
+    CodeType,
+    CoroutineType,
+    FrameType,
+    FunctionType,
+    MethodType,
+)
 from typing import Any, Final, ParamSpec
 
 from gopark._runtime.base.errors import ProgramEnded
-from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.hooks import births, hooks
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     DONE,
+    FREETHREADED,
     GRUNNABLE,
     LOCKED,
     Around,
@@ -44,14 +52,18 @@ __all__ = (
     "Creator",
     "Watched",
     "Wrapped",
+    "born",
     "checkcall",
     "go",
     "isasync",
+    "listg",
     "newg",
     "notcallable",
+    "relist",
     "start",
     "startable",
     "startable_check",
+    "startin",
     "unbegun",
 )
 
@@ -116,6 +128,8 @@ def go(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
         g.parentid = m.curg.goid
         g.goexiting = False  # the one before may have swallowed its goexit
         g.status = GRUNNABLE
+        if births:
+            born(g)
         _listg(g)
         runnext = p.runnext
         if runnext:
@@ -130,6 +144,43 @@ def go(fn: Callable[P, object], /, *args: P.args, **kwargs: P.kwargs) -> None:
     start(coro, fn, args, kwargs, _getframe(1))
 
 
+def startin(coro: Any, ctx: Context, frame: FrameType, fn: Callable[..., object]) -> int:
+    """`go` for a coroutine of ours, in these variables, not in a copy; the goroutine's number."""
+    m = tls.m
+    if m is None or (p := m.p) is None or m.curg is None:
+        goid = next(goids)
+        ctx.run(_startslow, goid, coro, fn, frame)
+        return goid
+    try:
+        g = p.gfree.pop() if p.gfree else G(0)
+    except IndexError:
+        g = G(0)
+    g.goid = goid = next(goids)
+    g.coro = coro
+    g.step = coro.__await__()
+    g.ctx = ctx
+    g.gocode = frame.f_code
+    g.gopc = frame.f_lasti
+    g.goglobals = frame.f_globals
+    g.parentid = m.curg.goid
+    g.goexiting = False
+    g.status = GRUNNABLE
+    listg(g)
+    runqput(m, p, g)
+    return goid
+
+
+def listg(g: G) -> None:
+    """It is one of all from here on: the last step of making a goroutine."""
+    if births:
+        born(g)
+    _listg(g)
+
+
+def _startslow(goid: int, coro: Any, fn: Callable[..., object], frame: FrameType) -> None:
+    _putaway(newg(goid, coro, fn, (), {}, frame))
+
+
 def start(
     coro: Any,
     fn: Callable[..., object],
@@ -138,8 +189,11 @@ def start(
     frame: FrameType | Creator,
 ) -> None:
     """`go` for what `startable` has checked; `frame` is the line that the goroutine is made in."""
+    _putaway(newg(next(goids), coro, fn, args, kwargs, frame))
+
+
+def _putaway(g: G) -> None:
     m = tls.m
-    g = newg(next(goids), coro, fn, args, kwargs, frame)
     if m is None or (p := m.p) is None:
         if m is not None and m.sched is not None and m.sched.ended and m.g is None:
             return _toolate(m, g)
@@ -167,14 +221,47 @@ def newg(
         g.goglobals = frame.f_globals
         g.parentid = frame.goid if isinstance(frame, Creator) else _goid()
     g.status = GRUNNABLE
+    if births:
+        born(g)
     _listg(g)
     return g
+
+
+def born(g: G) -> None:
+    """Tell those who want to hear of it."""
+    for heard in births:
+        heard(g)
 
 
 def _goid() -> int:
     """The calling goroutine's, 0 if there is none."""
     m = tls.m
     return 0 if m is None or m.curg is None else m.curg.goid
+
+
+def relist() -> None:
+    """In the child of a fork: no goroutine.
+
+    Without a GIL a thread that is not here any more may have been amid a change of `allgs`, and
+    have held the set's own lock, which nobody gives back (seen with CPython 3.13.15; 3.14 has all
+    threads stand still for a fork). So it is a new set then, for all who have it, or its methods,
+    by a name.
+    """
+    if not FREETHREADED:
+        allgs.clear()
+        return
+    old: Any = allgs
+    new: Any = set()
+    for module in [m for name, m in sys.modules.items() if name.startswith("gopark.")]:
+        for name, value in list(vars(module).items()):
+            if value is old:
+                setattr(module, name, new)
+            elif type(value) is BuiltinMethodType and value.__self__ is old:
+                setattr(module, name, getattr(new, value.__name__))
+    _left.append(old)  # with all that is in it, which is not to end here
+
+
+_left: Final[list[object]] = []
 
 
 class Creator:

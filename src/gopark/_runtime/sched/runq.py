@@ -34,12 +34,11 @@ Source: Go 1.27 runtime/proc.go. Tests: tests/runtime/test_proc.py
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from math import gcd
 from typing import Final
 
 from gopark._runtime.base.errors import Throw
-from gopark._runtime.base.hooks import hooks
+from gopark._runtime.base.hooks import hooks, wakes
 from gopark._runtime.base.runtime2 import GDEAD, GRUNNABLE, GWAITING, G, M, P, Sched, tls
 from gopark._runtime.sched.startm import mysched, toolate, wakep
 
@@ -55,11 +54,11 @@ __all__ = (
     "runqshare",
     "runqsteal",
     "spread",
-    "standins",
     "stealorder",
     "strayed",
 )
 
+_heard: Final = wakes.heard  # bound once
 _LOCALQ: Final = 256  # as many as Go's local queue holds; we take at most half of it at once
 
 
@@ -69,6 +68,8 @@ def ready(g: G) -> None:
         if g.status is GDEAD:
             return  # its program ended while it waited
         raise Throw(f"ready: goroutine {g.goid} is {g.status.name}, not waiting")
+    if _heard and wakes.hear(g):
+        return
     try:
         g.status = GRUNNABLE
         m = tls.m
@@ -265,9 +266,6 @@ def _pop(runnext: deque[G]) -> G | None:
     except IndexError:
         return None
 
-
-# What may stand in the place of `ready` while wake-ups are measured, beside it: a trace takes both.
-standins: Final[set[Callable[[G], None]]] = {ready}
 
 hooks.drainp = drainp
 

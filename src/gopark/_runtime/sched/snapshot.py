@@ -1,5 +1,7 @@
 """What the program does at this moment, in numbers: for `gopark top`, and for schedtrace.
 
+Tasks of event loops are listed beside goroutines, in groups as these.
+
 Everything is read without stopping anyone, so a line may be of a moment a little later than the
 one above it. Stacks are read for the first _MANY goroutines only: those of 100,000 take
 seconds of the interpreter.
@@ -18,7 +20,8 @@ from typing import Any, Final
 
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.runtime2 import GDEAD, GSYSCALL, GWAITING, M, P, Sched, allgs
-from gopark._runtime.report.traceback import gtraceback, threadstates
+from gopark._runtime.report.hosted import HostedTask, tasks
+from gopark._runtime.report.traceback import formatframes, gtraceback, threadstates
 from gopark._runtime.sched.startm import current
 
 __all__ = ("allms", "mstate", "pstate", "snapshot")
@@ -42,6 +45,7 @@ def snapshot() -> dict[str, Any]:
             if g.status is not GDEAD
         ).most_common(),
         "groups": _groups(gs[:_MANY]),
+        "tasks": _tasks(),
         "ungrouped": max(0, len(gs) - _MANY),
         "ms": [[m.mid, m.nativeid, mstate(m), _pid(m), _goid(m)] for m in ms],
         "ps": [] if sched is None else [_p(p) for p in sched.allp[:]],
@@ -110,3 +114,18 @@ def _groups(gs: list[Any]) -> list[list[Any]]:
         groups.setdefault((what, stack), []).append(g.goid)
     ordered = sorted(groups.items(), key=lambda item: (-len(item[1]), item[1][0]))
     return [[len(ids), ids[0], what, stack] for (what, stack), ids in ordered]
+
+
+def _tasks() -> list[list[Any]]:
+    """The same of tasks: how many, the name of the first, what it does, its stack, who awaits it."""
+    groups: dict[tuple[str, tuple[Any, ...]], list[HostedTask]] = {}
+    for task in tasks():
+        groups.setdefault((task.state, task.frames), []).append(task)
+    found = []
+    for (state, frames), alike in sorted(groups.items(), key=lambda item: -len(item[1])):
+        first = alike[0]
+        what = first.what if len(alike) == 1 else state
+        stack = "".join(formatframes([*frames]))
+        by = [one.text for one in first.awaitedby]
+        found.append([len(alike), first.name, what, stack, by])
+    return found

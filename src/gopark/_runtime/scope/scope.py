@@ -118,6 +118,14 @@ class Scope:
         """What others must reach to end it; None if it may end by itself."""
         return [self]
 
+    def _called(self) -> str:
+        """For dumps: what it is. It runs no code of users."""
+        return repr(self)
+
+    def _remaining(self) -> float | None:
+        """For dumps: in how many seconds it is over, if a time is set."""
+        return None
+
     def _enter(self) -> None:
         m = tls.m
         if m is None or (g := m.curg) is None:

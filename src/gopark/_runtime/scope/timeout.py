@@ -128,6 +128,10 @@ class timeout(Scope, BothWith["timeout"]):
     def _enders(self) -> list[Any] | None:
         return [self] if self._timer is None else None
 
+    def _remaining(self) -> float | None:
+        timer = self._timer
+        return None if timer is None else timer.when - timer.timers.clock()
+
     def _arm(self, when: float) -> None:
         timers = hooks.timebase().timers
         if when <= timers.clock():

@@ -1,0 +1,74 @@
+"""What a goroutine is in, for dumps, `gopark top` and the live page: scopes, and whose task it is.
+
+    in scopes (innermost first):
+        goroutine 7: timeout(5.0), 3.2 s left; Task(fetch)
+
+Read from any thread while the goroutine may run: a scope that is left meanwhile is
+shown as it was at some moment. No code of users runs, and nothing is kept alive.
+
+Locks: none. Source: none. Tests: tests/runtime/test_told.py
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Final
+
+from gopark._runtime.base.printstring import oneline
+from gopark._runtime.base.runtime2 import G
+from gopark._runtime.report.traceback import doors
+from gopark._runtime.scope.scope import Scope, scopeof
+
+__all__ = ("scopesof", "told")
+
+_MOST: Final = 8  # scopes of a goroutine that are named
+_NUMBERS: Final = 12  # goroutines of a line
+_LINES: Final = 200
+
+
+def scopesof(g: G) -> list[str]:
+    """Each with what there is to say of it; no more than a few."""
+    found: list[str] = []
+    scope = scopeof(g)
+    while scope is not None:
+        if len(found) == _MOST:
+            found.append("...")
+            break
+        found.append(_told(scope))
+        scope = scope._outer
+    return found
+
+
+def _told(scope: Scope) -> str:
+    text = oneline(scope._called())
+    if scope._over:
+        return text + ", over"
+    left = scope._remaining()
+    return text if left is None else f"{text}, {max(0.0, left):.1f} s left"
+
+
+def told(gs: list[G]) -> str:
+    """A part of a dump; empty if none of them is in any.
+
+    Each line has parentheses: a strict reader may take it for a function of the last goroutine.
+    """
+    groups: dict[str, list[int]] = {}
+    for g in gs:
+        if scopes := scopesof(g):
+            groups.setdefault("; ".join(scopes), []).append(g.goid)
+    if not groups:
+        return ""
+    lines = [f"\t{_numbers(goids)}: {text}\n" for text, goids in islice(groups.items(), _LINES)]
+    if len(groups) > _LINES:
+        lines.append(f"\t{len(groups) - _LINES:,} more lines (not shown)\n")
+    return "in scopes (innermost first):\n" + "".join(lines)
+
+
+def _numbers(goids: list[int]) -> str:
+    text = ", ".join(map(str, goids[:_NUMBERS]))
+    more = len(goids) - _NUMBERS
+    text += f" and {more:,} more" if more > 0 else ""
+    return f"goroutine{'s' if len(goids) > 1 else ''} {text}"
+
+
+doors.scopes = told

@@ -1,0 +1,500 @@
+"""A connection that speaks HTTP/1.1: reads requests, has each answered, in their order.
+
+One goroutine. While an application has a request, nothing is read that it does not ask for: a
+client that sends faster is held up by its own window. What it does ask for, or a context that
+somebody waits on, is a read ahead (`ahead`), which the connection's own next read then is.
+
+Requests that are not HTTP/1.1 in one reading are refused with 400, and the connection is closed:
+the parser sees to most; here is refused what it lets through, HTTP/0.9, transfer codings other than
+`chunked`, no host or two. An upgrade that nobody wants is passed over, and its request parsed anew
+without it, for the parser takes a body that follows for what comes after.
+
+Source: Go 1.27 net/http/server.go (conn.serve). Tests: tests/http/test_http1.py, test_smuggling.py
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from contextvars import copy_context
+from typing import Any, Final
+from urllib.parse import unquote
+
+import gopark
+from gopark._runtime.base.runtime2 import tls
+from gopark._runtime.base.timenow import monotonic
+from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.newproc import go
+from gopark._runtime.sched.sysmon import hostcodes
+from gopark.http._exchange import DONE, FRESH, PIECE, STARTED, Exchange
+from gopark.http._head import refusal
+from gopark.http._parser import Malformed, Upgrade, newparser
+from gopark.http._reaper import APP, BODY, HEADER, IDLE, LINGER, WRITE
+
+__all__ = ("HTTP1",)
+
+_READ: Final = 65536
+_DRAIN: Final = 262144  # bytes of a body that nobody wanted: Go's
+_SPECIAL: Final = frozenset(
+    (b"host", b"expect", b"transfer-encoding", b"content-length", b"upgrade", b"connection")
+)
+
+
+class HTTP1:
+    """One connection of a server's."""
+
+    def __init__(self, server: Any, conn: Any) -> None:
+        self.server = server
+        self.conn = conn
+        self.phase, self.mark, self.seen, self.seenat = HEADER, 0, -1, 0.0
+        self.gone = False  # the client is, or the connection is broken
+        self.exchange: Exchange | None = None  # the one that is being answered
+        self._queue: deque[Exchange] = deque()  # read, and not begun
+        self._last: Exchange | None = None  # whose body comes
+        self._ahead: Any = None  # a Task that reads
+        self._stash = b""  # what it has read, before its time
+        self._bad: tuple[int, str] | None = None
+        self._count = 0
+        self._parser = newparser(self)
+        self._inhead = False
+        self._headbytes = self._bodybytes = self._slowbytes = 0
+        self.client, self.local = server.addresses(conn)
+        self.on_message_begin()
+        self._inhead = False
+
+    # --- what the parser finds ------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._inhead = True
+        self._url = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._special: dict[bytes, bytes] | None = None
+        self._bodybytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._inhead:
+            return  # a trailer: what nobody asked for, and must not pass for a header
+        name = name.lower()
+        if name in _SPECIAL:
+            special = self._special
+            if special is None:
+                special = self._special = {}
+            if name in special:
+                if name == b"connection" or name == b"upgrade":
+                    value_ = special[name] + b", " + value
+                    special[name] = value_
+                else:
+                    self._refuse(400, f"{name.decode()} is said twice")
+            else:
+                special[name] = value
+        self._headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        self._inhead = False
+        self._slowbytes = 0
+        self._last = None
+        parser, url, special = self._parser, self._url, self._special or {}
+        version = parser.version()
+        if version != "1.1" and version != "1.0":
+            self._refuse(505, "this server speaks HTTP/1.1")
+            return
+        self._check(version, special)
+        method = parser.method().decode()
+        if not url.startswith(b"/"):
+            url = self._absolute(method, url)
+        if self._bad is not None:
+            return
+        raw, _, query = url.partition(b"?")
+        path = raw.decode("latin-1")
+        if "%" in path:
+            path = unquote(path)
+        server = self.server
+        scope = {
+            "type": "http",
+            "asgi": server.asgi,
+            "http_version": version,
+            "method": method,
+            "scheme": server.scheme,
+            "path": server.root_path + path if server.root_path else path,
+            "raw_path": raw,
+            "query_string": query,
+            "root_path": server.root_path,
+            "headers": self._headers,
+            "client": self.client,
+            "server": self.local,
+            "state": server.state.copy(),
+            "extensions": server.extensions.copy(),
+        }
+        keepalive = parser.keepalive() and not self._overdrawn()
+        exchange = server.exchange(self, scope, method == "HEAD", keepalive)
+        exchange.expects = b"expect" in special and version == "1.1"
+        self._last = exchange
+        self._queue.append(exchange)
+
+    def _overdrawn(self) -> bool:
+        self._count += 1
+        most = self.server.limits.requests
+        return most is not None and self._count >= most
+
+    def _check(self, version: str, special: dict[bytes, bytes]) -> None:
+        limits = self.server.limits
+        if b"host" not in special and version == "1.1":
+            self._refuse(400, "no host")
+        coding = special.get(b"transfer-encoding")
+        if coding is not None:
+            if version == "1.0" or b"content-length" in special:
+                self._refuse(400, "a transfer-encoding where there is none")
+            elif coding.lower() != b"chunked":
+                codings = [one.strip() for one in coding.lower().split(b",")]
+                plain = codings[-1] == b"chunked" and codings.count(b"chunked") == 1
+                self._refuse(501 if plain else 400, "a transfer-encoding other than chunked")
+        if special.get(b"expect", b"100-continue").lower() != b"100-continue":
+            self._refuse(417, "what the request expects is not offered here")
+        length = special.get(b"content-length")
+        most = limits.body_size
+        if length is not None and most is not None and int(length) > most:
+            self._refuse(413, f"a body has at most {most:,} bytes here")
+        headers = self._headers
+        if limits.header_count is not None and len(headers) > limits.header_count:
+            self._refuse(431, f"a request has at most {limits.header_count} header lines here")
+        if limits.header_size is not None and self._headbytes > limits.header_size:
+            size = len(self._url) + sum(len(name) + len(value) + 4 for name, value in headers)
+            if size > limits.header_size:
+                self._refuse(431, f"a head has at most {limits.header_size:,} bytes here")
+
+    def _absolute(self, method: str, url: bytes) -> bytes:
+        """`http://host/path`, `*`, what CONNECT has."""
+        if method == "OPTIONS" and url == b"*":
+            return url
+        scheme, colon, rest = url.partition(b"://")
+        if not colon or scheme.lower() not in (b"http", b"https") or method == "CONNECT":
+            self._refuse(400, "the target is neither a path nor http://host/path")
+            return b"/"
+        slash = rest.find(b"/")
+        return rest[slash:] if slash >= 0 else b"/"
+
+    def on_body(self, body: bytes) -> None:
+        last = self._last
+        if last is not None:
+            last.came(body)
+            self._bodybytes += len(body)
+            most = self.server.limits.body_size
+            if most is not None and self._bodybytes > most:
+                if self._queue and self._queue[-1] is last:
+                    self._queue.pop()
+                self._refuse(413, f"a body has at most {most:,} bytes here")
+
+    def on_message_complete(self) -> None:
+        if self._last is not None:
+            self._last.complete = True
+        self._headbytes = 0
+
+    def _refuse(self, status: int, text: str) -> None:
+        if self._bad is None:
+            self._bad = status, text
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def _feed(self, data: bytes) -> None:
+        self._headbytes += len(data)
+        try:
+            self._parser.feed(data)
+        except Malformed as exc:
+            self._refuse(400, str(exc))
+        except Upgrade as upgrade:
+            self._upgraded(upgrade.rest)
+        if self._inhead and self._bad is None:
+            most = self.server.limits.header_size
+            if most is not None and self._headbytes > most:
+                self._refuse(431, f"a head has at most {most:,} bytes here")
+
+    def _upgraded(self, rest: bytes) -> None:
+        last = self._last
+        if last is None or self._bad is not None:
+            return
+        special = self._special or {}
+        if last.scope["method"] == "CONNECT":
+            self._refuse(400, "this is no proxy")
+            return
+        if self.server.upgrade(self, last, special, rest):
+            return
+        self._queue.pop()  # once more, without it
+        head = [last.scope["method"].encode(), b" ", self._url, b" HTTP/1.1\r\n"]
+        for name, value in last.scope["headers"]:
+            if name != b"upgrade" and name != b"connection":
+                head += name, b": ", value, b"\r\n"
+        head += b"\r\n", rest
+        self._last = None
+        self._count -= 1
+        self._parser = newparser(self)
+        self._headbytes = 0
+        self._feed(b"".join(head))
+
+    async def _read(self) -> bytes:
+        """The next bytes; none at the end. What was read ahead comes first."""
+        if self._stash:
+            data, self._stash = self._stash, b""
+            return data
+        ahead = self._ahead
+        if ahead is not None:
+            self._ahead = None
+            return await ahead  # type: ignore[no-any-return]
+        return await self.conn.read(_READ)  # type: ignore[no-any-return]
+
+    def ahead(self) -> Any:
+        """A task that reads: it ends when something comes, or the client leaves."""
+        if self._ahead is None:
+            self._ahead = gopark.spawn(self.conn.read, _READ)
+        return self._ahead
+
+    def leftby(self, ahead: Any) -> bool:
+        """What was read ahead is the end."""
+        try:
+            data = ahead.result()
+        except OSError:
+            data = b""
+        if data:
+            self._stash += data
+            self._ahead = None
+            return False
+        self.gone = True
+        return True
+
+    async def more(self) -> bool:
+        """For an application that waits for the body: False, if there will be none."""
+        if self._bad is not None or self.gone:
+            return False
+        self.phase = BODY
+        try:
+            data = await self._read()
+        except TimeoutError:
+            self._refuse(408, "the body came too slowly")
+            return False
+        except OSError:
+            data = b""
+        if not data:
+            self.gone = True
+            return False
+        self._slowbytes += len(data)
+        if self._slowbytes >= 512:
+            self._slowbytes = 0
+            self.mark += 1
+        self._feed(data)
+        self.phase = APP
+        return self._bad is None
+
+    # --- writing --------------------------------------------------------------------------------
+
+    def lost(self) -> None:
+        """It cannot be written to any more."""
+        self.gone = True
+
+    async def writelong(self, out: Any) -> None:
+        """Bytes, a piece at a time; or, if it is a path, that file."""
+        if isinstance(out, str):
+            with open(out, "rb") as file:
+                await self.writefile(file, 0, file.seek(0, 2))
+            return
+        self.phase = WRITE
+        try:
+            view = memoryview(out).cast("B")
+            for at in range(0, len(view), PIECE):
+                self.mark += 1
+                await self.conn.write(view[at : at + PIECE])
+        except OSError:
+            self.lost()
+            raise
+        self.phase = APP
+
+    async def writefile(self, file: Any, at: int, end: int) -> None:
+        """An answer whose body is that part of a file."""
+        exchange = self.exchange
+        assert exchange is not None
+        self.phase = WRITE
+        self.mark += 1
+        sent = 0
+        try:
+            await self.conn.write(exchange.startfile(end - at))
+            while at < end and exchange.hasbody:
+                self.mark += 1
+                n = await self.conn.sendfile(file, at, min(PIECE, end - at))
+                if not n:
+                    raise RuntimeError(f"{file} has become shorter while it was sent")
+                at += n
+                sent += n
+        except OSError:
+            self.lost()
+            raise
+        exchange.filesent(sent)
+        self.phase = APP
+
+    # --- the life of it -------------------------------------------------------------------------
+
+    def expire(self) -> None:
+        """It has been in its phase for too long."""
+        try:
+            if self.phase == WRITE:
+                self.conn.set_write_deadline(0.0)
+            else:
+                self.conn.set_read_deadline(0.0)
+        except OSError:
+            pass  # it is closed
+
+    async def serve(self) -> None:
+        """The connection's goroutine."""
+        try:
+            again = await self._serve()
+        except OSError:
+            again = False  # the client has left
+        except BaseException:
+            self.close()
+            raise
+        if not again:
+            self.close()
+
+    def close(self) -> None:
+        self.gone = True
+        self.conn.close()
+        self.server.left(self)
+
+    async def _serve(self) -> bool:
+        """True: another goroutine goes on with it."""
+        base = copy_context()
+        queue = self._queue
+        while True:
+            while not queue:
+                if self._bad is not None:
+                    await self._reject()
+                    return False
+                if not await self._next():
+                    return False
+            exchange = queue.popleft()
+            if not queue and self._bad is not None and not exchange.complete:
+                self.exchange = exchange
+                await self._reject()
+                return False
+            await self._answer(exchange)
+            if self.gone or not exchange.keepalive:
+                if not self.gone:
+                    await self._linger()
+                return False
+            if copy_context() != base:
+                # The application has left a variable set. The next request shall not find it.
+                base.run(go, self.serve)
+                return True
+
+    async def _next(self) -> bool:
+        """Read, as long as a request has not begun; False at the end."""
+        self.phase = HEADER if self._inhead or not self._count else IDLE
+        if not self._inhead:
+            self.mark += 1
+        if self.server.closing and self.phase == IDLE:
+            return False
+        try:
+            data = await self._read()
+        except TimeoutError:
+            if self._inhead:
+                self._refuse(408, "the head came too slowly")
+                return True
+            return False
+        if not data:
+            return False
+        self._feed(data)
+        return True
+
+    async def _answer(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.phase = APP
+        self.mark += 1
+        server = self.server
+        logs = server.logs
+        if logs:
+            exchange.since = monotonic()
+        sleepers = server.sleepers
+        slept = exchange.scope["path"] in sleepers and sleepers.begin()
+        try:
+            if server.timeouts.response is None:
+                await server.run(exchange)
+            else:
+                await self._timely(exchange, server.timeouts.response)
+        except Exception as exc:
+            server.failed(exchange, exc)
+        if slept or tls.m.p is None:  # type: ignore[union-attr]
+            sleepers.ended(exchange.scope["path"], slept)
+        if exchange.state != DONE:
+            await self._unanswered(exchange)
+        if not exchange.complete and exchange.keepalive and not self.gone:
+            await self._drain(exchange)
+        self.exchange = None
+        if logs:
+            server.log(exchange)
+
+    async def _timely(self, exchange: Exchange, seconds: float) -> None:
+        scope = gopark.timeout(seconds)
+        try:
+            with scope:
+                await self.server.run(exchange)
+        except TimeoutError:
+            if not scope.expired:
+                raise
+            self.server.late(exchange, seconds)
+            self._refuse(503, "the application took too long")
+
+    async def _unanswered(self, exchange: Exchange) -> None:
+        """The application has ended without an answer, or amid one."""
+        state = exchange.state
+        exchange.keepalive = False
+        exchange.over()
+        if self.gone:
+            return
+        if state in (FRESH, STARTED):
+            status, text = self._bad or exchange.link.server.failure(exchange)
+            exchange.status = status
+            await self.conn.write(refusal(status, text))
+        else:
+            self.gone = True  # what was sent is not to pass for the whole
+
+    async def _drain(self, exchange: Exchange) -> None:
+        """The application has not read the body: the next request stands behind it."""
+        if exchange.expects:
+            exchange.keepalive = False  # a body that may come, or may not
+            return
+        read = 0
+        while not exchange.complete:
+            read += sum(map(len, exchange.chunks))
+            exchange.chunks = ()
+            if read > _DRAIN or not await self.more():
+                exchange.keepalive = False
+                return
+
+    async def _reject(self) -> None:
+        """What came is no request."""
+        assert self._bad is not None
+        status, text = self._bad
+        self.phase = WRITE
+        self.mark += 1
+        self.server.rejected(self, status, text)
+        await self.conn.write(refusal(status, text))
+        await self._linger()
+
+    async def _linger(self) -> None:
+        """Close, once the client has read what was said: data that is unread would reset it."""
+        self.phase = LINGER
+        self.mark += 1
+        try:
+            ending = self.conn.close_write()
+            if ending is not None:  # of TLS: it says so to the other side
+                await ending
+            read = 0
+            while read < _DRAIN and (data := await self._read()):
+                read += len(data)
+        except OSError:
+            pass
+
+
+# One that blocks, or computes, says nothing of the next: applications have many handlers.
+hostcodes.add(HTTP1.serve.__code__)
+# What runs in them is the user's, and nothing is held below it.
+transparent.update(fn.__code__ for fn in (HTTP1.serve, HTTP1._serve, HTTP1._answer, HTTP1._timely))

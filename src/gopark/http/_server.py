@@ -1,0 +1,355 @@
+"""Server: listens, gives each connection a goroutine, and ends in good order.
+
+    startup    the application's lifespan, then connections
+    shutdown   1. `closing` is set, the listeners are closed, idle connections too
+               2. what is under way is answered, with `Connection: close`
+               3. after the time for that the rest is cut, and said
+               4. the application's lifespan ends
+
+Source: Go 1.27 net/http/server.go (Serve, Shutdown, Close). Tests: tests/http/test_server.py
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+
+from gopark import net
+from gopark._runtime.base.printstring import shown
+from gopark._runtime.chan.chan import Chan
+from gopark._runtime.chan.selectgo import recv, select
+from gopark._runtime.sched.newproc import go
+from gopark._runtime.time.timechan import after
+from gopark._util import integer
+from gopark.http._exchange import Exchange
+from gopark.http._head import datebytes
+from gopark.http._http1 import HTTP1
+from gopark.http._kinds import hint, interfaceof, loopof
+from gopark.http._lifespan import MODES, Lifespan
+from gopark.http._log import access, line
+from gopark.http._options import Limits, Timeouts
+from gopark.http._parser import backend
+from gopark.http._reaper import IDLE, Reaper
+from gopark.http._sleepers import Sleepers
+
+__all__ = ("Server",)
+
+_log: Final = logging.getLogger("gopark.http")
+_SHOWN: Final = 10  # requests that are named when they are cut
+
+
+class Server:
+    """Serves an application, ASGI or WSGI, on any number of listeners.
+
+    A connection is a goroutine, so a handler that blocks its thread stalls no other connection.
+
+    Args:
+        app: The application.
+        interface: `asgi`, `wsgi`, or `auto`: by what it takes.
+        loop: Where an ASGI application runs. `bare`: in the connection's goroutine; `asyncio`:
+            each request is a task of the program's event loop; `auto`: bare exactly if nothing
+            in this process has imported asyncio.
+        loops: For `asyncio`: how many event loops there may be. With one, a task that blocks its
+            thread holds up the other tasks, as everywhere in asyncio; with more, each request
+            has a loop that no other is on, as long as they suffice, and nothing that is bound
+            to a loop can be shared between requests.
+        lifespan: `on`, `off`, or `auto`: unless the application raises when it hears of it.
+        limits: How much a client may have.
+        timeouts: How long the server waits.
+        root_path: Where the application is mounted, without a slash at the end.
+        access_log: Each answer is a line of the logger `gopark.http.access`.
+        server_header: What `Server` says; "": the header is not sent.
+    Attributes:
+        interface: Which one it is.
+        loop: Where it runs.
+    Raises:
+        TypeError: `app` is no application, or an argument is of the wrong kind.
+        ValueError: an argument is none of those that there are.
+        ImportError: neither httptools nor h11 is installed.
+    Example:
+        >>> async def app(scope, receive, send):
+        ...     await send({"type": "http.response.start", "status": 200})
+        ...     await send({"type": "http.response.body", "body": b"hello"})
+        >>> async def main():
+        ...     server = gopark.http.Server(app, loop="bare", lifespan="off")
+        ...     ln = gopark.net.listen("tcp", "127.0.0.1:0")
+        ...     gopark.go(server.serve, ln)
+        ...     with await gopark.net.dial("tcp", ln.addr) as conn:
+        ...         await conn.write(b"GET / HTTP/1.0\\r\\n\\r\\n")
+        ...         print((await conn.read()).splitlines()[0])
+        ...     await server.shutdown()
+        >>> gopark.run(main)
+        b'HTTP/1.1 200 OK'
+
+    Go: http.Server.
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        interface: str = "auto",
+        loop: str = "auto",
+        loops: int = 1,
+        lifespan: str = "auto",
+        limits: Limits | None = None,
+        timeouts: Timeouts | None = None,
+        root_path: str = "",
+        access_log: bool = False,
+        server_header: str = "gopark",
+    ) -> None:
+        backend()
+        self.interface: Final = interfaceof(app, interface)
+        self.loop: Final = loopof(self.interface, loop)
+        if lifespan not in MODES:
+            raise ValueError(f"lifespan is one of {', '.join(MODES)}, got {shown(lifespan)}")
+        for what, value, cls in (("limits", limits, Limits), ("timeouts", timeouts, Timeouts)):
+            if value is not None and not isinstance(value, cls):
+                raise TypeError(f"{what} is a gopark.http.{cls.__name__}, got {shown(value)}")
+        self.limits: Final = limits or Limits()
+        self.timeouts: Final = timeouts or Timeouts()
+        self.app: Final = app
+        self.root_path: Final = root_path.rstrip("/")
+        self.logs: Final = access_log
+        self.closing = False
+        self._ending = False
+        self.scheme = "http"
+        self.asgi: Final = {"version": "3.0", "spec_version": "2.5"}
+        self.extensions: Final[dict[str, Any]] = {
+            "http.response.pathsend": {},
+            "http.response.early_hint": {},
+            "http.response.trailers": {},
+        }
+        self.conns: Final[set[Any]] = set()
+        self.exchange: type[Exchange] = Exchange
+        self.sleepers: Final = Sleepers()
+        self._name = server_header.encode("latin-1")
+        self._stamps = [b""] * 4
+        self._reaper = Reaper(self.timeouts, self.conns, self._tick)
+        mode = lifespan if self.interface == "asgi" else "off"
+        self._lifespan = Lifespan(app, mode, self.loop)
+        self.state: Final = self._lifespan.state
+        self._listeners: list[Any] = []
+        self._loops: Final = _count("loops", loops)
+        self._ends: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._room = Chan[None](1)  # somebody has left
+        self._over = Chan[None]()
+        self._started = False
+        self.run: Final = self._runner()
+
+    def __repr__(self) -> str:
+        where = ", ".join(str(ln.addr) for ln in self._listeners) or "nowhere"
+        return (
+            f"<Server of {self.interface}, {self.loop}, on {where}, {len(self.conns)} connections>"
+        )
+
+    # --- for its connections ---------------------------------------------------------------------
+
+    def _runner(self) -> Callable[[Exchange], Coroutine[Any, Any, None]]:
+        """What has the application answer a request."""
+        app = self.app
+        if self.interface == "wsgi":
+            from gopark.http import _wsgi
+
+            return lambda exchange: _wsgi.run(app, exchange)
+        if self.loop == "asyncio":
+            from gopark.http import _onloop
+
+            self.exchange = _onloop.LoopExchange
+            if self._loops > 1:
+                pool = _onloop.Loops(self._loops)
+                self._ends.append(pool.end)
+                return lambda exchange: pool.run(app, exchange)
+            return lambda exchange: _onloop.run(app, exchange)
+        return lambda exchange: app(exchange.scope, exchange.receive, exchange.send)
+
+    def addresses(self, conn: Any) -> tuple[Any, Any]:
+        """Of the client, and of this side, as ASGI has them."""
+        remote, local = conn.remote_addr, conn.local_addr
+        if local.network == "unix":
+            return None, (str(local), None)
+        return (remote.host, remote.port), (local.host, local.port)
+
+    def upgrade(self, link: Any, exchange: Exchange, special: Any, rest: bytes) -> bool:
+        """Whether the client may speak what it asks for."""
+        return False
+
+    def _tick(self, now: float) -> None:
+        date = b"\r\ndate: " + datebytes(now)
+        name = b"\r\nserver: " + self._name if self._name else b""
+        self._stamps = [date + name, name, date, b""]
+
+    def stamp(self, dated: bool, named: bool) -> bytes:
+        """What stands in the head of each answer, but for what the application has said."""
+        return self._stamps[dated + 2 * named]
+
+    def failed(self, exchange: Exchange, exc: BaseException) -> None:
+        """The application has raised."""
+        if exchange.link.gone and isinstance(exc, OSError):
+            return  # it was told that the client has left
+        scope = exchange.scope
+        _log.error(
+            "%s %s: the application failed%s",
+            scope.get("method", scope["type"]),
+            scope["path"],
+            hint(self.loop, exc),
+            exc_info=exc,
+        )
+
+    def late(self, exchange: Exchange, seconds: float) -> None:
+        """The application has not answered in time."""
+        scope = exchange.scope
+        name = scope.get("method", scope["type"])
+        _log.warning("%s %s: no answer within %g s", name, scope["path"], seconds)
+
+    def failure(self, exchange: Exchange) -> tuple[int, str]:
+        """The answer in place of the application's."""
+        return 500, "the application failed"
+
+    def rejected(self, link: Any, status: int, text: str) -> None:
+        """What came is no request."""
+        _log.info("%s: %d: %s", link.client[0] if link.client else "-", status, text)
+
+    def log(self, exchange: Exchange) -> None:
+        """A line of the access log."""
+        access.info(line(exchange))
+
+    def left(self, link: Any) -> None:
+        """A connection has ended."""
+        self.conns.discard(link)
+        self._room.try_send(None)
+
+    # --- its life -------------------------------------------------------------------------------
+
+    async def serve(self, *listeners: net.Listener) -> None:
+        """Accept connections and answer them, until `shutdown` or `close` has done its work.
+
+        Args:
+            listeners: What `gopark.net.listen` or `gopark.tls.listen` gives. They are the server's
+                from here on.
+        Raises:
+            LifespanError: the application cannot start.
+            RuntimeError: the server has ended, or is running.
+        Example:
+            >>> async def app(scope, receive, send):
+            ...     raise NotImplementedError
+            >>> async def main():
+            ...     server = gopark.http.Server(app, loop="bare", lifespan="off")
+            ...     gopark.time.after_func(0.01, server.shutdown)
+            ...     await server.serve(gopark.net.listen("tcp", "127.0.0.1:0"))
+            >>> gopark.run(main)
+
+        Go: http.Server.Serve.
+        """
+        if self._started:
+            raise RuntimeError("Server.serve: it is running, or has ended: make another Server")
+        self._started = True
+        self._listeners = list(listeners)
+        try:
+            await self._lifespan.startup()
+        except BaseException:
+            self._unlisten()
+            self._ending = True
+            self._over.close()
+            raise
+        for ln in self._listeners:
+            go(self._accept, ln)
+        await self._over.recv_ok()
+
+    async def _accept(self, ln: Any) -> None:
+        most = self.limits.connections
+        conns, reaper = self.conns, self._reaper
+        async for conn in ln:
+            link = HTTP1(self, conn)
+            conns.add(link)
+            reaper.start()
+            go(link.serve)
+            while most is not None and len(conns) >= most and not self.closing:
+                await self._room.recv()
+
+    def _unlisten(self) -> None:
+        for ln in self._listeners:
+            ln.close()
+
+    async def shutdown(self, grace: float | None = None) -> None:
+        """End in good order: no new connections, what is under way is answered, the rest is cut.
+
+        Args:
+            grace: Seconds for what is under way; None: what `timeouts` says.
+        Example:
+            >>> async def app(scope, receive, send):
+            ...     raise NotImplementedError
+            >>> async def main():
+            ...     server = gopark.http.Server(app, loop="bare", lifespan="off")
+            ...     gopark.go(server.serve, gopark.net.listen("tcp", "127.0.0.1:0"))
+            ...     await gopark.gosched()
+            ...     await server.shutdown()
+            >>> gopark.run(main)
+
+        Go: http.Server.Shutdown.
+        """
+        if self._ending:
+            await self._over.recv_ok()
+            return
+        self._ending = True
+        self._stop()
+        grace = self.timeouts.shutdown if grace is None else grace
+        until = None if grace is None else after(grace)
+        while self.conns:
+            index, _, _ = await select(recv(self._room), recv(until))
+            if index:
+                break
+        self._cut()
+        await self._lifespan.shutdown()
+        for end in self._ends:
+            await end()
+        self._over.close()
+
+    def _stop(self) -> None:
+        self.closing = True
+        self._unlisten()
+        self._room.try_send(None)
+        for link in list(self.conns):
+            if link.phase == IDLE:
+                link.expire()
+
+    def close(self) -> None:
+        """Cut whatever is under way, and say what that is. Who waits in `serve` goes on.
+
+        Example:
+            >>> async def app(scope, receive, send):
+            ...     raise NotImplementedError
+            >>> gopark.http.Server(app, loop="bare").close()
+
+        Go: http.Server.Close.
+        """
+        self._stop()
+        self._cut()
+        if not self._ending:
+            go(self.shutdown)
+
+    def _cut(self) -> None:
+        cut = [link for link in list(self.conns) if link.exchange is not None]
+        if cut:
+            _log.warning("%d requests were cut: %s", len(cut), _requests(cut))
+        for link in list(self.conns):
+            link.close()
+
+
+def _count(what: str, value: int) -> int:
+    integer("Server", what, value)
+    if value < 1:
+        raise ValueError(f"{what} is at least 1, got {shown(value)}")
+    return value
+
+
+def _requests(links: Iterable[Any]) -> str:
+    names = []
+    for link in links:
+        exchange = link.exchange
+        if exchange is not None:
+            scope = exchange.scope
+            names.append(f"{scope.get('method', scope['type'])} {scope['path']}")
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
