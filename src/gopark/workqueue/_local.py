@@ -109,8 +109,8 @@ class Local(Backend):
                     raise
                 if monotonic() > until:
                     raise Unavailable(
-                        f"queue {shown(self._place.name)}: who keeps it at {self._place.sock} does not "
-                        f"answer: {exc or 'it hangs up'}"
+                        f"queue {shown(self._place.name)}: who keeps it at {self._place.sock} "
+                        f"does not answer: {exc or 'it hangs up'}"
                     ) from exc
                 await sleep(pause * (0.5 + random()))
                 pause = min(2 * pause, 0.1)

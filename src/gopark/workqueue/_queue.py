@@ -119,8 +119,8 @@ async def opened(
         if codec is None:
             await backend.leave()
             raise Mismatch(
-                f"queue {shown(name)} has the codec {shown(backend.settings.codec)}, which is not chosen by "
-                "its name alone: open(..., codec=...)"
+                f"queue {shown(name)} has the codec {shown(backend.settings.codec)}, which is not "
+                "chosen by its name alone: open(..., codec=...)"
             )
     receiver.opened(backend, codec)
     return Queue(name, url, options, backend, receiver, codec)

@@ -48,8 +48,8 @@ class Settings:
         ]
         if differ:
             raise Mismatch(
-                f"queue {shown(name)} has other settings: {', '.join(differ)}. Leave them out to take "
-                "those of the queue, or use another name"
+                f"queue {shown(name)} has other settings: {', '.join(differ)}. Leave them out to "
+                "take those of the queue, or use another name"
             )
         return self
 
