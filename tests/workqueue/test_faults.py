@@ -55,7 +55,10 @@ class Crowd:
 
     def misfortune(self) -> None:
         """One that the seed decides on."""
-        what = self.rng.choice(["sender", "worker", "worker", "stop", "server"])
+        whats = ["sender", "worker", "worker", "stop", "server"]
+        if self.server is None:
+            whats.remove("server")  # one of these keeps the queue, and then another
+        what = self.rng.choice(whats)
         self.events[what] += 1
         if what == "sender":
             kill(self.sender)
@@ -75,7 +78,7 @@ class Crowd:
             self.server.start()
 
     def run(self, jobs: int) -> None:
-        while (n := len(procs.numbers(self.sent))) < jobs:
+        while (n := len(procs.numbers(self.sent))) < jobs or self.events.total() < jobs // 200:
             time.sleep(self.rng.random() * 0.3)
             self.misfortune()
             if n > jobs // 2 and self.events.total() > 40:

@@ -18,10 +18,13 @@ from typing import Final
 from gopark import net
 from gopark._runtime.base.lockrank import Holding, Mutex, lasting
 from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.runtime2 import Sched
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
+from gopark._runtime.main.atend import atend
 from gopark._runtime.sched.newproc import go
+from gopark._runtime.sched.startm import current
 from gopark._runtime.time.timechan import after
 from gopark.workqueue import _wire as wire
 from gopark.workqueue._errors import Mismatch, Unavailable
@@ -46,6 +49,7 @@ class LocalKeeper(Keeper):
     def __init__(self, place: Place, fd: int, asked: Wanted) -> None:
         self.place = place
         self.users = 0  # how many in this process have the queue open; guarded by `_taking`
+        self.sched = current()
         self._fd = fd
         place.clear()
         journal = Journal(place.log)
@@ -77,6 +81,8 @@ class LocalKeeper(Keeper):
         """Stop, and let go of the files. Called with `_taking` held."""
         if _keepers.get(self.place.sock) is not self:
             return
+        if self.sched is not current():  # who has it open here is gone, and is not to come back
+            self.peers = {peer for peer in self.peers if isinstance(peer, _Socket)}
         del _keepers[self.place.sock]
         alone = self.peers_outside() == 0
         self.stop()
@@ -101,10 +107,28 @@ def _listen(place: Place) -> net.Listener:
 def kept(place: Place) -> LocalKeeper | None:
     """The keeper of that place, if this process has it; for one user more."""
     with Holding(_taking):
-        keeper = _keepers.get(place.sock)
-        if keeper is not None:
-            keeper.users += 1
-        return keeper
+        return _known(place)
+
+
+def _known(place: Place) -> LocalKeeper | None:
+    keeper = _keepers.get(place.sock)
+    if keeper is not None and keeper.sched is not current():
+        keeper.shut()  # its program has died
+        return None
+    if keeper is not None:
+        keeper.users += 1
+    return keeper
+
+
+async def _end(sched: Sched) -> None:
+    """The program ends, and keeps no queue any more: others may."""
+    for keeper in list(_keepers.values()):
+        if keeper.sched is sched:
+            keeper.sched = None
+            give_back(keeper)
+
+
+atend.append(_end)
 
 
 def keeper_at(place: Place, asked: Wanted) -> LocalKeeper | None:
@@ -114,9 +138,8 @@ def keeper_at(place: Place, asked: Wanted) -> LocalKeeper | None:
         Unavailable: the files cannot be used.
     """
     with Holding(_taking):
-        keeper = _keepers.get(place.sock)
+        keeper = _known(place)
         if keeper is not None:
-            keeper.users += 1
             return keeper
         try:
             fd = place.lock()

@@ -311,7 +311,12 @@ class Nats(Backend):
 
     async def _listen(self) -> None:
         """The goroutine of who receives: asks anew, and looks for the end."""
-        await self._wire.subscribe(self._inbox, self._arrived)
+        try:
+            await self._wire.subscribe(self._inbox, self._arrived)
+        except Exception as exc:
+            if not self._left:
+                self._sink.failed(Unavailable(f"{self._wire.url}: cannot receive: {exc}"))
+            return
         self._heard = monotonic()
         self._pull()
         while not self._left:
