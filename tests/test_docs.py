@@ -243,6 +243,7 @@ def test_errors_named_under_raises_exist(name: str):
             gopark.http,
             gopark.net,
             gopark.tls,
+            gopark.workqueue,
             testing.leak,
             testing.synctest,
         )

@@ -66,6 +66,13 @@ def test_child_processes():
     )
 
 
+def test_work_queue():
+    pictures = [f"picture {n} is done" + (", at try 2" if n == 3 else "") for n in range(6)]
+    assert output("work_queue.py") == "\n".join(
+        ["a worker has ended: signal: killed", *pictures, ""]
+    )
+
+
 def test_process_pool():
     assert output("process_pool.py") == (
         "168 primes below 1000\n669 primes below 5000\n1229 primes below 10000\n"

@@ -36,10 +36,14 @@ def says(*args: str) -> str:
 
 
 JOBS = """\
+from pathlib import Path
+
 import gopark
 
 async def slow(n):
-    await gopark.time.sleep(0.3)
+    Path("began").touch()
+    while not Path("end").exists():
+        await gopark.time.sleep(0.01)
     return n
 
 def double(n):
@@ -61,9 +65,10 @@ async def test_a_worker_serves_a_module_and_drains_when_it_is_told_to_end(url, n
             slow = g.go("shopjobs:slow", 7)
             for task in tasks:
                 await task
-            while not (await q.stats()).leased:
+            while not (tmp_path / "began").exists():
                 await gopark.time.sleep(0.001)
             worker.send_signal(signal.SIGTERM)
+            (tmp_path / "end").touch()
             assert await slow == 7, "what has begun is done"
         assert [task.result() for task in tasks] == [2 * n for n in range(10)]
         out, err = await gopark.spawn(lambda: worker.communicate(timeout=60))

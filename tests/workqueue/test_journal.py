@@ -110,7 +110,9 @@ def test_a_record_that_is_cut_off_is_dropped_and_the_rest_goes_on(tmp_path, cut)
     os.truncate(tmp_path / "log", os.path.getsize(tmp_path / "log") - cut)
     ledger = begun(tmp_path / "log")
     assert [job.payload for job in ledger.waiting] == [b"first"]
+    ended(ledger)
     assert os.path.getsize(tmp_path / "log") == whole
+    ledger = begun(tmp_path / "log")
     ledger.put(b"third", "", 0)
     ended(ledger)
     ledger = begun(tmp_path / "log")

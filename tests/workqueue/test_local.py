@@ -94,7 +94,7 @@ async def test_what_a_worker_had_that_was_killed_is_for_others_at_once(tmp_path)
 async def test_a_stopped_worker_loses_its_lease_and_what_it_says_later_changes_nothing(tmp_path):
     async with await workqueue.open("jobs", at(tmp_path), lease=1.0) as q:
         await q.send(1)
-        worker = procs.start("worker.py", at(tmp_path), "jobs", tmp_path / "done", "0.5")
+        worker = procs.start("worker.py", at(tmp_path), "jobs", tmp_path / "done", "5")
         while not (await q.stats()).leased:
             await gopark.time.sleep(0.001)
         worker.send_signal(signal.SIGSTOP)

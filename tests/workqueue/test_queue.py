@@ -20,6 +20,7 @@ async def test_what_was_sent_comes_once_and_in_order(opened):
             async with d as value:
                 came.append(value)
         assert came == list(range(20))
+        await is_done(q)
         stats = await q.stats()
         assert (stats.waiting, stats.leased, stats.dead, stats.closed) == (0, 0, 0, True)
 
@@ -60,6 +61,13 @@ async def test_after_a_close_nobody_sends_and_receivers_end_when_all_is_done(ope
         assert await ended == []
 
 
+async def is_done(q):
+    """A server counts what is done a moment after it has confirmed it."""
+    with gopark.timeout(20):
+        while (stats := await q.stats()).waiting + stats.leased:
+            await gopark.time.sleep(0.001)
+
+
 async def _drain(q):
     came = []
     async for d in q:
@@ -91,8 +99,8 @@ async def test_what_failed_is_tried_again_and_then_dead(opened):
             with pytest.raises(ValueError, match="no good"):
                 async with d:
                     raise ValueError("no good")
-        stats = await q.stats()
-        assert (stats.waiting, stats.leased, stats.dead) == (0, 0, 1)
+        await is_done(q)
+        assert (await q.stats()).dead == 1
         (letter,) = [letter async for letter in q.dead]
         assert (letter.value, letter.tries, letter.why) == ("bad", 3, "ValueError: no good")
         assert await letter.requeue()
@@ -144,7 +152,7 @@ async def test_a_delivery_is_settled_once(opened):
         for how in (d.ack, d.again, d.drop):
             with pytest.raises(RuntimeError, match="settled already"):
                 await how()
-        assert (await q.stats()).leased == 0
+        await is_done(q)
 
 
 async def test_purge_forgets_what_waits_and_what_is_dead(opened):
@@ -168,8 +176,7 @@ async def test_a_lease_is_renewed_while_the_handler_runs(opened):
             late = gopark.time.after(1.2)
             assert (await gopark.select(gopark.recv(other.C), gopark.recv(late)))[0] == 1
             assert value == "long"
-        stats = await q.stats()
-        assert (stats.waiting, stats.leased) == (0, 0)
+        await is_done(q)
 
 
 async def test_a_handler_that_hangs_loses_its_lease(opened):
@@ -261,8 +268,7 @@ async def test_a_value_is_acknowledged_in_a_scope_that_is_over(opened):
                 except gopark.ScopeEnded:
                     pass
             await gopark.Chan().recv()
-        stats = await q.stats()
-        assert (stats.leased, stats.waiting) == (0, 0)
+        await is_done(q)
 
 
 async def test_a_value_whose_handler_a_scope_ends_is_tried_again(opened):
@@ -393,6 +399,28 @@ async def test_many_senders_and_receivers_lose_nothing(opened):
         await q.close()
         await gopark.gather(*receivers)
         assert sorted(came) == list(range(500))
+
+
+async def _forgets(name, url, n):
+    """Sends, receives, and ends the program with all of it open."""
+    q = await workqueue.open(name, url)
+    other = await workqueue.open(name, url, prefetch=1)
+    await other.send(n)
+    d = await q.C.recv()
+    await q.send("left")
+    assert d.value == n
+    await d.ack()
+
+
+def test_a_program_that_ends_with_queues_open_holds_up_nobody(url, name):
+    for n in range(3):
+        gopark.run(_forgets, name, url, n)
+        gopark.run(_purged, name, url)
+
+
+async def _purged(name, url):
+    async with await workqueue.open(name, url) as q:
+        await q.purge()
 
 
 def test_plain_functions_use_it_by_block(url, name):

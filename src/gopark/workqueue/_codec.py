@@ -183,10 +183,10 @@ def encoded(codec: Codec, value: object) -> bytes:
         raise
     except Exception as exc:
         raise NotEncodable(
-            f"the codec {codec.name!r} of the queue cannot write {_brief(value)}: {exc}"
+            f"the codec {shown(codec.name)} of the queue cannot write {_brief(value)}: {exc}"
         ) from exc
     if not isinstance(data, bytes):
-        raise NotEncodable(f"the codec {codec.name!r} gave {_brief(data)}, which is no bytes")
+        raise NotEncodable(f"the codec {shown(codec.name)} gave {_brief(data)}, which is no bytes")
     return data
 
 

@@ -44,19 +44,17 @@ class Group:
         TypeError: an argument is of the wrong kind.
         ValueError: `limit` is not positive.
     Example:
-        >>> def double(x):
-        ...     return 2 * x
         >>> async def main():
         ...     async with await gopark.workqueue.open("group-example") as q:
         ...         ctx, stop = gopark.context.with_cancel(gopark.context.background())
-        ...         worker = gopark.spawn(gopark.workqueue.serve, ctx, q, double)
+        ...         worker = gopark.spawn(gopark.workqueue.serve, ctx, q, pow)
         ...         async with gopark.workqueue.Group(q) as g:
-        ...             tasks = [g.go(double, n) for n in range(3)]
+        ...             tasks = [g.go(pow, n, 2) for n in range(3)]
         ...         print([task.result() for task in tasks])
         ...         stop()
         ...         await worker
         >>> gopark.run(main)
-        [0, 2, 4]
+        [0, 1, 4]
 
     Go: none; errgroup.Group, of golang.org/x/sync.
     """

@@ -187,7 +187,11 @@ class Keeper:
             self._dirty.append(peer)
 
     def put(self, peer: Peer, req: int, payload: bytes, id: str) -> int:
-        """A value from this process. If it is FULL there comes a reply, else there comes none."""
+        """A value from this process. If it is FULL there comes a reply, else there comes none.
+
+        Args:
+            req: Of the reply; 0: if it is FULL, let it be.
+        """
         with Holding(self._lock):
             if self.stopped:
                 return FULL
@@ -197,7 +201,7 @@ class Keeper:
                 self._settle(now)
                 if self.stopped:
                     return FULL
-            elif code == FULL:
+            elif code == FULL and req:
                 self._senders.append((peer, req, payload, id))
         if self._dirty:
             self._flush()

@@ -29,6 +29,7 @@ from gopark import net
 from gopark._oneshot import OneShot
 from gopark._runtime.base.errors import ClosedChannelError
 from gopark._runtime.base.lockrank import Holding, Mutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.sched.newproc import go
@@ -41,7 +42,7 @@ from gopark.workqueue._errors import Mismatch, Unavailable
 from gopark.workqueue._keeper import YES, Keeper, Peer
 from gopark.workqueue._ledger import CLOSED, FULL, Job
 from gopark.workqueue._localfiles import Place, directory
-from gopark.workqueue._localkeeper import VERSION, LocalKeeper, keeper_at, kept, leave_keeper
+from gopark.workqueue._localkeeper import VERSION, LocalKeeper, keeper_at, kept, leave_keeper, tidy
 from gopark.workqueue._settings import Settings, Wanted
 
 __all__ = ("Local", "open_local")
@@ -108,8 +109,8 @@ class Local(Backend):
                     raise
                 if monotonic() > until:
                     raise Unavailable(
-                        f"queue {self._place.name!r}: who keeps it at {self._place.sock} does not "
-                        f"answer: {exc or 'it hangs up'}"
+                        f"queue {shown(self._place.name)}: who keeps it at {self._place.sock} "
+                        f"does not answer: {exc or 'it hangs up'}"
                     ) from exc
                 await sleep(pause * (0.5 + random()))
                 pause = min(2 * pause, 0.1)
@@ -142,7 +143,7 @@ class Local(Backend):
         """Nobody keeps it, and this process may do so."""
         place = self._place
         if self._how == KEPT or (self._how == THERE and not os.path.exists(place.log)):
-            raise Unavailable(f"{place.url}: there is no queue {place.name!r}")
+            raise Unavailable(f"{place.url}: there is no queue {shown(place.name)}")
 
     async def _greet(self, conn: net.SocketConn, asked: Wanted, reopen: bool) -> _Way:
         try:
@@ -194,7 +195,7 @@ class Local(Backend):
             await way.leave()
             if why is not None:
                 raise Unavailable(
-                    f"queue {self._place.name!r}: {self._place.log} cannot be written: "
+                    f"queue {shown(self._place.name)}: {self._place.log} cannot be written: "
                     f"{why.strerror or why}"
                 ) from why
             if self._how == THERE:
@@ -276,7 +277,7 @@ class Local(Backend):
             code, _ = await self._request(wire.send, payload, id.encode(), ctx=ctx)
         if code == CLOSED:
             raise ClosedChannelError(
-                f"queue {self._place.name!r} was closed: nobody sends to it any more. "
+                f"queue {shown(self._place.name)} was closed: nobody sends to it any more. "
                 "open(..., reopen=True) begins it anew"
             )
 
@@ -284,6 +285,8 @@ class Local(Backend):
         self, keeper: Keeper, way: _Direct, payload: bytes, id: str, ctx: Context | None
     ) -> int:
         """To the keeper in this process, which stores it at once if there is room."""
+        if self._failed is None and (code := keeper.put(way, 0, payload, id)) != FULL:
+            return code
         one = OneShot("workqueue send")
         with Holding(self._lock):
             if self._failed is not None:
@@ -332,6 +335,8 @@ class Local(Backend):
             one.finish(None, self._failed)
         if way is not None:
             await way.leave()
+        if type(way) is not _Direct:
+            tidy(self._place)
 
     async def destroy(self) -> None:
         await self.purge(False)

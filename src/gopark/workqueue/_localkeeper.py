@@ -17,10 +17,14 @@ from typing import Final
 
 from gopark import net
 from gopark._runtime.base.lockrank import Holding, Mutex, lasting
+from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.runtime2 import Sched
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
+from gopark._runtime.main.atend import atend
 from gopark._runtime.sched.newproc import go
+from gopark._runtime.sched.startm import current
 from gopark._runtime.time.timechan import after
 from gopark.workqueue import _wire as wire
 from gopark.workqueue._errors import Mismatch, Unavailable
@@ -30,7 +34,7 @@ from gopark.workqueue._ledger import Job, Ledger
 from gopark.workqueue._localfiles import Place
 from gopark.workqueue._settings import Settings, Wanted
 
-__all__ = ("VERSION", "LocalKeeper", "keeper_at", "kept", "leave_keeper")
+__all__ = ("VERSION", "LocalKeeper", "keeper_at", "kept", "leave_keeper", "tidy")
 
 VERSION: Final = 1
 _GOODBYE: Final = 1.0  # seconds for a peer to take what it was to be told
@@ -45,6 +49,7 @@ class LocalKeeper(Keeper):
     def __init__(self, place: Place, fd: int, asked: Wanted) -> None:
         self.place = place
         self.users = 0  # how many in this process have the queue open; guarded by `_taking`
+        self.sched = current()
         self._fd = fd
         place.clear()
         journal = Journal(place.log)
@@ -76,6 +81,8 @@ class LocalKeeper(Keeper):
         """Stop, and let go of the files. Called with `_taking` held."""
         if _keepers.get(self.place.sock) is not self:
             return
+        if self.sched is not current():  # who has it open here is gone, and is not to come back
+            self.peers = {peer for peer in self.peers if isinstance(peer, _Socket)}
         del _keepers[self.place.sock]
         alone = self.peers_outside() == 0
         self.stop()
@@ -100,10 +107,28 @@ def _listen(place: Place) -> net.Listener:
 def kept(place: Place) -> LocalKeeper | None:
     """The keeper of that place, if this process has it; for one user more."""
     with Holding(_taking):
-        keeper = _keepers.get(place.sock)
-        if keeper is not None:
-            keeper.users += 1
-        return keeper
+        return _known(place)
+
+
+def _known(place: Place) -> LocalKeeper | None:
+    keeper = _keepers.get(place.sock)
+    if keeper is not None and keeper.sched is not current():
+        keeper.shut()  # its program has died
+        return None
+    if keeper is not None:
+        keeper.users += 1
+    return keeper
+
+
+async def _end(sched: Sched) -> None:
+    """The program ends, and keeps no queue any more: others may."""
+    for keeper in list(_keepers.values()):
+        if keeper.sched is sched:
+            keeper.sched = None
+            give_back(keeper)
+
+
+atend.append(_end)
 
 
 def keeper_at(place: Place, asked: Wanted) -> LocalKeeper | None:
@@ -113,9 +138,8 @@ def keeper_at(place: Place, asked: Wanted) -> LocalKeeper | None:
         Unavailable: the files cannot be used.
     """
     with Holding(_taking):
-        keeper = _keepers.get(place.sock)
+        keeper = _known(place)
         if keeper is not None:
-            keeper.users += 1
             return keeper
         try:
             fd = place.lock()
@@ -128,7 +152,7 @@ def keeper_at(place: Place, asked: Wanted) -> LocalKeeper | None:
                 raise
         except OSError as exc:
             raise Unavailable(
-                f"queue {place.name!r} cannot be kept at {place.sock}: {exc.strerror or exc}"
+                f"queue {shown(place.name)} cannot be kept at {place.sock}: {exc.strerror or exc}"
             ) from exc
         keeper.users = 1
         _keepers[place.sock] = keeper
@@ -147,6 +171,37 @@ async def leave_keeper(keeper: LocalKeeper) -> None:
     late = after(_GOODBYE)
     for peer in peers:
         await select(recv(peer.over), recv(late))
+    if peers:
+        tidy(keeper.place)  # they may have left in the same moment
+
+
+def tidy(place: Place) -> None:
+    """Remove what is left of a queue that nobody keeps, if nothing is in it."""
+    with Holding(_taking):
+        if place.sock in _keepers:
+            return
+        try:
+            fd = place.lock()
+            if fd is None:
+                return
+            try:
+                if _empty(place):
+                    place.remove()
+            finally:
+                os.close(fd)
+        except OSError:
+            pass
+
+
+def _empty(place: Place) -> bool:
+    if not os.path.exists(place.log):
+        return True
+    journal = Journal(place.log)
+    try:
+        ledger = journal.load(monotonic())
+        return ledger is None or Keeper(ledger, None).spent
+    finally:
+        journal.close()
 
 
 def give_back(keeper: LocalKeeper) -> None:

@@ -47,6 +47,7 @@ _CONSUMER: Final = "workers"
 _PATIENCE: Final = 30.0  # seconds in which a server may be away
 _EXPIRES: Final = 20.0  # seconds that a request for values lies at the server
 _LOOK: Final = 0.05  # seconds between two looks whether a closed queue is empty
+_STUCK: Final = 1.0  # seconds without any progress, to ask what holds it up
 _SECOND: Final = 1_000_000_000
 
 _FULL: Final = 10077
@@ -131,6 +132,7 @@ class Nats(Backend):
         self._inbox = ""
         self.over = False  # as far as we know
         self._left = False
+        self._stuck = 0, 0.0  # so many values were there since then
         self._look: Chan[None] = Chan(1)
 
     # --- the stream -------------------------------------------------------------------------------
@@ -157,7 +159,7 @@ class Nats(Backend):
         if "error" not in there:
             return self._ours(there["config"])
         if self._how != MAKE:
-            raise Unavailable(f"{self._wire.url}: there is no queue {self._name!r}")
+            raise Unavailable(f"{self._wire.url}: there is no queue {shown(self._name)}")
         settings = Settings(**asked)
         said = {
             "gopark": 1,
@@ -250,7 +252,7 @@ class Nats(Backend):
             if (err := ctx.err()) is not None:
                 raise err
         headers = {"Nats-Msg-Id": id} if id else None
-        until, pause = 0.0, 0.002
+        until, pause, full = 0.0, 0.002, monotonic()
         while True:
             status, data = await self._wire.request(f"{self._subject}.job", payload, headers, ctx)
             if not status:
@@ -260,6 +262,9 @@ class Nats(Backend):
                 if answer["error"].get("err_code") != _FULL:
                     raise self._refused(answer)
                 until = 0.0
+                if monotonic() - full > 5 * _STUCK:
+                    full = monotonic()
+                    await self._sweep(await self._info())
             else:
                 until = await self._nobody(status, until)
             await self._pause(pause, ctx)
@@ -272,7 +277,7 @@ class Nats(Backend):
         if status != SILENCE and not self._open((await self._info())["config"]):
             self._close_seen()
             raise ClosedChannelError(
-                f"queue {self._name!r} was closed: nobody sends to it any more. "
+                f"queue {shown(self._name)} was closed: nobody sends to it any more. "
                 "open(..., reopen=True) begins it anew"
             )
         now = monotonic()
@@ -306,7 +311,12 @@ class Nats(Backend):
 
     async def _listen(self) -> None:
         """The goroutine of who receives: asks anew, and looks for the end."""
-        await self._wire.subscribe(self._inbox, self._arrived)
+        try:
+            await self._wire.subscribe(self._inbox, self._arrived)
+        except Exception as exc:
+            if not self._left:
+                self._sink.failed(Unavailable(f"{self._wire.url}: cannot receive: {exc}"))
+            return
         self._heard = monotonic()
         self._pull()
         while not self._left:
@@ -327,7 +337,26 @@ class Nats(Backend):
     async def _ended(self) -> bool:
         info = await self._info()
         self.over = not self._open(info["config"])
-        return self.over and not info["state"]["messages"]
+        if not self.over:
+            return False
+        undone = info["state"]["messages"]
+        if undone != self._stuck[0]:
+            self._stuck = undone, monotonic()
+        elif undone and monotonic() - self._stuck[1] > _STUCK:
+            self._stuck = undone, monotonic()
+            await self._sweep(info)
+        return not undone
+
+    async def _sweep(self, info: dict[str, Any]) -> None:
+        """Remove what is acknowledged, and is there all the same.
+
+        A server that was killed may have forgotten that it removed values (2.9 does), and gives
+        them to nobody, for its consumer knows that they are done; but they count.
+        """
+        consumer = await self._api(f"CONSUMER.INFO.{self._stream}.{_CONSUMER}")
+        floor = consumer["ack_floor"]["stream_seq"]
+        if info["state"]["messages"] and info["state"]["first_seq"] <= floor:
+            await self._api(f"STREAM.PURGE.{self._stream}", {"seq": floor + 1})
 
     def _pull(self) -> None:
         """Ask for what is wanted and not asked for yet, if that is worth a request."""

@@ -63,6 +63,7 @@ class NatsWire:
         self._servers = servers
         self._options = options
         self._nc: Any = None
+        self._guard: asyncio.Task[None]
         self._loop: asyncio.AbstractEventLoop
         self._inbox = ""
         self._numbers = itertools.count(1)
@@ -112,6 +113,15 @@ class NatsWire:
         self.limit = min(nc.max_payload, 1 << 20)
         self._inbox = nc.new_inbox()
         await nc.subscribe(self._inbox + ".*", cb=self._replied)
+        self._guard = self._loop.create_task(self._stay())
+
+    async def _stay(self) -> None:
+        """Closes the connection when the program ends: what it asked for is not for it any more."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if not self._nc.is_closed:
+                await self._nc.close()
 
     async def _errored(self, exc: Exception) -> None:
         self._error = str(exc) or type(exc).__name__
@@ -143,6 +153,7 @@ class NatsWire:
     async def _closing(self) -> None:
         await self._say()
         await self._nc.close()
+        self._guard.cancel()
 
     # --- from goroutines --------------------------------------------------------------------------
 

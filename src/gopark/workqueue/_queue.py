@@ -119,8 +119,8 @@ async def opened(
         if codec is None:
             await backend.leave()
             raise Mismatch(
-                f"queue {name!r} has the codec {backend.settings.codec!r}, which is not chosen by "
-                "its name alone: open(..., codec=...)"
+                f"queue {shown(name)} has the codec {shown(backend.settings.codec)}, which is not "
+                "chosen by its name alone: open(..., codec=...)"
             )
     receiver.opened(backend, codec)
     return Queue(name, url, options, backend, receiver, codec)
@@ -220,10 +220,12 @@ class Queue(Generic[T]):
             TypeError: `id` is no string.
             ValueError: `id` is empty, or too long, or has control characters.
         Example:
+            >>> import uuid
             >>> async def main():
             ...     async with await gopark.workqueue.open("send-example") as q:
-            ...         await q.send("once", id="order-17")
-            ...         await q.send("once", id="order-17")
+            ...         order = str(uuid.uuid4())
+            ...         await q.send("once", id=order)
+            ...         await q.send("once", id=order)
             ...         print((await q.stats()).waiting, await q.purge())
             >>> gopark.run(main)
             1 1
@@ -236,7 +238,7 @@ class Queue(Generic[T]):
         backend = self._backend
         if len(data) > backend.limit:
             raise TooBig(
-                f"a value of {len(data):,} bytes; queue {self.name!r} takes at most "
+                f"a value of {len(data):,} bytes; queue {shown(self.name)} takes at most "
                 f"{backend.limit:,}: send a name of where it is"
             )
         await backend.send(data, id or "", ctx)

@@ -11,7 +11,7 @@ The channel has room for all that was asked for: so many are wanted more as were
 be decoded, or has had all its tries (whoever had the last of them has died), goes to the dead and
 never to a handler.
 
-Locks: `_lock`, a leaf. Source: none. Tests: tests/workqueue/test_receive.py
+Locks: `_lock`, a leaf. Source: none. Tests: tests/workqueue/test_queue.py
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from typing import Any, Final, Generic, TypeVar
 
 from gopark._runtime.base.errors import ProgramEnded
 from gopark._runtime.base.lockrank import Holding, Mutex
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.recvonly import RecvOnly, put, shut
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
+from gopark._runtime.scope.scope import shelter
 from gopark._runtime.time.timechan import after, seconds
-from gopark.context import shield
 from gopark.workqueue._backend import Backend, Token
 from gopark.workqueue._codec import Codec
 
@@ -108,12 +109,12 @@ class Delivery(Generic[T]):
         if self._settled:
             return
         if exc is None:
-            with shield():
+            with shelter():
                 await self.ack()
         elif isinstance(exc, GeneratorExit | ProgramEnded):
             self._forget()  # the goroutine is ended, and may not wait: the lease ends by itself
         else:
-            with shield():
+            with shelter():
                 await self._failed(0.0, f"{type(exc).__name__}: {exc}")
 
     async def ack(self) -> None:
@@ -162,7 +163,7 @@ class Delivery(Generic[T]):
         """
         delay = seconds("again", delay, "delay")
         if delay < 0:
-            raise ValueError(f"again: the delay cannot be negative, got {delay!r}")
+            raise ValueError(f"again: the delay cannot be negative, got {shown(delay)}")
         await self._failed(delay, "given back")
 
     async def drop(self, why: str = "dropped") -> None:
@@ -199,7 +200,7 @@ class Delivery(Generic[T]):
 
     def _settle(self) -> None:
         if self._settled:
-            raise RuntimeError(f"{self!r} is settled already: once by ack, again or drop")
+            raise RuntimeError(f"{shown(self)} is settled already: once by ack, again or drop")
         self._take()
         self._settled = True
         self._receiver.forget(self._token)

@@ -42,14 +42,14 @@ class Settings:
         """
         have = asdict(self)
         differ = [
-            f"{key} is {have[key]!r} there and {value!r} here"
+            f"{key} is {shown(have[key])} there and {shown(value)} here"
             for key, value in other.items()
             if have[key] != value
         ]
         if differ:
             raise Mismatch(
-                f"queue {name!r} has other settings: {', '.join(differ)}. Leave them out to take "
-                "those of the queue, or use another name"
+                f"queue {shown(name)} has other settings: {', '.join(differ)}. Leave them out to "
+                "take those of the queue, or use another name"
             )
         return self
 

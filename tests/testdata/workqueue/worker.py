@@ -3,17 +3,20 @@
 worker.py URL NAME FILE [DELAY]
 """
 
+import json
 import os
 import sys
 
 import gopark
 from gopark import workqueue
 
+SETTINGS = json.loads(os.environ.get("QUEUE_SETTINGS", "{}"))
+
 
 async def main() -> None:
     url, name, path, *delay = sys.argv[1:]
     out = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    async with await workqueue.open(name, url) as q:
+    async with await workqueue.open(name, url, **SETTINGS) as q:
         print("open", flush=True)
 
         async def work() -> None:
