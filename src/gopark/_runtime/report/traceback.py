@@ -69,6 +69,7 @@ from gopark._runtime.base.runtime2 import (
     tls,
 )
 from gopark._runtime.report.symtab import Frame, frameof, moduleof, pathof, publicname, qualified
+from gopark._runtime.twin import native
 
 __all__ = (
     "before",
@@ -108,6 +109,10 @@ goexitcode: Final[list[CodeType]] = []  # of goexit, which shows under what a cl
 
 Link = FrameType | TracebackType | None  # a frame, one that an exception passed, or `panic`
 Stacks = dict[int, list[FrameType]]  # by the identifier of the thread, innermost first
+
+
+# Operations of the twin: they have no frame, and what they refer to is what is sent.
+operations: Final[tuple[type, ...]] = () if native is None else (native.Op, native.Yield)
 
 
 class _Doors:
@@ -414,6 +419,8 @@ def awaitlink(awaited: Any) -> tuple[FrameType | None, Any]:
         return framein(awaited, "gi_frame"), awaited.gi_yieldfrom
     if isinstance(awaited, AsyncGeneratorType):
         return framein(awaited, "ag_frame"), awaited.ag_await
+    if isinstance(awaited, operations):
+        return None, None
     # `async for` and `coro.__await__()` wrap the object without a public way to it.
     for ref in gc.get_referents(awaited) if awaited is not None else ():
         if isinstance(ref, (CoroutineType, GeneratorType, AsyncGeneratorType)):

@@ -38,6 +38,7 @@ from gopark._runtime.base.runtime2 import (
 )
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.sched.runq import globrunqput, runqput, spread
+from gopark._runtime.twin import native
 
 __all__ = (
     "START",
@@ -445,3 +446,8 @@ def _fits(
 
 def _name(fn: object) -> str:
     return getattr(fn, "__qualname__", None) or shown(fn)
+
+
+if native is not None:
+    native.install(born=born)
+    go = native.function("go", go)
