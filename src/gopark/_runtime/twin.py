@@ -22,9 +22,13 @@ import importlib.util
 import os
 import sys
 from collections import deque
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ("ChanBase", "MBase", "PBase", "Ring", "SchedBase", "native", "slots", "why")
+__all__ = (
+    *("ChanBase", "MBase", "PBase", "Ring", "SchedBase"),
+    *("coroutines", "native", "operations", "slots", "why"),
+)
 
 _DEBUG: Final = ("checksched", "lockrank", "tracebackancestors")
 
@@ -87,6 +91,11 @@ elif native is None:
 else:
     ChanBase, MBase, PBase, SchedBase = native.Chan, native.M, native.P, native.Sched
     Ring = native.Ring
+
+
+# What its operations are, which stand in the place of coroutines.
+operations: Final[tuple[type[Any], ...]] = () if native is None else (native.Op, native.Yield)
+coroutines: Final[tuple[type[CoroutineType[Any, Any, Any]], ...]] = (CoroutineType, *operations)
 
 
 def slots(base: type, *names: str) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ typedef struct {
     PyObject *value; /* what to send, until it is on its way */
     G *g;            /* who is parked */
     Compiled *fn;    /* borrowed: it is the class's, for good */
+    PyObject **out;  /* set while am_send is called: the value goes there */
     char kind, state;
 } Op;
 
@@ -123,7 +124,6 @@ unlock(Chan *ch)
 #define KEEP 8
 static PyObject *stops[KEEP];
 static int nstops;
-static PyObject **outslot; /* set while am_send is called: the value goes there */
 
 static void
 stop_dealloc(PyObject *o)
@@ -173,12 +173,12 @@ static PyType_Spec stop_spec = {
     .slots = stop_slots,
 };
 
-/* The end of an iterator with `value`, which it steals. Returns NULL, for its caller to return. */
+/* The end of an operation with `value`, which it steals. Returns NULL, for its caller to return. */
 static PyObject *
-stop(PyObject *value)
+stop(Op *op, PyObject *value)
 {
-    if (outslot != NULL) {
-        *outslot = value;
+    if (op->out != NULL) {
+        *op->out = value;
         return NULL;
     }
     if (value == Py_None) { /* without an exception it is None */
@@ -234,7 +234,7 @@ op_give(Op *op, PyObject *value, int ok)
         PyTuple_SET_ITEM(pair, 1, Py_NewRef(ok ? Py_True : Py_False));
         value = pair;
     }
-    return stop(value);
+    return stop(op, value);
 }
 
 /* The value that a waiting sender has, or that was left for a receiver. */
@@ -277,16 +277,17 @@ op_park(Op *op, PyObject *queue, PyObject *reason)
         return op_notong(op);
     if (ring_put(ringof(queue), Py_NewRef((PyObject *)g)) < 0)
         return op_raise(op);
-    Py_XSETREF(m->token, (Token *)Py_NewRef(ch->lock));
-    Py_CLEAR(m->waitunlockf);
-    if (op->kind == SEND) {
-        Py_XSETREF(g->elem, op->value);
-        op->value = NULL;
-    }
+    PyObject *before[] = {(PyObject *)m->token, m->waitunlockf, g->elem, g->waitreason, g->waiting};
+    m->token = (Token *)Py_NewRef(ch->lock);
+    m->waitunlockf = NULL;
+    g->elem = op->value;
+    op->value = NULL;
     op->g = (G *)Py_NewRef((PyObject *)g);
     op->state = PARKED;
-    Py_XSETREF(g->waitreason, Py_NewRef(reason));
-    Py_XSETREF(g->waiting, Py_NewRef((PyObject *)ch)); /* last: from here on it waits */
+    g->waitreason = Py_NewRef(reason);
+    g->waiting = Py_NewRef((PyObject *)ch);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(before); i++)
+        Py_XDECREF(before[i]); /* nothing of the user's: an M's last unlock function keeps none */
     return Py_NewRef(door.PARK);
 }
 
@@ -314,7 +315,7 @@ op_slow(Op *op, PyObject **result)
             taken = Py_None;
         else if (op->kind == RECV)
             taken = PyTuple_GET_ITEM(taken, 0);
-        stop(Py_NewRef(taken));
+        stop(op, Py_NewRef(taken));
     }
     Py_DECREF(pair);
     return 1;
@@ -342,7 +343,7 @@ op_send(Op *op)
         op->state = OVER;
         Py_XDECREF(waited);
         if (op_wake(g) == 0)
-            stop(Py_NewRef(Py_None));
+            stop(op, Py_NewRef(Py_None));
         return NULL;
     }
     if (ch->closed) {
@@ -356,7 +357,7 @@ op_send(Op *op)
             return op_raise(op);
         unlock(ch);
         op->state = OVER;
-        return stop(Py_NewRef(Py_None));
+        return stop(op, Py_NewRef(Py_None));
     }
     return op_park(op, ch->sendq, str_send);
 }
@@ -414,7 +415,7 @@ op_woken(Op *op)
     if (op->kind != SEND)
         return op_give(op, value, ok);
     Py_DECREF(value);
-    return ok ? stop(Py_NewRef(Py_None)) : closed_error();
+    return ok ? stop(op, Py_NewRef(Py_None)) : closed_error();
 }
 
 static PyObject *
@@ -450,11 +451,11 @@ op_failed(Op *op, PyObject *exc)
         PyErr_SetRaisedException(Py_NewRef(exc));
     } else if (op->kind == SEND) {
         if (PyTuple_GET_ITEM(got, 1) == Py_True)
-            stop(Py_NewRef(Py_None));
+            stop(op, Py_NewRef(Py_None));
         else
             closed_error();
     } else {
-        stop(Py_NewRef(op->kind == RECV ? PyTuple_GET_ITEM(got, 0) : got));
+        stop(op, Py_NewRef(op->kind == RECV ? PyTuple_GET_ITEM(got, 0) : got));
     }
     Py_DECREF(got);
     return NULL;
@@ -540,9 +541,9 @@ static PySendResult
 op_amsend(PyObject *op, PyObject *Py_UNUSED(value), PyObject **result)
 {
     PyObject *value = NULL;
-    outslot = &value;
+    ((Op *)op)->out = &value;
     PyObject *command = op_next((Op *)op);
-    outslot = NULL;
+    ((Op *)op)->out = NULL;
     if (command != NULL) {
         *result = command;
         return PYGEN_NEXT;
@@ -570,6 +571,7 @@ op_make(Compiled *fn, Chan *ch, PyObject *value)
     op->ch = (Chan *)Py_NewRef((PyObject *)ch);
     op->value = Py_XNewRef(value);
     op->g = NULL;
+    op->out = NULL;
     op->fn = fn;
     op->kind = (char)fn->kind;
     op->state = FRESH;

@@ -1,6 +1,6 @@
 /* `go` in its usual case, and `gosched`.
 
-The usual case of `go` is an `async def` that is started by a goroutine which has a P. All else, and what is
+The usual case of `go` is an `async def` that is started by a goroutine. All else, and what is
 wrong with a call, is the pure function's: C has no frame, so that sees the same caller.
 
 Source: Go 1.27 runtime/proc.go, newproc and goschedguarded. Tests: tests/runtime/test_newproc.py */
@@ -189,7 +189,9 @@ isasync(PyObject *fn)
 static G *
 gfget(P *p)
 {
-    PyObject *g = Py_IS_TYPE(p->gfree, RingT) ? ring_getright(ringof(p->gfree)) : NULL;
+    PyObject *g = NULL;
+    if (p != NULL && Py_IS_TYPE(p->gfree, RingT))
+        g = ring_getright(ringof(p->gfree));
     if (g == NULL && (g = GT->tp_alloc(GT, 0)) != NULL)
         ((G *)g)->success = 1;
     return (G *)g;
@@ -248,20 +250,20 @@ go_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
     Compiled *c = (Compiled *)self;
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
     M *m = curm;
-    P *p = m == NULL ? NULL : (P *)m->p;
-    if (nargs < 1 || isnone(p) || isnone(m->curg) || !isasync(args[0]) || !plainqueues(p))
+    if (nargs < 1 || m == NULL || isnone(m->curg) || !isasync(args[0]))
         return PyObject_Vectorcall(c->fn, args, nargsf, names);
     PyObject *coro = PyObject_Vectorcall(args[0], args + 1, (size_t)(nargs - 1), names);
     if (coro == NULL)
         return NULL;
-    /* The collector may run the user's code amid this; what goes on must be as it was before. */
-    Py_INCREF(p);
+    P *p = isnone(m->p) || !plainqueues((P *)m->p) ? NULL : (P *)Py_NewRef(m->p); /* read once */
     G *g = newg(m, p, coro);
-    int r = g == NULL ? -1 : runqput(p, g);
-    Py_XDECREF(g);
-    if (r == 0 && npidle(p))
+    int r = g == NULL ? -1 : 0;
+    if (r == 0 && p == NULL) /* a hog: see sysmon.py */
+        r = done(PyObject_CallFunctionObjArgs(door.submit, m, g, NULL));
+    else if (r == 0 && (r = runqput(p, g)) == 0 && npidle(p))
         r = done(PyObject_CallFunctionObjArgs(door.spread, m, p, NULL));
-    Py_DECREF(p);
+    Py_XDECREF(g);
+    Py_XDECREF(p);
     if (r < 0)
         return NULL;
     Py_RETURN_NONE;

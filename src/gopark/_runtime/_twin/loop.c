@@ -100,6 +100,18 @@ step_park(Slice *s, G *g)
     return r;
 }
 
+/* A dead G onto the free list, as G.__init__ leaves it. */
+static inline int
+gfput(P *p, G *g)
+{
+    if (!Py_IS_TYPE(p->gfree, RingT))
+        return done(PyObject_CallMethodOneArg(p->gfree, str_append, (PyObject *)g));
+    Ring *free_ = ringof(p->gfree);
+    if (free_->maxlen >= 0 && free_->len >= free_->maxlen)
+        return 0;
+    return ring_put(free_, Py_NewRef((PyObject *)g));
+}
+
 /* Its function has returned. */
 static int
 step_done(Slice *s, G *g)
@@ -113,7 +125,7 @@ step_done(Slice *s, G *g)
     Py_CLEAR(g->step);
     Py_CLEAR(g->gocode);
     Py_CLEAR(g->goglobals);
-    return done(PyObject_CallMethodOneArg(s->p->gfree, str_append, (PyObject *)g));
+    return gfput(s->p, g);
 }
 
 static int
@@ -193,7 +205,8 @@ nextg(Slice *s)
     return g;
 }
 
-/* runslice(m, p, g, steps, now, timers, armed, opened): the G that is next though its steps are over, or None. */
+/* runslice(m, p, g, steps, now, timers, armed, opened): the G that ran last; or, if there was a next one when
+its steps were over, that, back on the queue. */
 static PyObject *
 runslice(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
@@ -211,21 +224,25 @@ runslice(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
     s.sched = s.m->sched;
     s.runnext = ringof(Py_NewRef(s.p->runnext));
     s.runq = ringof(Py_NewRef(s.p->runq));
-    int r = 0;
-    while (g != NULL) {
-        if (steps-- <= 0)
-            break;
+    int r;
+    while (1) {
         r = execute(&s, (G *)g);
-        Py_CLEAR(g);
         if (r < 0 || s.m->p != (PyObject *)s.p || (r = timerdue(&s)))
             break;
-        g = nextg(&s);
+        PyObject *next = nextg(&s);
+        if (next == NULL)
+            break;
+        Py_SETREF(g, next);
+        if (--steps <= 0) { /* the slice was over before it began: others first */
+            r = done(PyObject_CallFunctionObjArgs(door.putback, s.p, g, NULL));
+            break;
+        }
     }
     Py_DECREF(s.runnext);
     Py_DECREF(s.runq);
     if (r < 0 || PyErr_Occurred()) {
-        Py_XDECREF(g);
+        Py_DECREF(g);
         return NULL;
     }
-    return g != NULL ? g : Py_NewRef(Py_None);
+    return g;
 }

@@ -24,10 +24,11 @@ static struct {
     PyObject *PARK, *GOSCHED, *DONE;
     PyObject *births, *wakes_heard; /* lists: empty as a rule */
     PyObject *born;                 /* called if the first is not */
+    PyObject *submit;               /* newproc.py */
     PyObject *exact;                /* a list: not empty while G.waitsince is the moment itself */
     PyObject *hooks;                /* its `goexit0`, `throw` are looked up at each call */
     PyObject *notready, *globrunqput, *spread;   /* runq.py */
-    PyObject *badrunnable, *unusual, *astray, *netblock; /* proc.py, netsleep.py */
+    PyObject *badrunnable, *unusual, *astray, *putback, *netblock; /* proc.py, netsleep.py */
     PyObject *lockslow, *wake, *closed;          /* chan.py, lockrank.py */
 } door;
 

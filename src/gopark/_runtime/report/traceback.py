@@ -69,7 +69,7 @@ from gopark._runtime.base.runtime2 import (
     tls,
 )
 from gopark._runtime.report.symtab import Frame, frameof, moduleof, pathof, publicname, qualified
-from gopark._runtime.twin import native
+from gopark._runtime.twin import operations
 
 __all__ = (
     "before",
@@ -109,10 +109,6 @@ goexitcode: Final[list[CodeType]] = []  # of goexit, which shows under what a cl
 
 Link = FrameType | TracebackType | None  # a frame, one that an exception passed, or `panic`
 Stacks = dict[int, list[FrameType]]  # by the identifier of the thread, innermost first
-
-
-# Operations of the twin: they have no frame, and what they refer to is what is sent.
-operations: Final[tuple[type, ...]] = () if native is None else (native.Op, native.Yield)
 
 
 class _Doors:
@@ -419,7 +415,7 @@ def awaitlink(awaited: Any) -> tuple[FrameType | None, Any]:
         return framein(awaited, "gi_frame"), awaited.gi_yieldfrom
     if isinstance(awaited, AsyncGeneratorType):
         return framein(awaited, "ag_frame"), awaited.ag_await
-    if isinstance(awaited, operations):
+    if isinstance(awaited, operations):  # they have no frame, and refer to what they send
         return None, None
     # `async for` and `coro.__await__()` wrap the object without a public way to it.
     for ref in gc.get_referents(awaited) if awaited is not None else ():

@@ -19,7 +19,7 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from types import CodeType, CoroutineType, FrameType, FunctionType, MethodType
+from types import CodeType, FrameType, FunctionType, MethodType
 from typing import Any, Final, ParamSpec
 
 from gopark._runtime.base.errors import ProgramEnded
@@ -38,7 +38,7 @@ from gopark._runtime.base.runtime2 import (
 )
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.sched.runq import globrunqput, runqput, spread
-from gopark._runtime.twin import native
+from gopark._runtime.twin import coroutines, native
 
 __all__ = (
     "START",
@@ -142,8 +142,11 @@ def start(
     frame: FrameType | Creator,
 ) -> None:
     """`go` for what `startable` has checked; `frame` is the line that the goroutine is made in."""
-    m = tls.m
-    g = newg(next(goids), coro, fn, args, kwargs, frame)
+    submit(tls.m, newg(next(goids), coro, fn, args, kwargs, frame))
+
+
+def submit(m: M | None, g: G) -> None:
+    """Onto a queue with it; `m` is the calling thread's."""
     if m is None or (p := m.p) is None:
         if m is not None and m.sched is not None and m.sched.ended and m.g is None:
             return _toolate(m, g)
@@ -243,7 +246,7 @@ class _Start:
             raise RuntimeError("goroutine raised StopIteration") from exc
         finally:
             m.onthread = False
-        if type(result) is not CoroutineType:
+        if not isinstance(result, coroutines):
             return DONE
         unawaited(result)
         g = self.g
@@ -394,7 +397,7 @@ def isasync(fn: object) -> bool:
 
 
 def notcallable(who: str, fn: object) -> str:
-    if isinstance(fn, CoroutineType):
+    if isinstance(fn, coroutines):
         name = fn.__qualname__
         fn.close()  # or Python warns on top that it was never awaited
         return (
@@ -449,5 +452,5 @@ def _name(fn: object) -> str:
 
 
 if native is not None:
-    native.install(born=born)
+    native.install(born=born, submit=submit)
     go = native.function("go", go)

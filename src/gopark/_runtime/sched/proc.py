@@ -367,8 +367,6 @@ def schedule(m: M) -> None:
         steps = ticks if not (sched.nhogs or sched.careful) else onetick
         if runslice is not None:
             g = runslice(m, p, g, len(steps), now, timers, armed, opened)
-            if g is not None:
-                putback(p, g)
             if m.p is not p:
                 strayed(p)
             continue
@@ -513,4 +511,5 @@ def startlockedm(m: M, g: G) -> None:
 hooks.mstart = mstart
 
 if native is not None:
-    native.install(badrunnable=badrunnable, unusual=_unusual, astray=astray, netblock=netblock)
+    native.install(badrunnable=badrunnable, unusual=_unusual, astray=astray)
+    native.install(putback=putback, netblock=netblock)
