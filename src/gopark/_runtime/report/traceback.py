@@ -351,7 +351,11 @@ def awaiting(inner: Any) -> list[FrameType]:
 
 def ownframe(coro: Any) -> list[Frame]:
     """The frame of a goroutine whose function is one of ours, as in `go(ch.recv)`."""
-    frame = awaitlink(getattr(coro, "coro", coro))[0]  # newproc.Wrapped has it inside
+    coro = getattr(coro, "coro", coro)  # newproc.Wrapped has it inside
+    if isinstance(coro, operations):
+        code = coro.cr_code
+        return [frameof(code, {"__name__": "gopark"}, code.co_firstlineno)]
+    frame = awaitlink(coro)[0]
     if frame is None:
         return []
     return [frameof(frame.f_code, {"__name__": "gopark"}, frame.f_lineno)]
