@@ -375,7 +375,7 @@ def test_no_stray_binary_lies_in_the_tree():
 
 def test_nothing_but_the_usual_lies_in_the_root():
     _, names = tracked()
-    top = {name for name in names if "/" not in name}
+    top = {name for name in names if "/" not in name} - {"hatch_build.py"}  # where hatchling looks
     assert {pathlib.PurePath(name).suffix for name in top} <= {"", ".md", ".toml", ".yml"}
 
 

@@ -70,8 +70,11 @@ step_raised(Slice *s, G *g)
     PyFrameObject *loop = PyEval_GetFrame();
     if (loop != NULL)
         PyTraceBack_Here(loop);
-    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *exc = PyErr_GetRaisedException(), *before = PyErr_GetHandledException();
+    PyErr_SetHandledException(exc); /* as in an `except`: what is raised there has it as its context */
     int r = done(PyObject_CallMethod(door.hooks, "goexit0", "OOO", s->m, g, exc));
+    PyErr_SetHandledException(before);
+    Py_XDECREF(before);
     Py_DECREF(exc);
     if (r == 0)
         Py_CLEAR(s->m->curg);
