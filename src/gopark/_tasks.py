@@ -345,9 +345,7 @@ class Plain(Watched):
             if _failed(task, g, exc):
                 raise
         else:
-            if isinstance(
-                value, coroutines
-            ):  # a decorated `async def`: it goes on as it
+            if isinstance(value, coroutines):  # a decorated `async def`: it goes on as it
                 return drive(task, value)
             _over(task, g)
             task._returned(value)
