@@ -6,6 +6,7 @@
 #   make suite    the suite alone;  ARGS="tests/test_docs.py -k name" narrows it
 #   make conformance  the suite, and from it docs/conformance.md
 #   make stress   random programs for a minute;  ARGS="--hours 2" for longer
+#   make twin     the compiled twin of the hot path, in place; GOPARK_TWIN=1 asks for it
 #   make lint     ruff;  make format  lets it rewrite
 #   make types    mypy --strict
 #   make docs     the documentation as a site, in site/; a warning is an error
@@ -37,7 +38,7 @@ WORKERS := --dist worksteal --tx '$(JOBS)*popen//python=$(PY) $(STRICT)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test suite conformance stress lint format types docs bench bench-here clean
+.PHONY: help demo test suite conformance stress twin lint format types docs bench bench-here clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -55,6 +56,9 @@ conformance: $(VENV)/.installed-test
 
 stress: $(VENV)/.installed-test
 	$(COMPILED) $(PY) -m tests.stress $(ARGS)
+
+twin: $(VENV)/.made
+	$(PY) hatch_build.py
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

@@ -3,6 +3,7 @@
     python -m benchmarks.pairs OLD                       the checkout in folder OLD, and this one
     python -m benchmarks.pairs OLD NEW                   two others
     python -m benchmarks.pairs OLD --only pingpong --python python3.13 --processes 20
+    python -m benchmarks.pairs . --twin                  this one without and with its compiled twin
 
 OLD and NEW are folders with a `src`, as `git worktree add FOLDER COMMIT` makes them. The workloads
 are those beside this file, gopark's side of them, on one P.
@@ -39,11 +40,15 @@ _SHARE = 20  # the size of a round is this part of the workload's own
 class _Side:
     """A process that measures when it is asked, with the sources of one checkout."""
 
-    def __init__(self, python: str, checkout: Path) -> None:
+    def __init__(self, python: str, checkout: Path, twin: bool) -> None:
         self._child = subprocess.Popen(
             [python, "-m", "benchmarks.child", "serve"],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(checkout / "src")},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(checkout / "src"),
+                "GOPARK_TWIN": "1" if twin else "0",
+            },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -62,10 +67,13 @@ class _Side:
         self._child.communicate()
 
 
-def pair(python: str, checkouts: list[Path], name: str, rounds: int) -> list[list[float]]:
+def pair(
+    python: str, checkouts: list[Path], name: str, rounds: int, twin: bool
+) -> list[list[float]]:
     """The samples of one pair of processes; the first rounds, with cold caches, left out."""
     n = max(1, load(name).n // _SHARE)
-    sides = [_Side(python, checkout) for checkout in checkouts]
+    old, new = checkouts
+    sides = [_Side(python, old, False), _Side(python, new, twin)]
     samples: list[list[float]] = [[], []]
     try:
         for i in range(-2, rounds):
@@ -102,6 +110,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     add("--only", default=",".join(DEFAULT), help="names of workloads, with commas between them")
     add("--processes", type=int, default=12, help="pairs of processes for each workload")
     add("--rounds", type=int, default=20, help="rounds of each pair")
+    add("--twin", action="store_true", help="the other one with its compiled twin (make twin)")
     add("--python", default=sys.executable, help="the interpreter")
     return parser.parse_args(argv)
 
@@ -114,7 +123,8 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{'':12}{'old':>10}{'new':>10}{'new/old':>10}   {'half of them':14}{'of bests':>10}")
     for name in options.only.split(","):
         pairs = [
-            pair(options.python, checkouts, name, options.rounds) for _ in range(options.processes)
+            pair(options.python, checkouts, name, options.rounds, options.twin)
+            for _ in range(options.processes)
         ]
         print(row(name, pairs), flush=True)
 

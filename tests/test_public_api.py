@@ -260,7 +260,7 @@ def test_a_room_says_what_it_may_touch_and_touches_nothing_else(room):
         may = set(re.findall(r"\w+", allowed)) & set(ROOMS)
     assert may <= set(before), "an arrow back"
     for file in path.glob("*.py"):
-        touched = {room_of(name) for name in imports_of(file)}
+        touched = {room_of(name) for name in imports_of(file)} - {"twin"}  # below all of them
         assert touched <= may | {room}, file
 
 
@@ -378,7 +378,7 @@ def test_no_stray_binary_lies_in_the_tree():
 
 def test_nothing_but_the_usual_lies_in_the_root():
     _, names = tracked()
-    top = {name for name in names if "/" not in name}
+    top = {name for name in names if "/" not in name} - {"hatch_build.py"}  # where hatchling looks
     assert {pathlib.PurePath(name).suffix for name in top} <= {"", ".md", ".toml", ".yml"}
 
 

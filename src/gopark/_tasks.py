@@ -35,6 +35,7 @@ from gopark._runtime.chan.recvonly import RecvOnly, put, shut
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import Watched, Wrapped, start, startable
 from gopark._runtime.scope.scope import Scope, begun, end, settle, shelter
+from gopark._runtime.twin import coroutines
 from gopark.context._context import Canceled
 from gopark.sync._again import mine, raise_again, traceback_of
 
@@ -347,7 +348,7 @@ class Plain(Watched):
             if _failed(task, g, exc):
                 raise
         else:
-            if type(value) is CoroutineType:  # a decorated `async def`: the goroutine goes on as it
+            if isinstance(value, coroutines):  # a decorated `async def`: it goes on as it
                 return drive(task, value)
             _over(task, g)
             task._returned(value)

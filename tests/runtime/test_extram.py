@@ -217,7 +217,8 @@ def _values_of(work):
     t = threading.Thread(target=thread)
     t.start()
     assert looked.wait(120)
-    found += [o for o in gc.get_objects() if type(o) is dict and o.get("m") is ms[0]]
+    dicts = [o for o in gc.get_objects() if type(o) is dict]
+    found += [o for o in dicts if o.get("m") is ms[0] or ms[0] in o.get("_owner", ())]
     go_on.set()
     t.join()
     return ms[0], found

@@ -19,6 +19,7 @@ from gopark import Chan
 from gopark._runtime.base import suspend
 from gopark._runtime.base.runtime2 import GDEAD, GWAITING, PARK, Command, G, allgs
 from gopark._runtime.base.suspend import suspends
+from gopark._runtime.twin import operations
 from gopark.sync import Cond, Mutex, Once, RWMutex, WaitGroup, errgroup, semaphore, singleflight
 from gopark.testing import leak, synctest, wait_all_parked
 from test_public_api import PUBLIC_MODULES
@@ -278,7 +279,7 @@ async def refused(op: Any, how: Callable[[Any], Any]) -> BaseException:
 async def asleep(op: Any) -> bool:
     """Return when the first waiter is in its wait; False if that is over already."""
     while not op.cr_suspended:
-        if op.cr_frame is None:
+        if op.cr_frame is None and not isinstance(op, operations):
             return False
         await gopark.gosched()
     return True

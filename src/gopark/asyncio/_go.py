@@ -19,13 +19,14 @@ import sys
 from asyncio import events
 from collections.abc import Callable, Coroutine
 from contextvars import copy_context
-from types import CoroutineType, FrameType, FunctionType
+from types import FrameType, FunctionType
 from typing import Any, Final, ParamSpec, TypeVar, overload
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded
 from gopark._runtime.base.runtime2 import getg
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import Creator, Watched, Wrapped, start, startable, startin
+from gopark._runtime.twin import coroutines
 from gopark.asyncio._host import home, homeof
 from gopark.asyncio._loop import Loop
 from gopark.context import Canceled, background, current
@@ -282,7 +283,7 @@ class _Plain(Watched):
             future.settle(None, asyncio.CancelledError())
             raise
         else:
-            if type(value) is CoroutineType:  # a decorated `async def`
+            if isinstance(value, coroutines):  # a decorated `async def`
                 return _drive(future, value)
             future.settle(value, None)
         return None

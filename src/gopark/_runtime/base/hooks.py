@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Any, Final, Protocol
 
 from gopark._runtime.base.runtime2 import G, M, Note, P, Sched
+from gopark._runtime.twin import native
 
 __all__ = (
     *("Hooks", "NetDoor", "TimeBase", "WaitClock", "Wakes"),
@@ -116,10 +117,10 @@ class WaitClock:
     While waits are profiled it is the moment itself, whatever is stored.
     """
 
-    exact = False
+    exact: Final[list[bool]] = []  # not empty while it is
 
     def set(self, exact: bool) -> None:
-        self.exact = exact
+        self.exact[:] = (True,) if exact else ()
         setattr(G, "waitsince", _nowsince if exact else _plainsince)  # noqa: B010 - mypy: a slot
 
 
@@ -143,3 +144,6 @@ class NetDoor:
 
 
 netdoor: Final = NetDoor()
+
+if native is not None:
+    native.install(births=births, wakes_heard=wakes.heard, exact=waitclock.exact, hooks=hooks)

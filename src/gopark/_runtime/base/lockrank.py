@@ -23,6 +23,7 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
 from gopark._runtime.base.errors import AmidRuntime, Throw
+from gopark._runtime.twin import native
 
 __all__ = (
     "Holding",
@@ -270,9 +271,17 @@ def mkrlock(rank: Rank) -> Lock:
     return _RankedRLock(rank) if _checked else threading.RLock()
 
 
+def _mutex() -> Mutex:
+    return deque([None])
+
+
+if native is not None:
+    _mutex = native.Token
+
+
 def mkmutex(rank: Rank = Rank.CHAN) -> Mutex:
     """A new lock for a channel or a sema, unlocked."""
-    return _RankedMutex(rank) if _checked else deque([None])
+    return _RankedMutex(rank) if _checked else _mutex()
 
 
 # --- locks that outlive programs -----------------------------------------------------------

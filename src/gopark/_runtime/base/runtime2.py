@@ -31,19 +31,20 @@ from __future__ import annotations
 
 import _thread
 import functools
-import gc
 import itertools
 import random
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Container, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextvars import Context
-from types import BuiltinFunctionType, CodeType, FrameType
+from types import BuiltinFunctionType, CodeType
 from typing import Any, Final, TypeVar
 
 from gopark._runtime.base.errors import FatalError, Throw
+from gopark._runtime.base.frames import callers, currentframes, framein
 from gopark._runtime.base.lockrank import Rank, lasting, mklock
+from gopark._runtime.twin import MBase, PBase, Ring, SchedBase, native, slots
 
 __all__ = (
     "DONE",
@@ -284,10 +285,17 @@ class G:
         self.m = self.lockedm = self.goglobals = self.gocode = None
 
 
-class M:
+if native is not None:
+    native.install(GIDLE=GIDLE, GRUNNABLE=GRUNNABLE, GRUNNING=GRUNNING, GSYSCALL=GSYSCALL)
+    native.install(GWAITING=GWAITING, GDEAD=GDEAD, PARK=PARK, GOSCHED=GOSCHED, DONE=DONE)
+    G = native.G  # type: ignore[misc]
+
+
+class M(MBase):
     """An OS thread that runs Gs, or an extra M that waits to be bound to a foreign thread."""
 
-    __slots__ = (
+    __slots__ = slots(
+        MBase,
         "clock",  # the CPU clock of its thread, for sysmon; None where there is none
         "ctx",  # extra M: the context entered on the thread, replaced when a callback used it
         "frames",  # free-threaded: where its G waits on this thread, for dumps by others
@@ -370,20 +378,22 @@ class Gone:
     npidle: Final = 1
 
 
-class P:
+class P(PBase):
     """The right to schedule, with the queues that go with it."""
 
-    __slots__ = ("began", "gfree", "m", "near", "pid", "runnext", "runq", "schedtick", "sched")
+    __slots__ = slots(
+        PBase, *("began", "gfree", "m", "near", "pid", "runnext", "runq", "schedtick", "sched")
+    )
 
     def __init__(self, pid: int, sched: Sched) -> None:
         self.pid = pid
         self.sched = sched
         self.near: Sched | Gone = sched  # where a submitter reads whether a P is idle
         self.m: M | None = None  # who has it, or is about to; None while it is idle or gone
-        self.runq: deque[G] = deque()
+        self.runq: deque[G] = Ring()
         # At most one G, the one to run next. A list, since pop() is the atomic exchange.
-        self.runnext: deque[G] = deque()
-        self.gfree: deque[G] = deque(maxlen=GFREE)  # dead Gs, as G.__init__ leaves them
+        self.runnext: deque[G] = Ring()
+        self.gfree: deque[G] = Ring(maxlen=GFREE)  # dead Gs, as G.__init__ leaves them
         self.schedtick = 0
         self.began = 0.0  # when the slice that runs now began, for sysmon
 
@@ -394,7 +404,7 @@ class P:
         return not self.runq and not self.runnext
 
 
-class Sched:
+class Sched(SchedBase):
     """One program: from the first use of the runtime, or `run`, until main returns.
 
     `lock` guards midle, pidle, allm, allp, npidle, nmspinning, nsyscall, the hogs, every M's
@@ -445,11 +455,12 @@ class Sched:
 
 _mids = itertools.count(1)  # not 0, which ctypes hands to a destructor as None
 extragoids: Final[set[int]] = set()  # numbers of the Gs of extra Ms; they outlive programs
-goids = itertools.count(2)  # 1 is main's. Relies on: next() of a count hands out each number once.
+# 1 is main's. Relies on: next() of a count hands out each number once.
+goids = itertools.count(2) if native is None else native.Goids()
 
 # Exactly the goroutines a user can see: from its start, or its C thread's coming in, to its end, or
 # that thread's going back to C. A dump is a copy, so it cannot drift from the count.
-allgs: Final[set[G]] = set()
+allgs: Final[set[G]] = set() if native is None else native.Allgs()
 
 
 class _TLS(_thread._local):
@@ -458,100 +469,27 @@ class _TLS(_thread._local):
 
 tls: Final = _TLS()
 
+if native is not None:
+
+    class _NativeTLS(native.TLS):  # type: ignore[misc]
+        """`m` is C's; what else a thread has is with the pure one."""
+
+        __slots__ = ("pure",)
+
+        @property
+        def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+            found: dict[str, Any] = self.pure.__dict__
+            return found
+
+    _pure: Final = tls
+    tls = _NativeTLS()  # type: ignore[misc]
+    tls.pure = _pure
+
 
 def getg() -> G | None:
     """The goroutine that the calling thread runs, or None."""
     m = tls.m
     return None if m is None else m.curg
-
-
-# A leaf: nothing is called under it that takes another.
-_frameslock: Final = lasting(_thread.allocate_lock())
-
-
-def callers(frame: FrameType | None) -> list[FrameType]:
-    """The frame and those below it on its stack, innermost first.
-
-    In one go in C, for the thread that it belongs to must not go on between two steps: what
-    it shows would be of two moments, and CPython 3.11 has been seen to crash.
-    """
-    frames: list[Any] = []
-    chain: Iterator[Any] = itertools.chain((frame,), _FBACK)
-    try:
-        frames.extend(itertools.accumulate(chain, getattr))
-    except AttributeError:
-        pass  # behind the outermost comes None, which has no f_back
-    return frames[:-1]
-
-
-_FBACK: Final = itertools.repeat("f_back")
-
-
-def currentframes(
-    only: Container[int] | None = None, mine: FrameType | None = None
-) -> dict[int, list[FrameType]]:
-    """The stack of every thread, or of some, by identifier: `sys._current_frames()`, the callers.
-
-    That of the calling thread begins with `mine`, and without one behind the caller: who keeps
-    the result in a local must not be in it. A frame that refers to itself is freed by the
-    collector only, and until then keeps the locals of all who called it alive.
-    """
-    if mine is None:
-        mine = sys._getframe(1).f_back
-    with nocollection():
-        return _stacks(only, mine)
-
-
-class nocollection:
-    """`with nocollection():` C that calls nothing of Python's runs without a collection amid it.
-
-    From 3.12 on none starts there. In 3.11 it may, runs Python, and so may give the GIL to another
-    thread. In `sys._current_frames` that may be one that is being started, and waits for a lock
-    which this one holds: both hang (python/cpython#106883).
-    """
-
-    if sys.version_info < (3, 12):
-
-        def __enter__(self) -> None:
-            _frameslock.acquire()
-            self.enabled = gc.isenabled()
-            gc.disable()
-
-        def __exit__(self, *exc: object) -> None:
-            if self.enabled:
-                gc.enable()
-            _frameslock.release()
-
-    else:
-
-        def __enter__(self) -> None: ...
-
-        def __exit__(self, *exc: object) -> None: ...
-
-
-if sys.version_info < (3, 12):
-
-    def framein(awaited: Any, name: str) -> FrameType | None:
-        """The frame of a coroutine that another thread may resume; None: it has ended.
-
-        In 3.11 a collection may start where the frame is made, and let the other thread go on, to
-        the end of the coroutine: what was made then lies on memory that is free.
-        """
-        with nocollection():
-            frame: FrameType | None = getattr(awaited, name)
-            return frame
-
-else:
-    framein = getattr
-
-
-def _stacks(only: Container[int] | None, mine: FrameType | None) -> dict[int, list[FrameType]]:
-    me = _thread.get_ident()
-    return {  # what is gone through has no name: this frame is in it
-        i: callers(mine if i == me else frame)
-        for i, frame in sys._current_frames().items()
-        if only is None or i in only
-    }
 
 
 def codeof(g: G) -> object:

@@ -41,6 +41,7 @@ from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import block, notparked
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.timer import Timers
+from gopark._runtime.twin import ChanBase, Ring, native, slots
 
 __all__ = ("SEND_CLOSED", "Chan", "wake")
 
@@ -68,7 +69,7 @@ def wake(entry: Entry) -> None:
     ready(entry.g if entry.is_select else entry)  # type: ignore[union-attr, arg-type]
 
 
-class Chan(Waiter, Generic[T]):
+class Chan(ChanBase, Waiter, Generic[T]):
     """A channel: `await ch.send(v)` and `v = await ch.recv()` meet.
 
     Args:
@@ -89,16 +90,10 @@ class Chan(Waiter, Generic[T]):
     Go: `make(chan T, capacity)`.
     """
 
-    __slots__ = (
+    __slots__ = slots(
+        ChanBase,
         "__weakref__",
-        "_buf",
-        "_closed",
-        "_lock",
-        "_unlock",
-        "_nmarked",
-        "_recvq",
-        "_sendq",
-        "cap",
+        *("_buf", "_closed", "_lock", "_unlock", "_nmarked", "_recvq", "_sendq", "cap"),
     )
 
     cap: int
@@ -113,9 +108,9 @@ class Chan(Waiter, Generic[T]):
         self._lock: Mutex = mkmutex()
         self._unlock = self._lock.append
         self._nmarked = 0  # entries of the two queues that are marked
-        self._buf: deque[T] = deque()
-        self._recvq: WaitQ = deque()
-        self._sendq: WaitQ = deque()
+        self._buf: deque[T] = Ring()
+        self._recvq: WaitQ = Ring()
+        self._sendq: WaitQ = Ring()
         self._closed = False
 
     def __len__(self) -> int:
@@ -579,6 +574,12 @@ class Chan(Waiter, Generic[T]):
         finally:
             g.elem = None
             g.success = True
+
+
+if native is not None:
+    native.install(lockslow=lockslow, wake=wake, closed=ClosedChannelError)
+    for _name in ("send", "recv", "recv_ok"):
+        setattr(Chan, _name, native.compiled(_name, vars(Chan)[_name]))
 
 
 class _AsyncIter(Generic[T]):

@@ -69,6 +69,7 @@ from gopark._runtime.base.runtime2 import (
     tls,
 )
 from gopark._runtime.report.symtab import Frame, frameof, moduleof, pathof, publicname, qualified
+from gopark._runtime.twin import operations
 
 __all__ = (
     "before",
@@ -358,7 +359,11 @@ def awaiting(inner: Any) -> list[FrameType]:
 
 def ownframe(coro: Any) -> list[Frame]:
     """The frame of a goroutine whose function is one of ours, as in `go(ch.recv)`."""
-    frame = awaitlink(getattr(coro, "coro", coro))[0]  # newproc.Wrapped has it inside
+    coro = getattr(coro, "coro", coro)  # newproc.Wrapped has it inside
+    if isinstance(coro, operations):
+        code = coro.cr_code
+        return [frameof(code, {"__name__": "gopark"}, code.co_firstlineno)]
+    frame = awaitlink(coro)[0]
     if frame is None:
         return []
     return [frameof(frame.f_code, {"__name__": "gopark"}, frame.f_lineno)]
@@ -422,6 +427,8 @@ def awaitlink(awaited: Any) -> tuple[FrameType | None, Any]:
         return framein(awaited, "gi_frame"), awaited.gi_yieldfrom
     if isinstance(awaited, AsyncGeneratorType):
         return framein(awaited, "ag_frame"), awaited.ag_await
+    if isinstance(awaited, operations):  # they have no frame, and refer to what they send
+        return None, None
     # `async for` and `coro.__await__()` wrap the object without a public way to it.
     for ref in gc.get_referents(awaited) if awaited is not None else ():
         if isinstance(ref, (CoroutineType, GeneratorType, AsyncGeneratorType)):

@@ -25,7 +25,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from types import CoroutineType
 from typing import Any, Final
 
 from gopark._runtime.base.hooks import hooks
@@ -48,6 +47,7 @@ from gopark._runtime.sched import closing, lockedm, mfinal, startm
 from gopark._runtime.sched.newproc import unbegun
 from gopark._runtime.sched.panic import printerr
 from gopark._runtime.sched.timer import Timers
+from gopark._runtime.twin import coroutines
 
 __all__ = ("GRACE", "Cleanup")
 
@@ -308,7 +308,7 @@ class Cleanup:
 
 def _call(step: Any) -> None:
     result = step.fn(*step.args, **step.kwargs)
-    if type(result) is CoroutineType:  # a decorated `async def`
+    if isinstance(result, coroutines):  # a decorated `async def`
         lockedm.drive(result)
 
 

@@ -19,14 +19,7 @@ import inspect
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from types import (
-    BuiltinMethodType,
-    CodeType,
-    CoroutineType,
-    FrameType,
-    FunctionType,
-    MethodType,
-)
+from types import BuiltinMethodType, CodeType, FrameType, FunctionType, MethodType
 from typing import Any, Final, ParamSpec
 
 from gopark._runtime.base.errors import ProgramEnded
@@ -46,6 +39,7 @@ from gopark._runtime.base.runtime2 import (
 )
 from gopark._runtime.base.suspend import unawaited
 from gopark._runtime.sched.runq import globrunqput, runqput, spread
+from gopark._runtime.twin import coroutines, native
 
 __all__ = (
     "START",
@@ -178,7 +172,7 @@ def listg(g: G) -> None:
 
 
 def _startslow(goid: int, coro: Any, fn: Callable[..., object], frame: FrameType) -> None:
-    _putaway(newg(goid, coro, fn, (), {}, frame))
+    submit(tls.m, newg(goid, coro, fn, (), {}, frame))
 
 
 def start(
@@ -189,11 +183,11 @@ def start(
     frame: FrameType | Creator,
 ) -> None:
     """`go` for what `startable` has checked; `frame` is the line that the goroutine is made in."""
-    _putaway(newg(next(goids), coro, fn, args, kwargs, frame))
+    submit(tls.m, newg(next(goids), coro, fn, args, kwargs, frame))
 
 
-def _putaway(g: G) -> None:
-    m = tls.m
+def submit(m: M | None, g: G) -> None:
+    """Onto a queue with it; `m` is the calling thread's."""
     if m is None or (p := m.p) is None:
         if m is not None and m.sched is not None and m.sched.ended and m.g is None:
             return _toolate(m, g)
@@ -318,7 +312,7 @@ class _Start:
             raise RuntimeError("goroutine raised StopIteration") from exc
         finally:
             m.onthread = False
-        if type(result) is not CoroutineType:
+        if not isinstance(result, coroutines):
             return DONE
         unawaited(result)
         g = self.g
@@ -469,7 +463,7 @@ def isasync(fn: object) -> bool:
 
 
 def notcallable(who: str, fn: object) -> str:
-    if isinstance(fn, CoroutineType):
+    if isinstance(fn, coroutines):
         name = fn.__qualname__
         fn.close()  # or Python warns on top that it was never awaited
         return (
@@ -521,3 +515,8 @@ def _fits(
 
 def _name(fn: object) -> str:
     return getattr(fn, "__qualname__", None) or shown(fn)
+
+
+if native is not None:
+    native.install(born=born, submit=submit)
+    go = native.function("go", go)

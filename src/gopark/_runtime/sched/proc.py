@@ -75,6 +75,7 @@ from gopark._runtime.sched.startm import (
     wantpoller,
 )
 from gopark._runtime.sched.timer import NEVER
+from gopark._runtime.twin import native
 
 __all__ = ("UNUSUAL", "mstart", "schedule", "stopm")
 
@@ -346,6 +347,7 @@ def schedule(m: M) -> None:
     runnable, running, waiting = GRUNNABLE, GRUNNING, GWAITING
     park, done, gosched, next_ = PARK, DONE, GOSCHED, next
     opened = netdoor.opened
+    runslice = None if native is None else native.runslice
     g: G | None = None
     nop = p = P(-1, sched)  # in the place of a P that was taken before the first step
     while True:
@@ -362,7 +364,13 @@ def schedule(m: M) -> None:
         popnext, popleft, append, gfput = runnext.pop, runq.popleft, runq.append, p.gfree.append
         now = sched.now
         # findrunnable is to see each goroutine before it runs, while there are hogs or sleepers.
-        for _ in ticks if not (sched.nhogs or sched.careful) else onetick:
+        steps = ticks if not (sched.nhogs or sched.careful) else onetick
+        if runslice is not None:
+            g = runslice(m, p, g, len(steps), now, timers, armed, opened)
+            if m.p is not p:
+                strayed(p)
+            continue
+        for _ in steps:
             if g.status is not runnable:
                 badrunnable(g)
             g.status = running
@@ -409,13 +417,20 @@ def schedule(m: M) -> None:
                     break
                 now = sched.now
         else:
-            # The slice was over before it began: others first.
-            # With hogs each slice is one step, and then not each time: one that starts the next as
-            # it ends would be the only one to run.
-            onestep = (sched.nhogs or sched.careful) and p.schedtick % SCHEDTICK
-            runq.appendleft(g) if onestep else runq.append(g)
+            putback(p, g)
         if m.p is not p:
             strayed(p)
+
+
+def putback(p: P, g: G) -> None:
+    """The slice was over before it began: others first.
+
+    With hogs each slice is one step, and then not each time: one that starts the next as it ends
+    would be the only one to run.
+    """
+    sched = p.sched
+    onestep = (sched.nhogs or sched.careful) and p.schedtick % SCHEDTICK
+    p.runq.appendleft(g) if onestep else p.runq.append(g)
 
 
 def _unusual(m: M, g: G, command: object) -> None:
@@ -494,3 +509,7 @@ def startlockedm(m: M, g: G) -> None:
 
 
 hooks.mstart = mstart
+
+if native is not None:
+    native.install(badrunnable=badrunnable, unusual=_unusual, astray=astray)
+    native.install(putback=putback, netblock=netblock)

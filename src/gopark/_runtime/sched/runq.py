@@ -41,6 +41,7 @@ from gopark._runtime.base.errors import Throw
 from gopark._runtime.base.hooks import hooks, wakes
 from gopark._runtime.base.runtime2 import GDEAD, GRUNNABLE, GWAITING, G, M, P, Sched, tls
 from gopark._runtime.sched.startm import mysched, toolate, wakep
+from gopark._runtime.twin import native
 
 __all__ = (
     "drainp",
@@ -278,3 +279,8 @@ def resetspinning(m: M, sched: Sched) -> None:
         last = sched.nmspinning == 0
     if last and sched.npidle:
         wakep(sched)
+
+
+if native is not None:
+    native.install(notready=ready, globrunqput=globrunqput, spread=spread)
+    ready = native.readyfunction(ready)

@@ -22,6 +22,7 @@ from operator import attrgetter, eq, itemgetter
 from types import CodeType, FrameType
 from typing import Any, Final
 
+from gopark._runtime.base.frames import nocollection
 from gopark._runtime.base.runtime2 import (
     DONE,
     GRUNNING,
@@ -29,7 +30,6 @@ from gopark._runtime.base.runtime2 import (
     G,
     M,
     currentframes,
-    nocollection,
 )
 from gopark._runtime.c import cgocall
 from gopark._runtime.report.traceback import (

@@ -20,6 +20,7 @@ from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.startm import mysched
 from gopark._runtime.sched.timer import Timer
 from gopark._runtime.time.timechan import seconds
+from gopark._runtime.twin import native
 
 __all__ = ("gosched", "nap", "sleep")
 
@@ -98,3 +99,6 @@ def gosched() -> Generator[Command, None, None]:
 
 
 yieldcodes.add(gosched.__code__)
+
+if native is not None:
+    gosched = native.function("gosched", gosched)

@@ -1,0 +1,260 @@
+"""The compiled twin beside the pure source: the same names, signatures, texts and errors.
+
+Each program runs in two children, one with the twin and one without, and prints the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import gopark
+from harness import run_python
+
+ROOT = pathlib.Path(gopark.__file__).parents[2]
+
+
+def build_hook():
+    spec = importlib.util.spec_from_file_location("hatch_build", ROOT / "hatch_build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+HOOK = build_hook() if (ROOT / "hatch_build.py").exists() else None
+WHY = "the sources of the twin are not here" if HOOK is None else HOOK.unsuited()
+pytestmark = pytest.mark.skipif(bool(WHY), reason=WHY or "it has one")
+
+
+@pytest.fixture(scope="module")
+def twin(tmp_path_factory):
+    """The path of the twin, built for this interpreter; warnings are errors."""
+    try:
+        return str(HOOK.build(tmp_path_factory.mktemp("twin"), ("-O1",)))
+    except subprocess.CalledProcessError as exc:
+        pytest.fail(exc.stderr)
+
+
+@pytest.fixture
+def both(twin):
+    """What a program prints, with the twin and without, checked to be what was asked for."""
+
+    def run(program: str, **env: str) -> str:
+        results = []
+        for asked in ("0", twin):
+            head = f"from gopark._runtime import twin\nassert (twin.why == '') is {asked != '0'}\n"
+            result = run_python(["-c", head + program], env={"GOPARK_TWIN": asked, **env})
+            results.append((result.status, result.stdout, result.stderr))
+        assert results[0] == results[1]
+        assert results[0][0] == 0, results[0][2]
+        return results[0][1]
+
+    return run
+
+
+SHAPES = """
+import inspect, gopark, pickle, copy
+from gopark import Chan
+for fn in (gopark.go, gopark.gosched, Chan.send, Chan.recv, Chan.recv_ok):
+    names = ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__", "__defaults__")
+    print([getattr(fn, name) for name in names], inspect.signature(fn))
+    print(inspect.iscoroutinefunction(fn), inspect.getsourcelines(fn)[1], callable(fn))
+    print(pickle.loads(pickle.dumps(fn)) is fn, copy.deepcopy(fn) is fn)
+for cls in (Chan, Chan[int]):
+    print(cls, inspect.signature(cls), cls.__doc__)
+print([name for name in dir(Chan) if not name.startswith("__")])
+"""
+
+
+def test_names_signatures_and_docs_are_the_same(both):
+    assert "Wait until" in both(SHAPES) or "wait until" in both(SHAPES)
+
+
+ERRORS = """
+import warnings, gopark
+from gopark import Chan, go
+from gopark._runtime.base.runtime2 import G, M, tls
+
+def says(fn, *args, **kwargs):
+    try:
+        print(fn(*args, **kwargs))
+    except BaseException as exc:
+        print(type(exc).__module__, type(exc).__qualname__, str(exc).partition(" at 0x")[0])
+
+async def later(coro):
+    try:
+        print(await coro)
+    except BaseException as exc:
+        print(type(exc).__qualname__, exc)
+
+async def main():
+    says(go); says(go, None); says(go, 1); says(go, later, 1, 2); says(go, later, other=1)
+    says(gopark.gosched, 1)
+    ch = Chan()
+    says(ch.send); says(ch.send, 1, 2); says(ch.recv, 1); says(ch.recv_ok, x=1); says(Chan.send)
+    ch.close()
+    await later(ch.send(1)); await later(ch.recv()); await later(ch.recv_ok())
+    for op in (ch.recv(), gopark.gosched()):
+        await op
+        await later(op)
+    ch = Chan()
+    op = ch.recv()
+    go(later, op)
+    await gopark.gosched()
+    await later(op)
+    says(gopark.block, op)
+    await ch.send("for the first")
+    await gopark.gosched()
+
+gopark.run(main)
+says(lambda: Chan().recv().send(None))
+says(lambda: Chan().send(1).send(None))
+op = Chan().recv()
+print(op.cr_code.co_qualname if hasattr(op.cr_code, "co_qualname") else "", op.__name__)
+print(op.__qualname__, op.cr_running, op.cr_await)
+says(op.throw, ValueError("v")); says(op.send, None)
+op = Chan(1).recv(); op.close(); says(op.send, None)
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    Chan().send(1); Chan().recv(); Chan().recv_ok(); gopark.gosched()
+print([(w.category.__name__, str(w.message)) for w in seen])
+"""
+
+
+def test_errors_have_the_same_texts(both):
+    said = both(ERRORS)
+    assert "send on closed channel" in said
+    assert "was never awaited" in said
+
+
+DUMP = """
+import re, gopark
+from gopark import Chan
+from gopark.testing import wait_all_parked
+
+async def receiver(ch): await ch.recv()
+async def sender(ch): await ch.send(receiver)
+async def chooser(a, b): await gopark.select(gopark.recv(a), gopark.send(b, 1))
+
+async def main():
+    a, b, c = Chan(), Chan(), Chan()
+    gopark.go(receiver, a)
+    gopark.go(sender, b)
+    gopark.go(chooser, c, c)
+    gopark.go(a.recv)
+    gopark.go(a.recv_ok)
+    gopark.go(lambda: gopark.block(a.recv()))
+    await wait_all_parked()
+    text = gopark.runtime.stack(all=True)
+    print(re.sub(r"(chan|timesleep)\\.py:\\d+", r"\\1.py", text))
+
+gopark.run(main)
+"""
+
+
+def test_dumps_are_the_same(both):
+    assert "gopark.Chan.recv(...)" in both(DUMP)
+
+
+ACCOUNTS = """
+import gc, weakref, gopark
+from gopark import Chan
+from gopark._runtime.base.runtime2 import allgs, getg, goids
+
+class Value: ...
+
+async def main():
+    before = int(repr(goids)[6:-1])
+    ch, refs = Chan(), []
+    async def one(v):
+        g = getg()
+        print(g, g.parentid, g.waitreason if False else "", g.success, g.elem, g.waiting)
+        await ch.send(v)
+        print(g, g.elem, g.waiting)
+    for _ in range(3):
+        v = Value()
+        refs.append(weakref.ref(v))
+        gopark.go(one, v)
+    del v
+    for _ in range(3):
+        await gopark.gosched()
+    print(sorted((g.goid, g.status.name, g.waitreason) for g in allgs if g is not getg()))
+    print(len(allgs), getg() in allgs, int(repr(goids)[6:-1]) - before)
+    print(gopark.runtime.num_goroutine())
+    for _ in range(3):
+        await ch.recv()
+    await gopark.gosched()
+    gc.collect()
+    print([r() for r in refs], len(allgs))
+
+gopark.run(main)
+"""
+
+
+def test_accounts_are_the_same(both):
+    assert "chan send" in both(ACCOUNTS)
+
+
+def test_a_debug_mode_runs_on_the_pure_source_and_says_so(twin):
+    program = "from gopark._runtime import twin; print(twin.native, twin.why)"
+    for mode in ("checksched=1", "lockrank=1", "tracebackancestors=3"):
+        env = {"GOPARK_TWIN": twin, "GOPARKDEBUG": mode}
+        said = run_python(["-c", program], env=env).stdout
+        assert said == f"None GOPARKDEBUG has {mode.partition('=')[0]}\n"
+    said = run_python(["-c", program], env={"GOPARK_TWIN": twin, "GOPARK_PURE": "1"}).stdout
+    assert said == "None GOPARK_PURE=1\n"
+
+
+COUNTS = """
+import gc, sys, gopark
+from gopark import Chan
+
+async def round_():
+    a, b = Chan(), Chan(3)
+    async def echo():
+        async for v in a:
+            await b.send([v])
+        b.close()
+    gopark.go(echo)
+    async def feed():
+        for n in range(50):
+            await a.send((n,))
+            await gopark.gosched()
+        a.close()
+    gopark.go(feed)
+    n = 0
+    while (await b.recv_ok())[1]:
+        n += 1
+    op = a.recv(); op.close()
+    return n
+
+def once():
+    assert gopark.run(round_) == 50
+    gc.collect()
+
+for _ in range(10):
+    once()
+before = len(gc.get_objects()), sys.getallocatedblocks()
+for _ in range(50):
+    once()
+after = len(gc.get_objects()), sys.getallocatedblocks()
+print(after[0] - before[0] < 50, after[1] - before[1] < 500)
+"""
+
+
+def test_nothing_is_left_of_what_has_ended(both):
+    assert both(COUNTS) == "True True\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a shared library by that name")
+def test_what_cannot_be_loaded_is_said(tmp_path):
+    file = tmp_path / "native.so"
+    file.write_bytes(b"no library")
+    program = "from gopark._runtime import twin; print(twin.native, twin.why)"
+    said = run_python(["-c", program], env={"GOPARK_TWIN": os.fspath(file)}).stdout
+    assert said.startswith("None it is not there: ")
