@@ -48,8 +48,7 @@ class _Later(ModuleType):
     def __getattr__(self, attr: str) -> Any:
         if not attr.startswith("__") or attr == "__all__":
             _load(self)
-            return ModuleType.__getattribute__(self, attr)
-        raise AttributeError(f"module {self.__name__!r} has no attribute {attr!r}")
+        return ModuleType.__getattribute__(self, attr)
 
     def __dir__(self) -> list[str]:
         _load(self)

@@ -543,7 +543,6 @@ def test_what_the_next_program_wakes_is_finished_by_its_own(child):
     ended = child("""
 import threading
 import gopark
-import harness
 import gopark.testing
 
 ch, there, log = gopark.Chan(), threading.Event(), []

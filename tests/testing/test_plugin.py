@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 
 import pytest
 
@@ -13,15 +12,14 @@ AUTO = ("-o", "gopark_mode=auto")
 
 
 @pytest.fixture
-def pytest_run(pytester: pytest.Pytester) -> Run:
+def pytest_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Run these tests with the plugin, which an environment with gopark installed has anyway."""
 
     def run(tests: str, *args: str, alone: bool = False) -> pytest.RunResult:
         pytester.makepyfile("import pytest\nimport gopark\n\n" + tests)
         # What else this environment has must not matter, nor whether it knows the plugin already.
-        options = ("-p", "no:cacheprovider", "-p", "no:timeout")
-        if not any(entry.name == "gopark" for entry in entry_points(group="pytest11")):
-            options += ("-p", "gopark.testing.plugin")
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        options = ("-p", "no:cacheprovider", "-p", "gopark.testing.plugin")
         if alone:
             return pytester.runpytest_subprocess(*options, *args)
         return pytester.runpytest_inprocess(*options, *args)
