@@ -24,7 +24,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from inspect import isawaitable
 from types import CoroutineType, TracebackType
-from typing import Any, Final, Generic, ParamSpec, TypeVar, overload
+from typing import Any, ClassVar, Final, Generic, ParamSpec, TypeVar, overload
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded, ScopeEnded
 from gopark._runtime.base.printstring import shown
@@ -97,6 +97,8 @@ class Task(Scope, Generic[T]):
     """
 
     __slots__ = ("_calls", "_err", "_name", "_state", "_traceback", "_value", "_why")
+
+    _istask: ClassVar[bool] = True
 
     # Not set before they are needed.
     _traceback: TracebackType | None

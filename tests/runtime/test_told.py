@@ -106,3 +106,22 @@ def test_the_report_of_a_deadlock_has_it(run, capfd):
     except gopark.DeadlockError:
         pass
     assert "\tgoroutine 1: timeout(None)\n" in capfd.readouterr().err
+
+
+def test_the_report_of_a_deadlock_names_no_task_that_is_in_no_other_scope(run, capfd):
+    async def inner():
+        with gopark.timeout(None):
+            await gopark.Chan().recv()
+
+    async def main():
+        gopark.spawn(gopark.Chan().recv)
+        gopark.spawn(inner)
+        await gopark.Chan().recv()
+
+    try:
+        run(main)
+    except gopark.DeadlockError:
+        pass
+    scopes = capfd.readouterr().err.partition("\nin scopes (innermost first):\n")[2]
+    assert re.match(r"\tgoroutine \d+: timeout\(None\); Task\(\S*inner\)\n", scopes), scopes
+    assert "Task(Chan.recv)" not in scopes

@@ -13,7 +13,7 @@ import contextlib
 import contextvars
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from random import Random
 from typing import Any
 
@@ -24,10 +24,20 @@ import gopark.asyncio as ga
 from gopark import Chan, ScopeEnded, context
 from gopark.sync import Mutex
 
-logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)  # what nobody has asked for is no fault
-
 CANCELLED = (asyncio.CancelledError, context.Canceled, TimeoutError)
 token: contextvars.ContextVar[object] = contextvars.ContextVar("token")
+
+
+@contextlib.contextmanager
+def unlogged() -> Iterator[None]:
+    """What nobody has asked for is no fault. Tests after it in the process read that logger."""
+    logger = logging.getLogger("asyncio")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class Boom(Exception):
@@ -278,6 +288,7 @@ async def others(shared: Shared) -> None:
         await asyncio.sleep(0.0005)
 
 
+@unlogged()
 def bridge(rng: Random) -> None:
     """Goroutines and tasks call each other and are cancelled; all return in the end."""
     outside = rng.random() < 0.3
@@ -309,6 +320,7 @@ def bridge(rng: Random) -> None:
     run(main, outside=outside)
 
 
+@unlogged()
 def bridgeends(rng: Random) -> None:
     """Main returns or raises, or a task or a goroutine ends the program, amid all that."""
     how = rng.choice(["return", "raise", "task exits", "goroutine exits", "plain exits"])
@@ -358,6 +370,7 @@ def bridgeends(rng: Random) -> None:
     assert got == {"return": "returned", "raise": "raised"}.get(how, "exit 7"), how
 
 
+@unlogged()
 def inside(rng: Random) -> None:
     """In a loop of asyncio's own: goroutines that it has started, some of which outlive it."""
 

@@ -119,7 +119,7 @@ class _Doors:
     ancestors: Callable[[G], str] | None = None  # behind the creator
     bubble: Callable[[G], tuple[str, str]] | None = None  # behind the reason, and at its end
     tasks: Callable[[], str] | None = None  # behind all goroutines: of a hosted event loop
-    scopes: Callable[[list[G]], str] | None = None  # the same: what ends whose waits
+    scopes: Callable[[list[G], bool], str] | None = None  # the same: what ends whose waits
 
 
 doors: Final = _Doors()
@@ -237,22 +237,25 @@ def recordframes(m: M) -> None:
     m.frames = threadframes(links, m)
 
 
-def tracebackothers(me: G | None = None) -> str:
-    """The stacks of all goroutines but `me`, in the order they were started."""
+def tracebackothers(me: G | None = None, tasks: bool = True) -> str:
+    """The stacks of all goroutines but `me`, in the order they were started.
+
+    Without `tasks` nothing is said of those that are tasks, and in no other scope.
+    """
     gs: list[G] = sorted((g for g in allgs.copy() if g is not me), key=lambda g: g.goid)
     threads = threadstates()
     parts = [text for g in gs if (text := gtraceback(g, threads=threads))]
-    return "\n".join(parts + behind(gs))
+    return "\n".join(parts + behind(gs, tasks))
 
 
-def behind(gs: list[G]) -> list[str]:
+def behind(gs: list[G], tasks: bool = True) -> list[str]:
     """What follows the goroutines: the scopes that they are in, the tasks of an event loop.
 
     Readers of dumps would take a line of that for the end, if it stood between two goroutines.
     """
     parts = []
     if doors.scopes is not None:
-        parts.append(doors.scopes(gs))
+        parts.append(doors.scopes(gs, tasks))
     if doors.tasks is not None:
         parts.append(doors.tasks())
     return [text for text in parts if text]

@@ -235,7 +235,7 @@ def recheck() -> None:
 
 def deadlock(sched: Sched, what: str) -> None:
     """Report it with the stack of every goroutine and end the program."""
-    stacks = "" if what == _NONE else "\n" + tracebackothers()
+    stacks = "" if what == _NONE else "\n" + tracebackothers(tasks=False)
     fatal(sched, DeadlockError(f"fatal error: {what}"), f"fatal error: {what}\n{stacks}")
 
 

@@ -97,6 +97,7 @@ class Scope:
     __slots__ = ("__weakref__", "_armed", "_g", "_goid", "_outer", "_over")
 
     shields: ClassVar[bool] = False
+    _istask: ClassVar[bool] = False  # around a whole goroutine, and made with it
     _armed: list[None]
     _g: G | None  # whose it is; set once
     _goid: int

@@ -39,6 +39,12 @@ def scopesof(g: G) -> list[str]:
     return found
 
 
+def _bare(g: G) -> bool:
+    """In nothing but the scope that it was started in as a task; each task is the outermost."""
+    scope = scopeof(g)
+    return scope is not None and scope._outer is None and scope._istask
+
+
 def _told(scope: Scope) -> str:
     text = oneline(scope._words())
     if scope._over:
@@ -47,14 +53,16 @@ def _told(scope: Scope) -> str:
     return text if left is None else f"{text}, {max(0.0, left):.1f} s left"
 
 
-def told(gs: list[G]) -> str:
+def told(gs: list[G], tasks: bool = True) -> str:
     """A part of a dump; empty if none of them is in any.
 
+    Without `tasks`, for the report of a deadlock, which is Go's where nothing of ours is in it:
+    one that is in no scope but its task's is left out.
     Each line has parentheses: a strict reader may take it for a function of the last goroutine.
     """
     groups: dict[str, list[int]] = {}
     for g in gs:
-        if scopes := scopesof(g):
+        if (tasks or not _bare(g)) and (scopes := scopesof(g)):
             groups.setdefault("; ".join(scopes), []).append(g.goid)
     if not groups:
         return ""
