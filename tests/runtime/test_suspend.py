@@ -210,7 +210,10 @@ NOWAIT = {
     "gopark.sync.semaphore.Weighted.__aexit__",
 }
 # Built of these; of those that wait themselves see tests/net/test_fd.py.
-ABOVE = ("gopark.asyncio", "gopark.exec", "gopark.net", "gopark.tls")
+ABOVE = (
+    *("gopark.asyncio", "gopark.exec", "gopark.http", "gopark.net", "gopark.tls"),
+    "gopark.workqueue",
+)
 BUBBLED = {"gopark.testing.synctest.sleep", "gopark.testing.synctest.wait"}  # see below
 
 
