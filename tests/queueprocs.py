@@ -9,6 +9,7 @@ from pathlib import Path
 
 PROGRAMS = Path(__file__).resolve().parent / "testdata" / "workqueue"
 SRC = Path(__file__).resolve().parents[1] / "src"
+_begun: list[subprocess.Popen[str]] = []
 
 
 def start(program: str, *args: object) -> subprocess.Popen[str]:
@@ -22,15 +23,28 @@ def start(program: str, *args: object) -> subprocess.Popen[str]:
 
 
 def launch(program: str, *args: object) -> subprocess.Popen[str]:
-    env = {**os.environ, "PYTHONPATH": str(SRC)}
-    return subprocess.Popen(
-        [sys.executable, "-X", "dev", str(PROGRAMS / program), *map(str, args)],
+    return python("-X", "dev", str(PROGRAMS / program), *map(str, args))
+
+
+def python(*args: str, cwd: Path | None = None, **env: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, *args],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=env,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(SRC), **env},
     )
+    _begun.append(process)
+    return process
+
+
+def kill_all() -> None:
+    """Those that a test which failed has left, and their pipes."""
+    while _begun:
+        with _begun.pop() as process:
+            process.kill()
 
 
 def ended(process: subprocess.Popen[str]) -> None:

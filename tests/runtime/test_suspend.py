@@ -10,6 +10,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Generator
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import pytest
@@ -136,6 +137,11 @@ def flight() -> Wait:
     return Wait(do("key", ch.recv), lambda: ch.try_send(42), (42, False))
 
 
+def future() -> Wait:
+    fut = Future[int]()
+    return Wait(gopark.future.wait(fut), lambda: fut.set_result(42), 42)
+
+
 def gathered() -> Wait:
     ch = Chan[int]()
     return Wait(gopark.gather(ch.recv()), lambda: ch.try_send(42), (42,))
@@ -158,6 +164,7 @@ OPS: dict[str, Callable[[], Wait]] = {
     "gopark.Chan.recv": lambda: recv(Chan()),
     "gopark.Chan.recv_ok": recv_ok,
     "gopark.Chan.send": send,
+    "gopark.future.wait": future,
     "gopark.gather": gathered,
     "gopark.gosched": lambda: Wait(gopark.gosched(), nothing),
     "gopark.select": selecting,
@@ -210,7 +217,10 @@ NOWAIT = {
     "gopark.sync.semaphore.Weighted.__aexit__",
 }
 # Built of these; of those that wait themselves see tests/net/test_fd.py.
-ABOVE = ("gopark.asyncio", "gopark.exec", "gopark.net", "gopark.tls")
+ABOVE = (
+    *("gopark.asyncio", "gopark.exec", "gopark.http", "gopark.net", "gopark.tls"),
+    "gopark.workqueue",
+)
 BUBBLED = {"gopark.testing.synctest.sleep", "gopark.testing.synctest.wait"}  # see below
 
 

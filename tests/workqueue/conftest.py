@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import natsservers
+import queueprocs
 from gopark import workqueue
 
 _numbers = itertools.count()
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """In place of pytest's, whose name is too long for a Unix socket in it."""
+    folder = tempfile.mkdtemp(prefix="wq")
+    yield Path(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(autouse=True)
+def processes(tmp_path: Path) -> Iterator[None]:
+    """None outlives the test that began it, nor writes in its directory after that."""
+    yield
+    queueprocs.kill_all()
 
 
 @pytest.fixture(params=["local", *natsservers.KINDS])

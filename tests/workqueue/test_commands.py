@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,15 +15,7 @@ from gopark.workqueue import Group
 
 
 def gopark_(*args: str, cwd: Path | None = None) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "gopark", *args],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(procs.SRC), "COLUMNS": "100"},
-    )
+    return procs.python("-m", "gopark", *args, cwd=cwd, COLUMNS="100")
 
 
 def says(*args: str) -> str:

@@ -42,8 +42,22 @@ async def test_a_directory_of_others_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(workqueue.Unavailable, match="no directory"):
         await workqueue.open("jobs", f"local:{tmp_path}/file")
-    with pytest.raises(workqueue.Unavailable, match="too long"):
-        await workqueue.open("x" * 60, f"local:{tmp_path}/{'y' * 60}")
+
+
+async def test_where_one_queue_can_be_opened_there_is_room_for_all(tmp_path):
+    longest = f"{tmp_path}/{'y' * (84 - len(f'{tmp_path}/'))}"
+    url = f"local:{longest}"
+    async with await workqueue.open("j", url) as q, await workqueue.open("x" * 64, url) as long:
+        worker = procs.start("worker.py", url, "x" * 64, tmp_path / "done")
+        await long.send(1)
+        await long.close()
+        await gopark.spawn(lambda: procs.ended(worker))
+        assert procs.numbers(tmp_path / "done") == [1]
+        async with workqueue.Group(q):
+            pass
+    assert os.listdir(longest) == []
+    with pytest.raises(workqueue.Unavailable, match=r"too long .* at most 85 bytes"):
+        await workqueue.open("j", f"{url}yy")
 
 
 async def test_values_and_dead_letters_outlive_all_who_have_the_queue_open(tmp_path):

@@ -1,12 +1,14 @@
 """Where a `local:` queue lives: a directory of the user's own, and in it per queue
 
     NAME.lock   held (flock) by the keeper for as long as it is one
-    NAME.sock   where it listens
+    NAME.sock   where it listens; .HASH.sock if the name is long
     NAME.log    its journal
 
 Invariants:
   F1  who has the lock is the only one to touch the other two
   F2  a lock counts if its file is the one of that name still: the last keeper removes it
+  F3  a directory that one queue can be opened in has room for all: the name of a Group's own is
+      longer, and would fail late. So the socket's name has a limit, whatever the queue's
 
 Source: none. Tests: tests/workqueue/test_local.py
 """
@@ -14,6 +16,7 @@ Source: none. Tests: tests/workqueue/test_local.py
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import stat
 import tempfile
@@ -25,6 +28,7 @@ from gopark.workqueue._errors import Unavailable
 __all__ = ("Place", "directory", "names")
 
 _LONGEST: Final = 107  # bytes of a Unix socket's path
+_SOCKNAME: Final = 16  # characters of its name, before `.sock`
 
 
 def directory(url: str) -> str:
@@ -64,6 +68,14 @@ def names(path: str) -> list[str]:
     return sorted(name[:-4] for name in os.listdir(path) if name.endswith(".log"))
 
 
+def _sockname(name: str) -> str:
+    """By the name alone: another process may reach the directory by another path."""
+    if len(name) <= _SOCKNAME:
+        return name
+    # With a character that no queue's name has.
+    return "." + hashlib.sha256(name.encode()).hexdigest()[: _SOCKNAME - 1]
+
+
 class Place:
     """The files of one queue."""
 
@@ -71,13 +83,14 @@ class Place:
         self.url = url
         self.name = name
         base = os.path.join(path, name)
-        self.sock = base + ".sock"
+        self.sock = os.path.join(path, _sockname(name) + ".sock")
         self.log = base + ".log"
         self._lock = base + ".lock"
-        if len(os.fsencode(self.sock)) > _LONGEST:
+        most = _LONGEST - len("/.sock") - _SOCKNAME
+        if len(os.fsencode(path)) > most:
             raise Unavailable(
-                f"{url}: {self.sock} is too long for a Unix socket, whose path has at most "
-                f"{_LONGEST} bytes: use a shorter directory, or name"
+                f"{url}: {path} is too long for Unix sockets in it, whose path has at most "
+                f"{_LONGEST} bytes: use a directory of at most {most} bytes"
             )
 
     def lock(self) -> int | None:
