@@ -35,6 +35,7 @@ typedef struct {
     Compiled *fn;    /* borrowed: it is the class's, for good */
     PyObject **out;  /* set while am_send is called: the value goes there */
     char kind, state;
+    char finalized; /* Python marks it so for good: it is not used again */
 } Op;
 
 static PyObject *str_send, *str_receive, *str_append, *str_sendlocked, *str_recvlocked;
@@ -568,6 +569,7 @@ op_make(Compiled *fn, Chan *ch, PyObject *value)
     } else if ((op = PyObject_GC_New(Op, OpT)) == NULL) {
         return NULL;
     }
+    op->finalized = 0;
     op->ch = (Chan *)Py_NewRef((PyObject *)ch);
     op->value = Py_XNewRef(value);
     op->g = NULL;
@@ -605,6 +607,7 @@ op_finalize(PyObject *o)
 {
     Op *op = (Op *)o;
     PyObject *exc = PyErr_GetRaisedException();
+    op->finalized = 1; /* by the collector, it may be, which asks those that are over as well */
     if (op->state == FRESH) {
         PyObject *name = PyObject_GetAttrString(op->fn->fn, "__qualname__");
         if (name == NULL ||
@@ -628,7 +631,7 @@ op_dealloc(Op *op)
     Py_CLEAR(op->ch);
     Py_CLEAR(op->value);
     Py_CLEAR(op->g);
-    if (over && nops < KEEPOPS) { /* else it is marked as finalized, for good */
+    if (over && !op->finalized && nops < KEEPOPS) {
         ops[nops++] = op; /* with its reference to the type */
         return;
     }
