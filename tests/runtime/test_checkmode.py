@@ -594,3 +594,26 @@ def test_a_p_that_moves_while_its_place_is_looked_at_is_no_offence(sched, monkey
 def test_the_locks_that_a_thread_holds_are_those_of_lockrank():
     """S6 reads lockrank's own account."""
     assert lockrank._stack() == []
+
+
+def test_what_a_task_starts_hears_of_its_own_context(checked):
+    """It is made in other variables than those of the line that starts it."""
+    ended = checked("""
+import asyncio
+import gopark.asyncio as ga
+from gopark import context
+
+async def waits():
+    with context.scope(context.current()):
+        await Chan().recv()
+
+async def task():
+    future = ga.go(waits)
+    await asyncio.sleep(0)
+    future.cancel()
+    await asyncio.wait([future])
+    print(future.cancelled())
+
+gopark.run(ga.call, task())
+""")
+    assert (ended.stdout, ended.stderr) == ("True\n", "")

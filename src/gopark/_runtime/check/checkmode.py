@@ -40,7 +40,7 @@ from __future__ import annotations
 
 import threading
 import time
-from contextvars import Context, copy_context
+from contextvars import Context
 from typing import Any, Final
 
 from gopark._runtime.base import lockrank
@@ -146,8 +146,8 @@ class _Context:
 
     __slots__ = ("ctx", "inside")
 
-    def __init__(self) -> None:
-        self.ctx: Context = copy_context()
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
         self.inside: M | None = None
 
     def run(self, *call: Any) -> Any:
@@ -300,7 +300,8 @@ _plain_checkdead: Final = hooks.checkdead
 
 
 def _born(g: G) -> None:
-    g.ctx = _Context()  # type: ignore[assignment]
+    # What it was made with, which need not be a copy of its maker's: see newproc.startin.
+    g.ctx = _Context(g.ctx)  # type: ignore[assignment, arg-type]
 
 
 def install() -> None:
