@@ -19,7 +19,8 @@
 
 VENV ?= .venv
 PY := $(VENV)/bin/python
-JOBS ?= $(shell nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2)
+# One more than there are processors: much of the time tests wait, for a grace or for a network.
+JOBS ?= $(shell echo $$(( $$(nproc 2>/dev/null || sysctl -n hw.ncpu 2>/dev/null || echo 2) + 1 )))
 ARGS ?=
 
 # Wheels only: nothing is compiled, so what a machine lacks cannot make an install fail late.
