@@ -402,8 +402,10 @@ def test_in_the_child_of_a_fork_a_loop_can_be_made_and_run():
 
 
 FORKS = """
-import asyncio, os, gopark
+import asyncio, os, warnings, gopark
 import gopark.asyncio as ga
+
+warnings.simplefilter("ignore", DeprecationWarning)  # there are threads: that is the point
 
 def plainly(coro):
     with asyncio.Runner(loop_factory=ga.new_event_loop) as runner:
