@@ -11,9 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from random import Random
 from typing import Any
 
@@ -26,18 +25,6 @@ from gopark.sync import Mutex
 
 CANCELLED = (asyncio.CancelledError, context.Canceled, TimeoutError)
 token: contextvars.ContextVar[object] = contextvars.ContextVar("token")
-
-
-@contextlib.contextmanager
-def unlogged() -> Iterator[None]:
-    """What nobody has asked for is no fault. Tests after it in the process read that logger."""
-    logger = logging.getLogger("asyncio")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
 
 
 class Boom(Exception):
@@ -288,7 +275,6 @@ async def others(shared: Shared) -> None:
         await asyncio.sleep(0.0005)
 
 
-@unlogged()
 def bridge(rng: Random) -> None:
     """Goroutines and tasks call each other and are cancelled; all return in the end."""
     outside = rng.random() < 0.3
@@ -320,7 +306,6 @@ def bridge(rng: Random) -> None:
     run(main, outside=outside)
 
 
-@unlogged()
 def bridgeends(rng: Random) -> None:
     """Main returns or raises, or a task or a goroutine ends the program, amid all that."""
     how = rng.choice(["return", "raise", "task exits", "goroutine exits", "plain exits"])
@@ -370,7 +355,6 @@ def bridgeends(rng: Random) -> None:
     assert got == {"return": "returned", "raise": "raised"}.get(how, "exit 7"), how
 
 
-@unlogged()
 def inside(rng: Random) -> None:
     """In a loop of asyncio's own: goroutines that it has started, some of which outlive it."""
 

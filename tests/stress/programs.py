@@ -25,6 +25,7 @@ import faulthandler
 import gc
 import importlib.util
 import io
+import logging
 import os
 import pathlib
 import random
@@ -1037,6 +1038,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--patience", type=float, default=20.0)
     args = parser.parse_args(argv)
     faulthandler.enable()
+    # What no task has asked for is no fault. In a process of its own only: tests read that logger.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, _hangs)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's, in the background
