@@ -15,13 +15,14 @@ Locks: `Call.lock`, rank SEMA. Source: none. Tests: tests/asyncio/test_call.py
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from asyncio import events
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context as Variables
 from contextvars import copy_context
 from types import CoroutineType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from gopark._runtime.base.errors import NotOnGError
 from gopark._runtime.base.lockrank import Holding, Mutex, Rank, lockslow, mkmutex
@@ -322,7 +323,12 @@ def _lost(host: Bridge) -> None:
     for g in allgs.copy():
         waiting = g.waiting
         if isinstance(waiting, Call) and waiting.host is host and not waiting.done:
+            task = waiting.task
             waiting.finish(None, RuntimeError(_CLOSED))
+            if task is not None and not task.done():
+                setattr(task, "_log_destroy_pending", False)  # noqa: B010 - we have said so
+                with contextlib.suppress(Exception):
+                    cast("Coroutine[Any, Any, Any]", task.get_coro()).close()
 
 
 def _beyond(exc: BaseException) -> Any:

@@ -28,7 +28,7 @@ from gopark._runtime.base.runtime2 import Sched, getg, tls
 from gopark._runtime.base.suspend import called
 from gopark._runtime.main.atend import afterend, atend
 from gopark._runtime.report.traceback import transparent
-from gopark._runtime.sched.newproc import Wrapped
+from gopark._runtime.sched.newproc import Creator, Wrapped
 from gopark._runtime.sched.newproc import start as start_
 from gopark._runtime.sched.onm0 import stayon0
 from gopark._runtime.sched.panic import printerr
@@ -150,12 +150,13 @@ def _begin(sched: Sched) -> Loop:
     sched.host = loop
     m = tls.m
     me = None if m is None else m.curg
+    creator = Creator(sys._getframe())  # whose program it is of, should that end now: rt0._programof
     try:
         if m is not None:
             m.curg = None  # nobody starts it: it is in no bubble, though who calls first may be
         runs: Any = _run(sched, loop)
         made = Wrapped(runs, runs, partial(_dies, loop))
-        Context().run(start_, made, _run, (), {}, sys._getframe())
+        Context().run(start_, made, _run, (), {}, creator)
     except BaseException:  # the program has ended meanwhile
         loop.close()
         raise
