@@ -150,9 +150,7 @@ def _begin(sched: Sched) -> Loop:
     sched.host = loop
     m = tls.m
     me = None if m is None else m.curg
-    creator = Creator(
-        sys._getframe()
-    )  # whose program it is of, should that end now: rt0._programof
+    creator = Creator(sys._getframe())  # of whose program it is, should that end now: see rt0.py
     try:
         if m is not None:
             m.curg = None  # nobody starts it: it is in no bubble, though who calls first may be
