@@ -604,13 +604,16 @@ def test_what_starts_as_the_end_begins_is_of_the_program_that_ends(monkeypatch, 
     monkeypatch.setattr(hooks, "cleanup", cleanup)
 
     async def main():
-        gopark.runtime.gomaxprocs(2)
         gopark.time.after_func(NEVER, there)
         gopark.go(starts)
         while not runs.is_set():
             await gopark.gosched()
 
-    gopark.run(main)
+    procs = gopark.runtime.gomaxprocs(2)
+    try:
+        gopark.run(main)
+    finally:
+        gopark.runtime.gomaxprocs(procs)
     monkeypatch.undo()
     assert gopark.runtime.num_goroutine() == 0
 
