@@ -20,14 +20,14 @@ async def test_the_scope():
         scopes.append(scope)
         await answering()(scope, receive, send)
 
-    async with serving(app, root_path="/root/") as connect, connect() as client:
+    async with serving(app, root_path="/mount/") as connect, connect() as client:
         await client.get("/a%20b/%C3%A4?q=%20", "X-Two: 1", "X-Two: 2")
         local, remote = connect.addr, client.conn.local_addr
     (scope,) = scopes
     assert scope["type"] == "http"
     assert scope["asgi"] == {"version": "3.0", "spec_version": "2.5"}
     assert (scope["http_version"], scope["method"], scope["scheme"]) == ("1.1", "GET", "http")
-    assert (scope["path"], scope["root_path"]) == ("/root/a b/ä", "/root")
+    assert (scope["path"], scope["root_path"]) == ("/mount/a b/ä", "/mount")
     assert (scope["raw_path"], scope["query_string"]) == (b"/a%20b/%C3%A4", b"q=%20")
     assert scope["headers"] == [(b"host", b"test"), (b"x-two", b"1"), (b"x-two", b"2")]
     assert scope["client"] == (remote.host, remote.port)

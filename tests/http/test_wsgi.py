@@ -48,11 +48,11 @@ async def test_the_environment():
         return say(environ, start_response)
 
     await asked(
-        app, "/root/a%20%C3%A4?q=%20", "X-Two: 1", "X-Two: 2", "X_Two: 3", root_path="/root"
+        app, "/mount/a%20%C3%A4?q=%20", "X-Two: 1", "X-Two: 2", "X_Two: 3", root_path="/mount"
     )
     wanted = {
         "REQUEST_METHOD": "GET",
-        "SCRIPT_NAME": "/root",
+        "SCRIPT_NAME": "/mount",
         "QUERY_STRING": "q=%20",
         "HTTP_X_TWO": "1,2",
         "SERVER_PROTOCOL": "HTTP/1.1",
@@ -61,7 +61,7 @@ async def test_the_environment():
         "wsgi.multithread": True,
     }
     assert {key: seen[key] for key in wanted} == wanted
-    assert seen["PATH_INFO"].encode("latin-1").decode() == "/root/a ä"
+    assert seen["PATH_INFO"].encode("latin-1").decode() == "/mount/a ä"
 
 
 async def test_it_keeps_to_the_specification():
