@@ -6,7 +6,7 @@
        the scheduler frees the lock
 Who sets `done`, under the lock, owns the wake-up; what comes later is refused.
 
-Locks: `OneShot._lock`, rank SEMA. Source: none. Tests: tests/test_future.py
+Locks: `OneShot.lock`, rank SEMA. Source: none. Tests: tests/test_future.py
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ __all__ = ("OneShot",)
 class OneShot(Waiter):
     """A result to come, and the goroutine that waits for it."""
 
-    __slots__ = ("__weakref__", "_exc", "_g", "_lock", "_reason", "done", "value")
+    __slots__ = ("__weakref__", "_reason", "done", "exc", "g", "lock", "value")
 
     def __init__(self, reason: str) -> None:
-        self._lock: Mutex = mkmutex(Rank.SEMA)
-        self._g: G | None = None
+        self.lock: Mutex = mkmutex(Rank.SEMA)
+        self.g: G | None = None
         self._reason = reason  # what dumps say
         self.done = False
         self.value: Any = None
-        self._exc: BaseException | None = None
+        self.exc: BaseException | None = None
 
     @suspends
     def wait(self) -> Generator[Command, None, Any]:
         """The result; what it was failed with is raised."""
-        lock = self._lock
+        lock = self.lock
         try:
             lock.pop()
         except IndexError:
@@ -55,7 +55,7 @@ class OneShot(Waiter):
                     "a gopark operation has to wait, and this thread runs no goroutine: in plain "
                     "code use gopark.block(...)"
                 )
-            self._g = g
+            self.g = g
             g.waiting = self
             g.waitreason = self._reason
             m.waitunlockf = lock.append
@@ -64,7 +64,7 @@ class OneShot(Waiter):
             except BaseException as exc:
                 notparked(self, exc)
                 raise
-        error, self._exc = self._exc, None
+        error, self.exc = self.exc, None
         if error is not None:
             try:
                 raise error
@@ -74,7 +74,7 @@ class OneShot(Waiter):
 
     def finish(self, value: Any, exc: BaseException | None = None) -> bool:
         """From anywhere: this is the result. False if there was one before."""
-        lock = self._lock
+        lock = self.lock
         try:
             lock.pop()
         except IndexError:
@@ -82,8 +82,8 @@ class OneShot(Waiter):
         if self.done:
             lock.append(None)
             return False
-        self.value, self._exc, self.done = value, exc, True
-        g, self._g = self._g, None
+        self.value, self.exc, self.done = value, exc, True
+        g, self.g = self.g, None
         if g is not None:
             g.waiting = None
         lock.append(None)
@@ -92,12 +92,12 @@ class OneShot(Waiter):
         return True
 
     def unwait(self, g: G) -> bool:
-        with Holding(self._lock):
-            if self._g is not g:
+        with Holding(self.lock):
+            if self.g is not g:
                 return False
-            self._g = g.waiting = None
+            self.g = g.waiting = None
             return True
 
     def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
-        with Holding(self._lock):
-            return look(g) if self._g is g else []
+        with Holding(self.lock):
+            return look(g) if self.g is g else []

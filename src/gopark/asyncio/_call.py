@@ -4,12 +4,12 @@
     1. posts itself, parks            2. makes the task (which `_begin` may have done), and has
                                          itself told of its end
                                       3. `finish`: stores the result, readies the goroutine
-Who sets `done`, under the lock, owns the wake-up.
+Who sets `done` owns the wake-up, as in _oneshot.py; only the wait itself is of its own.
 
 The goroutine's context ends: the task is cancelled, and its end is waited for. What it comes to
 then counts: a task that swallows the cancel gives its result.
 
-Locks: `Call.lock`, rank SEMA. Source: none. Tests: tests/asyncio/test_call.py
+Locks: `OneShot.lock`, rank SEMA. Source: none. Tests: tests/asyncio/test_call.py
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import asyncio
 import contextlib
 import sys
 from asyncio import events
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator
 from contextvars import Context as Variables
 from contextvars import copy_context
 from types import CoroutineType
 from typing import Any, Final, TypeVar, cast
 
+from gopark._oneshot import OneShot
 from gopark._runtime.base.errors import NotOnGError
-from gopark._runtime.base.lockrank import Holding, Mutex, Rank, lockslow, mkmutex
+from gopark._runtime.base.lockrank import lockslow
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import PARK, Command, G, Waiter, allgs, tls
+from gopark._runtime.base.runtime2 import PARK, Command, allgs, tls
 from gopark._runtime.base.suspend import suspends
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import notparked
-from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.startm import mysched
 from gopark.asyncio._host import Bridge, bridge
 from gopark.asyncio._loop import Loop, Post, Waits, doors
@@ -128,36 +128,20 @@ async def _over(one: Call) -> None:
     one.cancel()
 
 
-class Call(Waiter, Waits):
+class Call(OneShot, Waits):
     """One goroutine, and the task that it waits for. In the loop's queue it is as a Handle."""
 
-    __slots__ = (
-        "__weakref__",
-        "asked",
-        "coro",
-        "done",
-        "exc",
-        "g",
-        "host",
-        "lock",
-        "task",
-        "value",
-        "variables",
-    )
+    __slots__ = ("asked", "coro", "host", "task", "variables")
 
     _cancelled: Final = False
 
     def __init__(self, host: Bridge, coro: Coroutine[Any, Any, Any], variables: Variables) -> None:
+        super().__init__(REASON)
         self.host = host
         self.coro: Coroutine[Any, Any, Any] | None = coro
         self.variables: Variables | None = variables
-        self.lock: Mutex = mkmutex(Rank.SEMA)
-        self.g: G | None = None
         self.task: asyncio.Task[Any] | None = None
-        self.done = False
         self.asked = False  # to end, because the context has
-        self.value: Any = None
-        self.exc: BaseException | None = None
 
     # --- the goroutine ------------------------------------------------------------------------
 
@@ -235,17 +219,6 @@ class Call(Waiter, Waits):
         except RuntimeError:
             pass  # the loop is closed, and the task has gone with it
 
-    def unwait(self, g: G) -> bool:
-        with Holding(self.lock):
-            if self.g is not g:
-                return False
-            self.g = g.waiting = None
-            return True
-
-    def frozen(self, g: G, look: Callable[[G], list[Any]]) -> list[Any]:
-        with Holding(self.lock):
-            return look(g) if self.g is g else []
-
     # --- the loop -------------------------------------------------------------------------------
 
     @property
@@ -295,20 +268,6 @@ class Call(Waiter, Waits):
             value, exc = None, raised.with_traceback(_beyond(raised))
         self.finish(value, exc)
         del exc
-
-    def finish(self, value: Any, exc: BaseException | None) -> None:
-        lock = self.lock
-        try:
-            lock.pop()
-        except IndexError:
-            lockslow(lock)
-        self.value, self.exc, self.done = value, exc, True
-        g, self.g = self.g, None
-        if g is not None:
-            g.waiting = None
-        lock.append(None)
-        if g is not None:
-            ready(g)
 
 
 def _ends(host: Bridge) -> bool:
