@@ -110,6 +110,7 @@ def test_what_is_too_old_is_not_written(run, monkeypatch):
     run(main)
     assert set(names) == {("when", "late")}
 
+
 def test_what_was_there_before_it_began(run):
     """Who waits since before is shown waiting, as long as nothing has been dropped."""
     out = io.BytesIO()
