@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from gopark._runtime.base import objlocks
 from gopark._runtime.base.runtime2 import FREETHREADED
 from harness import Ended, start_python
 
@@ -249,3 +250,42 @@ def test_a_child_that_was_forked_while_others_looked_can_look_as_well(tmp_path, 
     program.write_text(LOOKS)
     child = start_python([str(program), what, str(FREETHREADED)])
     assert child.end() == Ended("0\n", "", 0)
+
+
+@pytest.mark.skipif(not objlocks.NEEDED, reason="a fork finds all threads standing still here")
+@pytest.mark.parametrize(
+    "held",
+    ["traceback.transparent", "newproc.allgs", "vars(rt0)", "sys.modules"],
+)
+def test_what_another_thread_was_looking_something_up_in(child, held):
+    """Its lock is taken as such a thread would have taken it, whom the child does not have."""
+    result = child(
+        f"""
+import ctypes, os, sys, threading, warnings
+import gopark
+from gopark._runtime.main import rt0
+from gopark._runtime.report import traceback
+from gopark._runtime.sched import newproc
+
+warnings.simplefilter("ignore")
+
+async def main():
+    ch = gopark.Chan()
+    gopark.go(ch.send, "sent")
+    return len(gopark.runtime.stack(all=True)) and await ch.recv()
+
+gopark.run(main)
+lock = ctypes.c_ubyte.from_address(id({held}) + 10)
+def take():
+    lock.value = 1
+def giveback():
+    lock.value = 0
+os.register_at_fork(before=take, after_in_parent=giveback)
+pid = os.fork()
+if not pid:
+    print(gopark.run(main), flush=True)
+    os._exit(0)
+print(os.waitpid(pid, 0)[1])
+"""
+    )
+    assert (result.stdout, result.stderr) == ("sent\n0\n", "")

@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol, TypeVar
 
+from gopark._runtime.base import objlocks as objlocks
 from gopark._runtime.base.errors import AmidRuntime, Throw
 from gopark._runtime.twin import native
 
