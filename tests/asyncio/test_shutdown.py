@@ -10,7 +10,7 @@ import pytest
 
 import gopark
 import gopark.asyncio as ga
-from gopark.asyncio import _host
+from gopark.asyncio import _host, _wait
 
 
 async def forever(ended, name="task"):
@@ -250,3 +250,70 @@ def test_a_program_that_dies_before_its_loop_has_begun_closes_it(run):
         with pytest.raises(SystemExit):
             run(main)
     assert gopark.runtime.stack(all=True) == ""
+
+
+def test_a_wait_that_begins_after_the_end_is_not_left(run, monkeypatch, wait_until):
+    """The task was amid a step, on a thread that was waited for no longer."""
+    begins, over, ended = threading.Event(), threading.Event(), []
+    finishstep = _wait.finishstep
+
+    def late(*args):
+        begins.set()
+        assert over.wait(20)
+        finishstep(*args)
+
+    monkeypatch.setattr(_wait, "finishstep", late)
+
+    async def waits():
+        try:
+            await ga.wait(gopark.Chan().recv())
+        finally:
+            ended.append("task")
+
+    async def leaves():
+        while not begins.is_set():
+            await gopark.gosched()
+        raise SystemExit(3)
+
+    def main():  # the loop is not on its thread
+        gopark.go(leaves)
+        gopark.block(ga.call(waits()))
+
+    before = gopark.runtime.gomaxprocs(2)
+    try:
+        with pytest.raises(SystemExit):
+            run(main)
+    finally:
+        gopark.runtime.gomaxprocs(before)
+        over.set()
+    assert wait_until(lambda: gopark.runtime.num_goroutine() == 0)
+    assert wait_until(lambda: ended == ["task"])
+
+
+def test_a_program_that_dies_while_a_task_computes_closes_its_loop_after_that(run, wait_until):
+    begins, over, loops = threading.Event(), threading.Event(), []
+
+    async def computes():
+        loops.append(asyncio.get_running_loop())
+        begins.set()
+        assert over.wait(20)
+
+    async def leaves():
+        while not begins.is_set():
+            await gopark.gosched()
+        raise SystemExit(3)
+
+    def main():  # the loop is not on its thread
+        gopark.go(leaves)
+        gopark.block(ga.call(computes()))
+
+    before = gopark.runtime.gomaxprocs(2)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            run(main)
+    finally:
+        gopark.runtime.gomaxprocs(before)
+        over.set()
+    assert caught.value.code == 3
+    assert wait_until(loops[0].is_closed)
+    assert wait_until(lambda: gopark.runtime.num_goroutine() == 0)

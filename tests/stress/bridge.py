@@ -345,14 +345,15 @@ def bridgeends(rng: Random) -> None:
         await Chan[None]().recv()
         return repr(helps)
 
-    with contextlib.redirect_stderr(Report()):
+    with contextlib.redirect_stderr(Report()) as report:
         try:
             got = run(main)
         except Boom:
             got = "raised"
         except SystemExit as exc:
             got = f"exit {exc.code}"
-    assert got == {"return": "returned", "raise": "raised"}.get(how, "exit 7"), how
+    wanted = {"return": "returned", "raise": "raised"}.get(how, "exit 7")
+    assert got == wanted, f"{how}: {got}\n{report.getvalue()}"
 
 
 def inside(rng: Random) -> None:

@@ -150,7 +150,7 @@ def _begin(sched: Sched) -> Loop:
     sched.host = loop
     m = tls.m
     me = None if m is None else m.curg
-    creator = Creator(sys._getframe())  # of whose program it is, should that end now: see rt0.py
+    creator = Creator(sys._getframe())
     try:
         if m is not None:
             m.curg = None  # nobody starts it: it is in no bubble, though who calls first may be
@@ -218,7 +218,8 @@ async def _end(sched: Sched) -> None:
 def _after(sched: Sched) -> None:
     """A program that has died: nobody has ended its loop, which may not have begun."""
     host = sched.host
-    if type(host) is Loop and not host._closed:
+    # One that is amid a step, on a thread that was not waited for, dies as that comes back.
+    if type(host) is Loop and not host._closed and not host.is_running():
         _dies(host)
 
 
