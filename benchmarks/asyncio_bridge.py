@@ -6,6 +6,7 @@ In one process, in turns, the median of the rounds, processor time of the proces
   task       `await create_task(coro())` inside asyncio: no crossing at all
   call       a goroutine has a coroutine run on the program's loop: there and back
   go, wait   a task has a goroutine run, waits for a channel: there and back
+  spawn      a goroutine has another run, and waits for it: no asyncio at all
   thread     a goroutine has it run on a loop on a thread of its own, by run_coroutine_threadsafe
 and how many KB the process has grown by after many crossings.
 """
@@ -82,6 +83,13 @@ async def _feed(ch: gopark.Chan[int], n: int) -> None:
         await ch.send(k)
 
 
+async def spawn(n: int) -> float:
+    began = time.process_time()
+    for _ in range(n):
+        await gopark.spawn(one)
+    return time.process_time() - began
+
+
 async def thread(n: int) -> float:
     loop = asyncio.new_event_loop()
     runner = threading.Thread(target=loop.run_forever, daemon=True)
@@ -106,6 +114,7 @@ SERIES: dict[str, Series] = {
     "call": call,
     "go": go,
     "wait": wait,
+    "spawn": spawn,
     "thread": thread,
 }
 

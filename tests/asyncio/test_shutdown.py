@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
+import warnings
 
 import pytest
 
 import gopark
 import gopark.asyncio as ga
-from gopark.asyncio import _host
+from gopark.asyncio import _host, _wait
 
 
 async def forever(ended, name="task"):
@@ -250,3 +252,145 @@ def test_a_program_that_dies_before_its_loop_has_begun_closes_it(run):
         with pytest.raises(SystemExit):
             run(main)
     assert gopark.runtime.stack(all=True) == ""
+
+
+def test_a_wait_that_begins_after_the_end_is_not_left(run, monkeypatch, wait_until):
+    """The task was amid a step, on a thread that was waited for no longer."""
+    begins, over, ended = threading.Event(), threading.Event(), []
+    finishstep = _wait.finishstep
+
+    def late(*args):
+        begins.set()
+        assert over.wait(20)
+        finishstep(*args)
+
+    monkeypatch.setattr(_wait, "finishstep", late)
+
+    async def waits():
+        try:
+            await ga.wait(gopark.Chan().recv())
+        finally:
+            ended.append("task")
+
+    async def leaves():
+        while not begins.is_set():
+            await gopark.gosched()
+        raise SystemExit(3)
+
+    def main():  # the loop is not on its thread
+        gopark.go(leaves)
+        gopark.block(ga.call(waits()))
+
+    before = gopark.runtime.gomaxprocs(2)
+    try:
+        with pytest.raises(SystemExit):
+            run(main)
+    finally:
+        gopark.runtime.gomaxprocs(before)
+        over.set()
+    assert wait_until(lambda: gopark.runtime.num_goroutine() == 0)
+    assert wait_until(lambda: ended == ["task"])
+
+
+def test_a_program_that_dies_while_a_task_computes_closes_its_loop_after_that(run, wait_until):
+    begins, over, loops = threading.Event(), threading.Event(), []
+
+    async def computes():
+        loops.append(asyncio.get_running_loop())
+        begins.set()
+        assert over.wait(20)
+
+    async def leaves():
+        while not begins.is_set():
+            await gopark.gosched()
+        raise SystemExit(3)
+
+    def main():  # the loop is not on its thread
+        gopark.go(leaves)
+        gopark.block(ga.call(computes()))
+
+    before = gopark.runtime.gomaxprocs(2)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            run(main)
+    finally:
+        gopark.runtime.gomaxprocs(before)
+        over.set()
+    assert caught.value.code == 3
+    assert wait_until(loops[0].is_closed)
+    assert wait_until(lambda: gopark.runtime.num_goroutine() == 0)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+@pytest.mark.parametrize("where", ["at once", "later", "in a task of its own", "callback"])
+def test_what_a_task_ends_the_program_by_is_as_for_asyncio_run(run, caplog, capfd, error, where):
+    """The other tasks are cancelled and waited for, it comes out of `run`, and nobody logs it."""
+    ended = []
+
+    def callback():
+        raise error
+
+    async def raises():
+        raise error
+
+    async def leaves():
+        asyncio.get_running_loop().set_debug(False)
+        other = asyncio.create_task(forever(ended))
+        if where != "at once":
+            await asyncio.sleep(0)
+        if where == "callback":
+            asyncio.get_running_loop().call_soon(callback)
+            await other
+        elif where == "in a task of its own":
+            await asyncio.create_task(raises())
+        raise error
+
+    async def main():
+        try:
+            await ga.call(asyncio.sleep(0))
+            await ga.call(leaves())
+        finally:
+            ended.append("main")
+
+    with pytest.raises(type(error)) as caught:
+        run(main)
+    assert caught.value is error
+    assert ended == ["task", "main"]
+    gc.collect()
+    assert caplog.text == ""
+    assert capfd.readouterr().err == ""
+
+
+def test_a_call_that_comes_while_main_ends_is_cancelled_or_never_begun(run, capfd):
+    """Its task would begin an async generator after those were closed."""
+    begun, ended = [], []
+
+    async def numbers():
+        begun.append(None)
+        try:
+            yield await asyncio.sleep(0, 1)
+        finally:
+            ended.append(None)
+
+    async def iterates():
+        async for _ in numbers():
+            await asyncio.sleep(0)
+
+    async def calls():
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await ga.call(iterates())
+
+    async def main():
+        for _ in range(4):
+            gopark.go(calls)
+        while len(begun) < 20:
+            await gopark.gosched()
+        return "returned"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(5):
+            assert run(main) == "returned"
+    assert capfd.readouterr().err == ""
+    assert len(ended) == len(begun)

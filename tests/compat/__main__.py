@@ -1,9 +1,10 @@
 """Run each case in a process of its own: on asyncio's loop, on ours, and on uvloop's, hosted.
 
-    python -m tests.compat [--only aiohttp] [--write]
+    python -m tests.compat [--only aiohttp] [--write] [--python python3.13 --python python3.13t ...]
 
-A library that is not installed, or whose server is not, is shown as such. On asyncio's own loop a
-case must pass, or says nothing.
+With `--python` for each of these interpreters, each of which has a table of its own. A library that
+is not installed, or whose server is not, is shown as such. On asyncio's own loop a case must pass,
+or says nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ NEEDS = {
 }
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "asyncio-libraries.md"
 TIMEOUT = 120  # seconds
+MARK = "\n--- the table ---\n"
 HEAD = """# Libraries of asyncio's
 
 Made by `python -m tests.compat --write`. Each line is a small program against the library as it is
@@ -85,15 +87,32 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--python", action="append", help="an interpreter; may be repeated")
     parser.add_argument("--case")
     parser.add_argument("--loop")
     args = parser.parse_args()
     if args.case:
         return child(args.case, args.loop)
+    tables = [of(python, args.only) for python in args.python or []] or [table(args.only)]
+    if args.write:
+        PAGE.write_text(HEAD + "\n\n".join(tables) + "\n")
+    return None
+
+
+def of(python: str, only: str) -> str:
+    """The table of another interpreter."""
+    command = [python, "-m", "tests.compat", "--only", only]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        text = "".join(print(line, end="", flush=True) or line for line in process.stdout)
+    return text.partition(MARK)[2].strip()
+
+
+def table(only: str) -> str:
     lines = ["| library | what | asyncio | gopark | uvloop |", "|---|---|---|---|---|"]
     with servers() as env:
         for name in CASES:
-            if not name.startswith(args.only):
+            if not name.startswith(only):
                 continue
             library, _, what = name.partition("_")
             versions = installed(DISTRIBUTIONS[library])
@@ -101,10 +120,11 @@ def main() -> None:
             print(f"{name:20}", *row, flush=True)
             label = ", ".join(versions) if versions else library
             lines.append(f"| {label} | {what.replace('_', ' ')} | {' | '.join(row)} |")
-    where = f"CPython {platform.python_version()}, {platform.system()}."
-    if args.write:
-        PAGE.write_text(HEAD + "\n".join(lines) + f"\n\n{where}\n")
-    return None
+    free = " without the GIL" if not getattr(sys, "_is_gil_enabled", lambda: True)() else ""
+    where = f"## CPython {platform.python_version()}{free}, {platform.system()}"
+    text = f"{where}\n\n" + "\n".join(lines)
+    print(f"{MARK}{text}", flush=True)
+    return text
 
 
 if __name__ == "__main__":

@@ -595,10 +595,11 @@ def test_what_starts_as_the_end_begins_is_of_the_program_that_ends(monkeypatch, 
         over.set()
 
     def cleanup(sched):
+        before = allgs.copy()
         ending.append(sched)
         until = time.monotonic() + harness.TIMEOUT
         # Once it is on its queue it may wait for the lock that is held here.
-        while not over.is_set() and all(g.goid < sched.lastgoid for g in allgs.copy()):
+        while not over.is_set() and allgs.copy() <= before:
             assert time.monotonic() < until
             time.sleep(0.001)
         return begins(sched)

@@ -11,6 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import os
+import signal
+import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from random import Random
@@ -306,6 +310,89 @@ def bridge(rng: Random) -> None:
     run(main, outside=outside)
 
 
+def bridgekeys(rng: Random) -> None:
+    """Ctrl-C while both sides work: each is one KeyboardInterrupt of main, and of nobody else.
+
+    What main waits for then is cancelled and ends; the others lose nothing by it.
+    """
+    n = rng.randint(1, 4)
+    ready = threading.Semaphore(0)
+    plain = rng.random() < 0.3
+
+    def kick(mine: Random) -> None:
+        for _ in range(n):
+            ready.acquire()
+            time.sleep(mine.random() / 300)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    async def waits() -> None:
+        await ga.wait(Chan[int]().recv())
+
+    async def sleeps() -> None:
+        with context.scope(context.current()):
+            await gopark.time.sleep(60)
+
+    async def starts() -> None:
+        await ga.go(sleeps)
+
+    async def turns() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    async def crosses() -> None:
+        with context.scope(context.current()):
+            while True:
+                await ga.call(asyncio.sleep(0))
+
+    async def inside() -> None:
+        await ga.call(ga.run(crosses))
+
+    async def blocks() -> None:
+        gopark.block(ga.call(waits()))
+
+    ways: list[Any] = [
+        lambda: ga.call(asyncio.Event().wait()),
+        lambda: ga.call(asyncio.sleep(60)),
+        lambda: ga.call(waits()),
+        lambda: ga.call(starts()),
+        lambda: ga.call(turns()),
+        *(crosses, inside, blocks),
+    ]
+
+    async def main() -> int:
+        shared, crew = Shared(rng), Crew(rng, True)
+
+        async def begin(one: Side) -> None:
+            with contextlib.suppress(Boom, *CANCELLED):
+                await (ga.call(one.body()) if isinstance(one, Task) else one.body())
+
+        for _ in range(rng.randint(1, 5)):
+            kind = rng.choice([Task, Goroutine])
+            crew.start(begin, kind(shared, fork(rng), rng.randint(1, 3)))
+        helps = gopark.spawn(partner, shared)
+        caught = 0
+        for _ in range(n):
+            try:
+                ready.release()
+                await rng.choice(ways)()
+            except KeyboardInterrupt:
+                caught += 1
+        await crew.join()
+        await ga.call(others(shared))
+        helps.cancel()
+        await helps.ended().recv_ok()
+        shared.check()
+        while gopark.runtime.num_goroutine() > 2:  # main, and the loop's own
+            await gopark.time.sleep(0.0005)
+        return caught
+
+    thread = threading.Thread(target=kick, args=(fork(rng),))
+    thread.start()
+    caught = run((lambda: gopark.block(main())) if plain else main, outside=True)
+    thread.join()
+    assert caught == n, (caught, n)
+
+
 def bridgeends(rng: Random) -> None:
     """Main returns or raises, or a task or a goroutine ends the program, amid all that."""
     how = rng.choice(["return", "raise", "task exits", "goroutine exits", "plain exits"])
@@ -345,14 +432,15 @@ def bridgeends(rng: Random) -> None:
         await Chan[None]().recv()
         return repr(helps)
 
-    with contextlib.redirect_stderr(Report()):
+    with contextlib.redirect_stderr(Report()) as report:
         try:
             got = run(main)
         except Boom:
             got = "raised"
         except SystemExit as exc:
             got = f"exit {exc.code}"
-    assert got == {"return": "returned", "raise": "raised"}.get(how, "exit 7"), how
+    wanted = {"return": "returned", "raise": "raised"}.get(how, "exit 7")
+    assert got == wanted, f"{how}: {got}\n{report.getvalue()}"
 
 
 def inside(rng: Random) -> None:
@@ -397,4 +485,4 @@ def inside(rng: Random) -> None:
     run(main, outside=True)
 
 
-PROGRAMS = [bridge, bridgeends, inside]
+PROGRAMS = [bridge, bridgekeys, bridgeends, inside]

@@ -166,7 +166,12 @@ class Call(OneShot, Waits):
                 if not _ends(host):
                     raise
         else:
-            self._begin(host)
+            try:
+                self._begin(host)
+            except RuntimeError:  # it has been closed just now
+                coro.close()
+                if not _ends(host):
+                    raise
         del coro  # the task's now
         lock = self.lock
         try:
@@ -201,7 +206,13 @@ class Call(OneShot, Waits):
         coro, variables = self.coro, self.variables
         self.coro = self.variables = None
         assert coro is not None
-        task = self.task = asyncio.Task(coro, loop=loop.loop, context=variables)
+        task = _Task.__new__(_Task)
+        try:
+            task.__init__(coro, loop=loop.loop, context=variables)
+        except RuntimeError:
+            task._log_destroy_pending = False
+            raise
+        self.task = task
         task.add_done_callback(self._ended, context=_NOTHING)
         loop.gopark_berth.wake()
 
@@ -227,16 +238,23 @@ class Call(OneShot, Waits):
         return self.coro
 
     def _run(self) -> None:
+        if type(self.host) is Loop and self.host.gopark_over:
+            self.dropped()
+            return
         coro, variables = self.coro, self.variables
         self.coro = self.variables = None
         assert coro is not None
         loop = self.host.loop
+        task: Any = None
         try:
             if _EAGER and loop.get_task_factory() is None:
-                task = _Task(coro, loop=loop, context=variables, eager_start=True)
+                task = _Task.__new__(_Task)  # so that it is at hand if it raises
+                task.__init__(coro, loop=loop, context=variables, eager_start=True)
             else:
                 task = loop.create_task(coro, context=variables)
         except (SystemExit, KeyboardInterrupt):
+            if task is not None:
+                task._log_traceback = False  # it ends the loop: nobody need be told
             raise
         except BaseException as exc:
             coro.close()
@@ -265,6 +283,8 @@ class Call(OneShot, Waits):
         try:
             value, exc = task.result(), None
         except BaseException as raised:
+            if type(self.host) is Loop and self.host.led() and _leaves(raised):
+                return  # it ends the program, once its other tasks have ended
             value, exc = None, raised.with_traceback(_beyond(raised))
         self.finish(value, exc)
         del exc
@@ -288,6 +308,10 @@ def _lost(host: Bridge) -> None:
                 setattr(task, "_log_destroy_pending", False)  # noqa: B010 - we have said so
                 with contextlib.suppress(Exception):
                     cast("Coroutine[Any, Any, Any]", task.get_coro()).close()
+
+
+def _leaves(exc: BaseException) -> bool:
+    return isinstance(exc, (SystemExit, KeyboardInterrupt))
 
 
 def _beyond(exc: BaseException) -> Any:

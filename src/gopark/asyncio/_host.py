@@ -8,6 +8,8 @@ The end, in main's goroutine, when main has returned or raised:
   2. async generators are closed, then the default executor
   3. the loop is closed; what is left is named on stderr
   4. goroutines: see rt0.py
+A task, or a callback, that raises SystemExit or KeyboardInterrupt ends the program by that, as
+asyncio.run does: 1 and 2 come first, in the goroutine of the loop.
 Source: CPython's asyncio/runners.py. Tests: tests/asyncio/test_shutdown.py
 """
 
@@ -21,17 +23,18 @@ from contextvars import Context, ContextVar
 from functools import partial
 from typing import Any, Final
 
-from gopark._runtime.base.errors import ProgramEnded
+from gopark._runtime.base.errors import FatalError, ProgramEnded
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import Sched, getg, tls
 from gopark._runtime.base.suspend import called
+from gopark._runtime.chan.chan import Chan
 from gopark._runtime.main.atend import afterend, atend
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import Creator, Wrapped
 from gopark._runtime.sched.newproc import start as start_
 from gopark._runtime.sched.onm0 import stayon0
-from gopark._runtime.sched.panic import printerr
+from gopark._runtime.sched.panic import endwith, printerr
 from gopark._runtime.sched.startm import mysched
 from gopark._runtime.sched.sysmon import hostcodes
 from gopark.asyncio._alltasks import alltasks, install
@@ -150,7 +153,7 @@ def _begin(sched: Sched) -> Loop:
     sched.host = loop
     m = tls.m
     me = None if m is None else m.curg
-    creator = Creator(sys._getframe())  # of whose program it is, should that end now: see rt0.py
+    creator = Creator(sys._getframe())
     try:
         if m is not None:
             m.curg = None  # nobody starts it: it is in no bubble, though who calls first may be
@@ -176,9 +179,35 @@ async def _run(sched: Sched, loop: Loop) -> None:
     try:
         await loop.steps()
         stopped = True
+    except (SystemExit, KeyboardInterrupt) as exc:
+        if sched.ended or isinstance(exc, FatalError) or not loop.leads():
+            raise
+        await _leave(loop)
+        if sched.main is None or isinstance(exc, SystemExit):
+            raise
+        endwith(sched, exc)
     finally:
         if sched.ended or not stopped:  # it dies, and nobody comes who would end this in order
             _dies(loop)
+
+
+async def _leave(loop: Loop) -> None:
+    """The loop goes on until its tasks have ended. What ends the program has been said."""
+    left: list[str] = []
+
+    def over(ending: asyncio.Task[list[str]]) -> None:
+        loop.stop()
+        left.extend(ending.result())
+
+    asyncio.Task(_shutdown(loop), loop=loop).add_done_callback(over)
+    while True:
+        try:
+            await loop.steps()
+            break
+        except (SystemExit, KeyboardInterrupt):
+            pass
+    if left:
+        printerr(_report(left))
 
 
 def _dies(loop: Loop) -> None:
@@ -206,6 +235,8 @@ async def _end(sched: Sched) -> None:
     host = sched.host
     if host is None or host.loop.is_closed():
         return
+    if type(host) is Loop and not host.leads():  # a task ends the program
+        await Chan[None]().recv()
     from gopark.asyncio._call import Call  # which goes by `bridge`
 
     ending = Call(host, _shutdown(host.loop), Context())
@@ -218,19 +249,24 @@ async def _end(sched: Sched) -> None:
 def _after(sched: Sched) -> None:
     """A program that has died: nobody has ended its loop, which may not have begun."""
     host = sched.host
-    if type(host) is Loop and not host._closed:
+    # One that is amid a step, on a thread that was not waited for, dies as that comes back.
+    if type(host) is Loop and not host._closed and not host.is_running():
         _dies(host)
 
 
 async def _shutdown(loop: asyncio.AbstractEventLoop) -> list[str]:
-    """In a task of the loop: end all others. What does not end, described."""
+    """In a task of the loop: end all others. What does not end, described.
+
+    Goroutines go on meanwhile, and may call: a task may wait for one that does. Those that come
+    then are cancelled after the others, and from there on no call begins any more.
+    """
     me = asyncio.current_task()
-    tasks = [task for task in asyncio.all_tasks() if task is not me]
-    for task in tasks:
-        task.cancel()
+    until = loop.time() + GRACE
     left: set[asyncio.Task[Any]] = set()
-    if tasks:
-        _, left = await asyncio.wait(tasks, timeout=GRACE)
+    while (tasks := asyncio.all_tasks() - {me}) and not left:
+        for task in tasks:
+            task.cancel()
+        _, left = await asyncio.wait(tasks, timeout=max(0.0, until - loop.time()))
         for task in tasks:
             if task not in left and not task.cancelled() and task.exception() is not None:
                 loop.call_exception_handler(
@@ -240,11 +276,18 @@ async def _shutdown(loop: asyncio.AbstractEventLoop) -> list[str]:
                         "task": task,
                     }
                 )
+        _over(loop)
+    _over(loop)
     await loop.shutdown_asyncgens()
     await loop.shutdown_default_executor()
     for task in left:
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     return [shown(task) for task in left]
+
+
+def _over(loop: asyncio.AbstractEventLoop) -> None:
+    if type(loop) is Loop:
+        loop.gopark_over = True
 
 
 def _report(left: list[str]) -> str:
@@ -259,4 +302,6 @@ doors.dies = _dies
 atend.append(_end)
 afterend.append(_after)
 hostcodes.add(_run.__code__)
-transparent.update((_run.__code__, _dies.__code__, _abandon.__code__, _shutdown.__code__))
+transparent.update(
+    (_run.__code__, _leave.__code__, _dies.__code__, _abandon.__code__, _shutdown.__code__)
+)

@@ -96,6 +96,8 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         self.gopark_selector = selector
         self.gopark_berth = Berth(selector, self._ready)
         self.gopark_ended: Chan[None] | None = None
+        self.gopark_over = False  # no call begins any more
+        self._lead: deque[None] = deque((None,))
         _loops.add(self)
         doors.made(self)
 
@@ -139,7 +141,20 @@ class Loop(Signals, _Base):  # type: ignore[misc]
 
     def quiet(self) -> bool:
         """A task may be made outside of a step: nobody has a say in that."""
-        return not (self._debug or self._closed or self._task_factory is not None)
+        no = self._debug or self._closed or self.gopark_over or self._task_factory is not None
+        return not no
+
+    def leads(self) -> bool:
+        """Whoever asks first ends the loop in order: main that is done, or a task that raises
+        SystemExit."""
+        try:
+            self._lead.pop()
+        except IndexError:
+            return False
+        return True
+
+    def led(self) -> bool:
+        return not self._lead
 
     # --- steps ------------------------------------------------------------------------------
 

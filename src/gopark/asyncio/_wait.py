@@ -28,6 +28,7 @@ from types import CoroutineType, FrameType
 from typing import Any, Final, Generic, TypeVar
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded
+from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import Holding, lockslow
 from gopark._runtime.base.lockrank import Mutex as Lock
 from gopark._runtime.base.printstring import shown
@@ -268,7 +269,6 @@ def _here(host: Any, coro: Any, m: M, frame: FrameType) -> tuple[_Waited | None,
     g.coro, g.step, g.ctx, g.m = me.coro, me.step, me.ctx, m  # sysmon sees the loop, as it is
     g.gocode, g.gopc, g.goglobals = frame.f_code, frame.f_lasti, frame.f_globals
     g.parentid = me.goid
-    g.goexiting = False
     g.status = GRUNNABLE
     g.status = GRUNNING
     m.curg = g
@@ -292,6 +292,8 @@ def _here(host: Any, coro: Any, m: M, frame: FrameType) -> tuple[_Waited | None,
     listg(g)
     finishstep(m, g, command)
     m.curg = me
+    if (sched := m.sched) is not None and sched.ended:  # and has looked already who waits
+        hooks.abandon(sched, g)
     return future, None
 
 

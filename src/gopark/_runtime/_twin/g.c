@@ -140,7 +140,7 @@ g_setstep(G *g, PyObject *value, void *Py_UNUSED(closure))
 static PyMemberDef g_members[] = {
     O(G, bubble), O(G, coro), O(G, ctx), O(G, elem), O(G, gocode), O(G, goglobals),
     O(G, lockedm), O(G, m), O(G, scope), O(G, waiting), O(G, waitreason),
-    {"goexiting", T_BOOL, offsetof(G, goexiting), 0, NULL},
+    {"goexiting", T_LONGLONG, offsetof(G, goexiting), 0, NULL},
     {"goid", T_LONGLONG, offsetof(G, goid), 0, NULL},
     {"gopc", T_INT, offsetof(G, gopc), 0, NULL},
     {"lockedcnt", T_INT, offsetof(G, lockedcnt), 0, NULL},

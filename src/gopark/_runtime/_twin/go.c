@@ -226,7 +226,7 @@ newg(M *m, P *p, PyObject *coro)
     Py_XSETREF(g->coro, coro);
     Py_XSETREF(g->step, Py_NewRef(coro));
     g->parentid = ((G *)m->curg)->goid;
-    g->goexiting = 0; /* the one before may have swallowed its goexit */
+    Py_XSETREF(g->m, Py_NewRef((PyObject *)m));
     PyObject *ctx = PyContext_CopyCurrent();
     if (ctx == NULL || creator(g) < 0) {
         Py_XDECREF(ctx);
@@ -250,7 +250,7 @@ go_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
     Compiled *c = (Compiled *)self;
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
     M *m = curm;
-    if (nargs < 1 || m == NULL || isnone(m->curg) || !isasync(args[0]))
+    if (nargs < 1 || m == NULL || isnone(m->curg) || ((G *)m->curg)->lockedcnt || !isasync(args[0]))
         return PyObject_Vectorcall(c->fn, args, nargsf, names);
     PyObject *coro = PyObject_Vectorcall(args[0], args + 1, (size_t)(nargs - 1), names);
     if (coro == NULL)

@@ -55,9 +55,9 @@ typedef struct G {
     PyObject *waiting, *waitreason;
     struct G *next, *prev; /* in allgs, while `listed` */
     double waitsince;
-    long long goid, parentid;
+    long long goid, parentid, goexiting;
     int gopc, lockedcnt;
-    char status, goexiting, success, listed;
+    char status, success, listed;
 } G;
 
 typedef struct {

@@ -224,14 +224,14 @@ class G:
         "coro",  # the coroutine; None for a plain function and for a callback from C
         "ctx",  # the contextvars context it runs in
         "elem",  # channel op: the value to send, or the value received; None between two
-        "goexiting",  # goexit was called: what it returns or raises no longer matters
+        "goexiting",  # its number once goexit was called: what it comes to no longer matters
         "gocode",  # code, instruction and globals of the line that called `go`
         "goglobals",
         "goid",
         "gopc",
         "lockedcnt",  # depth of lock_os_thread; a callback from C counts as 1
         "lockedm",  # the M whose thread this G sits on, while it may run nowhere else
-        "m",  # the M that runs it, or whose thread it is parked on
+        "m",  # that runs it, or whose thread it is parked on; before that, of who has made it
         "parentid",
         "scope",  # once one was entered: scope.py
         "status",
@@ -250,7 +250,7 @@ class G:
     coro: Coroutine[Any, Any, Any] | None
     ctx: Context | None
     elem: Any
-    goexiting: bool
+    goexiting: int
     gocode: CodeType | None
     goglobals: dict[str, Any] | None
     goid: int
@@ -271,7 +271,7 @@ class G:
         self.status = GIDLE
         self.lockedm = self.m = self.elem = self.waiting = None
         self.lockedcnt = 0
-        self.goexiting = False
+        self.goexiting = 0
         self.success = True
         self.gocode = None
         self.parentid = 0
@@ -439,10 +439,10 @@ class Sched(SchedBase):
         self.polluntil = 0.0
         self.ended = False
         self.cleanup: Any = None  # once it has ended: what is still waited for, see cleanup.py
-        self.lastgoid = 0  # goroutines of this program have lower numbers
         self.main: G | None = None
         self.maincoro: Any = None  # an `async def` main's own coroutine, inside main's G
         self.m0: M | None = None
+        self.maker: Any = None  # an M without a thread: see newproc.py; set by newsched
         self.held: deque[G] = deque()  # main, while M0 calls signal handlers: see onm0.py
         self.main_goexited = False
         self.result: Any = None

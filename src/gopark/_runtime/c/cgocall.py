@@ -324,7 +324,7 @@ def _leave(m: M, g: G) -> None:
     m.sched = None
     m.stays = False
     g.elem = g.waiting = None
-    g.goexiting = False
+    g.goexiting = 0
     if m.pinned is None:
         dropm(m)
 
@@ -473,7 +473,7 @@ def call(cfunc: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
             _carried[m] = outer.pop()
         if not inc:
             exitsyscall(m, g)
-        if g.goexiting:
+        if g.goexiting == g.goid:
             raise Goexit
         if m.g is None and m.sched is not None and m.sched.ended:
             fatal = m.sched.fatal

@@ -233,7 +233,7 @@ def _makemain(
     tls.m = None  # main is nobody's child
     kept = None if coro is None or initlock else _keep(sched, coro)
     g = newg(1, kept, main, args, kwargs, None)
-    tls.m = m
+    tls.m = g.m = m
     locks = len(initlock)
     if locks and threading.current_thread() is threading.main_thread():
         initlock.clear()
@@ -313,7 +313,7 @@ def _plainmain(
             lockedm.drive(_linger(sched))
     except BaseException as raised:
         exc = raised
-    if g.goexiting and not isinstance(exc, Goexit):
+    if g.goexiting == g.goid and not isinstance(exc, Goexit):
         exc = Goexit()
     m.onthread = False
     hooks.goexit0(m, g, exc)
@@ -366,8 +366,7 @@ def _end(sched: Sched, m: M) -> None:
         cleanup.report()
     sched.cleanup = None
     for g in left:
-        # One that never ran was on a queue, and is gone. A G may be another goroutine by now.
-        if g.m is not None and _ours(sched, g):
+        if _ours(sched, g):  # a G may be another goroutine by now
             allgs.discard(g)
     for p in sched.allp:
         p.gfree.clear()
@@ -393,29 +392,15 @@ def _step(step: Callable[[], None], _: M) -> None:
 
 
 def _ours(sched: Sched, g: G) -> bool:
-    """A goroutine of the program that ends.
-
-    A callback may have drawn a number before the end and have started its goroutine after it:
-    then that is one of the next program, and runs there already, it may be. Who asks this of one
-    that waits has looked before whether it does, for it has an M from its first step on.
-    """
+    """A goroutine of the program that ends, and not a callback, which outlives it."""
     m = g.m
-    return g.goid < sched.lastgoid and g.goid not in extragoids and (m is None or m.sched is sched)
+    return m is not None and m.sched is sched and g.goid not in extragoids
 
 
 def _programof(sched: Sched, g: G) -> Sched:
     """The program of a goroutine that was on a queue of `sched`, which has ended."""
     m = g.m
-    if m is not None and m.sched is not None and m.sched is not sched:
-        return m.sched
-    if g.goid < sched.lastgoid or (m is not None and mfinal.closes(g)):
-        return sched
-    if 0 < g.parentid < sched.lastgoid and g.parentid not in extragoids:
-        return sched  # started by one of the program, while the end began
-    if sched.cleanup is not None and g in sched.cleanup.coros:
-        return sched  # which one of its timers has started
-    g.m = None  # made after the end, of a dead one that a P of the program had kept
-    return startm.getsched()
+    return sched if m is None or m.sched is None else m.sched
 
 
 def abandon(sched: Sched, g: G | None) -> None:

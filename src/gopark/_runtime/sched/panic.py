@@ -46,7 +46,6 @@ from gopark._runtime.base.runtime2 import (
     Sched,
     allgs,
     casgstatus,
-    goids,
     tls,
 )
 from gopark._runtime.report.printpanics import infinally, panictext
@@ -136,7 +135,7 @@ def goexit() -> NoReturn:
     """
     m = tls.m
     if m is not None and m.curg is not None:
-        m.curg.goexiting = True
+        m.curg.goexiting = m.curg.goid
     raise Goexit("goexit ends a goroutine, and none runs here")
 
 
@@ -146,7 +145,7 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
     assert sched is not None
     if isinstance(exc, StopIteration) and g.coro is not None:
         exc = None
-    if g.goexiting and (exc is None or isinstance(exc, Goexit)):
+    if g.goexiting == g.goid and (exc is None or isinstance(exc, Goexit)):
         exc = Goexit()
     if exc is not None and not _quiet(sched, g, exc):
         gopanic(sched, g, exc)
@@ -227,7 +226,7 @@ def _anyunwinds(sched: Sched, p: P, mine: bool, threads: Stacks) -> bool:
 
 def _unwinds(g: G | None, m: M | None, threads: Stacks) -> bool:
     """`m` is that of the thread that `g` is on, if any."""
-    if g is None or g.goexiting or g.status is GWAITING:
+    if g is None or g.goexiting == g.goid or g.status is GWAITING:
         return False
     for frame in awaiting(g.coro) if m is None else threads.get(m.ident, []):
         code = frame.f_code
@@ -545,7 +544,6 @@ def endsched(sched: Sched) -> None:
     with sched.lock:
         if sched.ended:
             return
-        sched.lastgoid = next(goids)  # first: see rt0.py, _ours
         for p in sched.allp:
             p.near = Gone()  # who still puts a goroutine there looks again: see runq.py
         if sched.fatal is None and sched.main is not None:

@@ -206,6 +206,7 @@ def newsched() -> Sched:
         refusepatched("gopark")
         fresh = Sched(_gomaxprocs)
         fresh.timers = Timers(lambda s=fresh: wakepoller(s))  # type: ignore[misc]
+        fresh.maker = M(fresh)
         fresh.now = monotonic()
         if _current is not sched:
             return newsched()  # a finalizer came in and has made one

@@ -125,21 +125,18 @@ def _gofunc(t: _FuncTimer) -> None:
     """The time has come: start the goroutine."""
     m = tls.m
     cleanup = None
-    # Drawn before we look: if the end has not begun by then, the number is one of the program's.
-    goid = next(goids)
-    if m is not None and m.sched is not None and m.sched.lastgoid:
+    if m is not None and m.sched is not None and m.sched.ended:
         cleanup = m.sched.cleanup
         if cleanup is None or cleanup.over:
             return
     fn, args, kwargs = t.fn, t.args, t.kwargs
     coro: Any = fn(*args, **kwargs) if _isasync(fn) else None
-    g = newg(goid, coro, fn, args, kwargs, None)
+    g = newg(next(goids), coro, fn, args, kwargs, None)
     g.ctx = t.ctx.copy()  # not the context itself, in which an earlier run may still be
     g.gocode, g.gopc, g.goglobals = _CREATOR, 0, _PACKAGE
     if cleanup is not None:
         cleanup.begin(g)
         return
-    g.m = m
     if m is None or (p := m.p) is None:
         globrunqput(g)
     else:
