@@ -11,6 +11,7 @@ Source: Go 1.27 runtime. Tests: tests/runtime/test_twin.py */
 #include "ring.c"
 #include "g.c"
 #include "runq.c"
+#include "suspend.c"
 #include "chan.c"
 #include "go.c"
 #include "loop.c"
