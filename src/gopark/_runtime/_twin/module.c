@@ -36,8 +36,8 @@ static const struct {
     {"exact", &door.exact},
     {"hooks", &door.hooks},
     {"notready", &door.notready},
-    {"globrunqput", &door.globrunqput},
     {"spread", &door.spread},
+    {"globspread", &door.globspread},
     {"badrunnable", &door.badrunnable},
     {"unusual", &door.unusual},
     {"astray", &door.astray},
@@ -89,6 +89,7 @@ static PyMethodDef methods[] = {
     {"function", function, METH_VARARGS, NULL},
     {"install", (PyCFunction)(void (*)(void))install, METH_VARARGS | METH_KEYWORDS, NULL},
     {"readyfunction", readyfunction, METH_O, NULL},
+    {"take", (PyCFunction)(void (*)(void))take, METH_FASTCALL, NULL},
     {"runslice", (PyCFunction)(void (*)(void))runslice, METH_FASTCALL, NULL},
     {0},
 };

@@ -27,7 +27,7 @@ static struct {
     PyObject *submit;               /* newproc.py */
     PyObject *exact;                /* a list: not empty while G.waitsince is the moment itself */
     PyObject *hooks;                /* its `goexit0`, `throw` are looked up at each call */
-    PyObject *notready, *globrunqput, *spread;   /* runq.py */
+    PyObject *notready, *spread, *globspread; /* runq.py */
     PyObject *badrunnable, *unusual, *astray, *putback, *netblock; /* proc.py, netsleep.py */
     PyObject *lockslow, *wake, *closed;          /* chan.py, lockrank.py */
 } door;
@@ -64,7 +64,7 @@ typedef struct {
     PyObject_HEAD
     Token *token;          /* what to give back once the G waits: `waitunlockf`, without a call */
     PyObject *waitunlockf; /* or else this */
-    PyObject *curg, *lockedg, *nextp, *p, *sched;
+    PyObject *curg, *g, *lockedg, *nextp, *p, *sched;
     char onthread;
 } M;
 
@@ -79,8 +79,9 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *main;
+    PyObject *main, *runq;
     int npidle;
+    char ended;
 } Sched;
 
 typedef struct {
