@@ -26,7 +26,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 __all__ = (
-    *("ChanBase", "MBase", "PBase", "Ring", "SchedBase"),
+    *("ChanBase", "MBase", "PBase", "Ring", "SchedBase", "SelectingBase"),
     *("coroutines", "native", "operations", "slots", "why"),
 )
 
@@ -84,13 +84,15 @@ if TYPE_CHECKING:
 
     class SchedBase: ...
 
+    class SelectingBase: ...
+
     Ring = deque
 elif native is None:
-    ChanBase = MBase = PBase = SchedBase = _Pure
+    ChanBase = MBase = PBase = SchedBase = SelectingBase = _Pure
     Ring = deque
 else:
     ChanBase, MBase, PBase, SchedBase = native.Chan, native.M, native.P, native.Sched
-    Ring = native.Ring
+    Ring, SelectingBase = native.Ring, native.Selecting
 
 
 # What its operations are, which stand in the place of coroutines.

@@ -5,7 +5,7 @@ name in chan.py, in the same order, and may be looked at as a coroutine: `cr_cod
 dumps and warnings call it by that name. An operation has one waiter, as suspend.py says.
 
 Left to the pure function (compiled_call): a channel whose lock is not a Token (in a bubble) or whose queues
-are not Rings (a timer's). Left to `sendlocked` and `recvlocked`, with the lock held: a select that waits.
+are not Rings (a timer's).
 
 Invariants: those of chan.py.
 Source: Go 1.27 runtime/chan.go. Tests: tests/runtime/test_chan.py, test_chan_model.py */
@@ -23,8 +23,7 @@ typedef struct {
     char finalized; /* Python marks it so for good: it is not used again */
 } Op;
 
-static PyObject *str_send, *str_receive, *str_append, *str_sendlocked, *str_recvlocked;
-static PyObject *str_notong, *str_failed, *send_closed;
+static PyObject *str_send, *str_receive, *str_append, *str_notong, *str_failed, *send_closed;
 
 /* --- the channel ------------------------------------------------------------------------------ */
 
@@ -140,21 +139,57 @@ op_give(Op *op, PyObject *value, int ok)
     return stop(op->out, value);
 }
 
+/* What waits in a queue is a G or a Sudog: where it has its value. */
+static inline PyObject **
+elemof(PyObject *entry)
+{
+    return isg(entry) ? &((G *)entry)->elem : &((Sudog *)entry)->elem;
+}
+
+static inline void
+setelem(PyObject *entry, PyObject *value) /* steals value; there was none */
+{
+    Py_XSETREF(*elemof(entry), value);
+}
+
 /* The value that a waiting sender has, or that was left for a receiver. */
 static inline PyObject *
-takeelem(G *g)
+takeelem(PyObject *entry)
 {
-    PyObject *value = g->elem;
-    g->elem = NULL;
+    PyObject **elem = elemof(entry), *value = *elem;
+    *elem = NULL;
     return value ? value : Py_NewRef(Py_None);
+}
+
+/* The first waiter that is still to be had; the caller owns it and its wake-up. With the lock held. */
+static inline PyObject *
+dequeue(Chan *ch, Ring *queue)
+{
+    PyObject *entry;
+    while ((entry = ring_get(queue)) != NULL) {
+        if (isg(entry)) {
+            Py_CLEAR(((G *)entry)->waiting); /* see frozen; it is this channel, which the caller has */
+            return entry;
+        }
+        Sudog *s = (Sudog *)entry;
+        s->queued = 0;
+        if (s->marked) {
+            ch->nmarked--;
+        } else if (token_take((Token *)s->token)) {
+            Py_XSETREF(((G *)s->g)->elem, Py_NewRef(entry)); /* tells the select which case won */
+            return entry;
+        }
+        Py_DECREF(entry); /* its select has it, or it has forgotten what it had */
+    }
+    return NULL;
 }
 
 /* Make it ready that was waiting, which it steals; the lock is free. */
 static inline int
-op_wake(G *g)
+wakeentry(PyObject *entry)
 {
-    int r = ready(g);
-    Py_DECREF(g);
+    int r = ready(isg(entry) ? (G *)entry : (G *)((Sudog *)entry)->g);
+    Py_DECREF(entry);
     return r;
 }
 
@@ -194,58 +229,18 @@ op_park(Op *op, PyObject *queue, PyObject *reason)
     return Py_NewRef(door.PARK);
 }
 
-/* A select waits first in the queue: Python's part, with the lock held. False: it was won elsewhere. */
-static int
-op_slow(Op *op, PyObject **result)
-{
-    PyObject *ch = (PyObject *)op->ch;
-    PyObject *pair = op->kind == SEND ? PyObject_CallMethodOneArg(ch, str_sendlocked, op->value)
-                                      : PyObject_CallMethodNoArgs(ch, str_recvlocked);
-    *result = NULL;
-    if (pair == NULL) {
-        op_raise(op);
-        return 1;
-    }
-    PyObject *taken = PyTuple_GET_ITEM(pair, 0), *entry = PyTuple_GET_ITEM(pair, 1);
-    if (taken == Py_None || taken == Py_False) {
-        Py_DECREF(pair);
-        return 0;
-    }
-    unlock(op->ch);
-    op->state = OVER;
-    if (entry == Py_None || done(PyObject_CallOneArg(door.wake, entry)) == 0) {
-        if (op->kind == SEND)
-            taken = Py_None;
-        else if (op->kind == RECV)
-            taken = PyTuple_GET_ITEM(taken, 0);
-        stop(op->out, Py_NewRef(taken));
-    }
-    Py_DECREF(pair);
-    return 1;
-}
-
 /* The first steps of `send`. */
 static PyObject *
 op_send(Op *op)
 {
     Chan *ch = op->ch;
-    Ring *queue = ringof(ch->recvq);
-    PyObject *result;
-    while (queue->len) {
-        if (!isg(ring_head(queue))) {
-            if (op_slow(op, &result))
-                return result;
-            continue;
-        }
-        G *g = (G *)ring_get(queue);
-        PyObject *waited = g->waiting;
-        g->waiting = NULL; /* see frozen */
-        g->elem = op->value;
+    PyObject *entry = dequeue(ch, ringof(ch->recvq));
+    if (entry != NULL) {
+        setelem(entry, op->value);
         op->value = NULL;
         unlock(ch);
         op->state = OVER;
-        Py_XDECREF(waited);
-        if (op_wake(g) == 0)
+        if (wakeentry(entry) == 0)
             stop(op->out, Py_NewRef(Py_None));
         return NULL;
     }
@@ -271,33 +266,20 @@ op_recv(Op *op)
 {
     Chan *ch = op->ch;
     Ring *queue = ringof(ch->sendq), *buf = ringof(ch->buf);
-    PyObject *value, *result;
-    G *g = NULL;
-    while (queue->len && !isg(ring_head(queue)))
-        if (op_slow(op, &result))
-            return result;
-    if (buf->len) {
-        value = ring_get(buf);
-        if ((g = (G *)ring_get(queue)) != NULL)
-            (void)ring_put(buf, takeelem(g)); /* there is room: one has just gone */
-    } else if (queue->len) {
-        g = (G *)ring_get(queue);
-        value = takeelem(g);
-    } else if (ch->closed) {
+    PyObject *value = ring_get(buf), *entry = dequeue(ch, queue);
+    if (value == NULL && entry != NULL) {
+        value = takeelem(entry);
+    } else if (entry != NULL) {
+        (void)ring_put(buf, takeelem(entry)); /* there is room: one has just gone */
+    } else if (value == NULL && ch->closed) {
         op_raise(op);
         return op_give(op, Py_NewRef(Py_None), 0);
-    } else {
+    } else if (value == NULL) {
         return op_park(op, ch->recvq, str_receive);
-    }
-    PyObject *waited = NULL;
-    if (g != NULL) {
-        waited = g->waiting;
-        g->waiting = NULL;
     }
     unlock(ch);
     op->state = OVER;
-    Py_XDECREF(waited);
-    if (g != NULL && op_wake(g) < 0) {
+    if (entry != NULL && wakeentry(entry) < 0) {
         Py_DECREF(value);
         return NULL;
     }
@@ -313,7 +295,7 @@ op_woken(Op *op)
     op->state = OVER;
     op->g = NULL;
     g->success = 1;
-    PyObject *value = takeelem(g);
+    PyObject *value = takeelem((PyObject *)g);
     Py_DECREF(g);
     if (op->kind != SEND)
         return op_give(op, value, ok);

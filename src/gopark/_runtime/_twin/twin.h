@@ -29,11 +29,12 @@ static struct {
     PyObject *hooks;                /* its `goexit0`, `throw` are looked up at each call */
     PyObject *notready, *spread, *globspread; /* runq.py */
     PyObject *badrunnable, *unusual, *astray, *putback, *netblock; /* proc.py, netsleep.py */
-    PyObject *lockslow, *wake, *closed;          /* chan.py, lockrank.py */
+    PyObject *lockslow, *closed;                         /* chan.py, lockrank.py */
+    PyObject *chan, *recvcase, *sendcase, *selecting, *leaveslow; /* selectgo.py */
 } door;
 
 static PyTypeObject *RingT, *TokenT, *GT, *MT, *PT, *SchedT, *AllgsT, *TlsT, *ChanT;
-static PyTypeObject *OpT, *YieldT, *StopT, *CompiledT;
+static PyTypeObject *OpT, *YieldT, *StopT, *CompiledT, *SudogT, *SelectingT;
 
 typedef struct {
     PyObject_HEAD
@@ -91,6 +92,19 @@ typedef struct {
     Py_ssize_t cap, nmarked;
     char closed;
 } Chan;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *g, *elem, *token, *waiting;
+    Py_ssize_t n; /* which case of the select */
+    char success, queued, marked;
+} Sudog;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *chans, *g, *sudogs, *token; /* sudogs: (channel, whether it sends, Sudog), a list */
+    char timed;
+} Selecting;
 
 /* The M of the calling thread; owned. Python sees it as `tls.m`. */
 static _Thread_local M *curm;
