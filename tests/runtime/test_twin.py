@@ -218,7 +218,7 @@ def test_selects_are_the_same(both):
 
 
 FORKS = """
-import os, gopark
+import os, socket, gopark
 from gopark import Chan, go, net, recv, select
 
 async def child():
@@ -236,7 +236,7 @@ async def child():
     ln.close()
 
 async def main():
-    a, b = net.pipe()
+    a, b = map(net.from_socket, socket.socketpair())
     go(a.read)  # the poller and its locks are in use
     go(gopark.Chan().recv)
     await gopark.gosched()
@@ -247,7 +247,14 @@ async def main():
         finally:
             os._exit(0)
     print(gopark.cgo.call(os.waitpid, pid, 0)[1])
-    a.close(); b.close()
+    await b.write(b"to the end")
+    await ended(a, b)
+
+async def ended(a, b):
+    b.close()
+    while len(gopark._runtime.base.runtime2.allgs) > 2:
+        await gopark.time.sleep(0)
+    a.close()
 
 gopark.run(main)
 """

@@ -207,7 +207,7 @@ async def wait(awaitable: Awaitable[T]) -> T:
     coro: Any = awaitable
     future: _Waited | None = None
     if type(awaitable) in coroutines:
-        unawaited(awaitable)
+        unawaited(coro)
         m = tls.m
         if coro.cr_code in _OPERATIONS and type(host) is Loop and m is not None and _canhere(m):
             future, value = _here(host, coro, m, sys._getframe(1))
