@@ -7,6 +7,8 @@
 #   make conformance  the suite, and from it docs/conformance.md
 #   make stress   random programs for a minute;  ARGS="--hours 2" for longer
 #   make twin     the compiled twin of the hot path, in place; GOPARK_TWIN=1 asks for it
+#   make sanitize the core of the suite on the twin with ASan and UBSan, in gcc
+#   make wheels   a wheel with the twin for each interpreter here, and a pure one, in dist/
 #   make lint     ruff;  make format  lets it rewrite
 #   make types    mypy --strict
 #   make docs     the documentation as a site, in site/; a warning is an error
@@ -39,7 +41,7 @@ WORKERS := --dist worksteal --tx '$(JOBS)*popen//python=$(PY) $(STRICT)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test suite conformance stress twin lint format types docs bench bench-here clean
+.PHONY: help demo test suite conformance stress twin sanitize wheels lint format types docs bench bench-here clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -60,6 +62,25 @@ stress: $(VENV)/.installed-test
 
 twin: $(VENV)/.made
 	$(PY) hatch_build.py
+
+# pymalloc would hide from ASan what is freed; what Python itself never frees is no leak of ours.
+SANITIZED := tests/runtime/test_chan.py tests/runtime/test_lockedm.py tests/runtime/test_newproc.py \
+    tests/runtime/test_proc.py tests/runtime/test_runq.py tests/runtime/test_selectgo.py \
+    tests/runtime/test_scope.py tests/runtime/test_suspend.py
+sanitize: $(VENV)/.installed-test
+	made=$$($(PY) hatch_build.py build/sanitized -O1 -g -fno-omit-frame-pointer \
+	    -fsanitize=address,undefined -fno-sanitize-recover=undefined) && \
+	$(COMPILED) GOPARK_TWIN=$$made PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	    $(PY) -X dev -m pytest -p no:xdist $(or $(ARGS),$(SANITIZED))
+
+# Tagged for the machine at hand (linux_x86_64): for others to use, auditwheel has to look at them.
+wheels: $(VENV)/.made
+	@for name in $(if $(PYTHON),"$(PYTHON)",$(CANDIDATES) python3.14t python3.15t); do \
+	    if "$$name" $(NEWENOUGH); then "$$name" -m pip wheel -q --no-deps -w dist . || exit 1; fi; \
+	done
+	@GOPARK_BUILD_TWIN=0 $(PY) -m pip wheel -q --no-deps -w dist .
+	@ls dist
 
 lint: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

@@ -1,8 +1,9 @@
 """Compile the twin of the hot path where that can be done; a pure wheel is built where not.
 
-hatchling calls `Twin.initialize` for each wheel. By hand, in place, for this interpreter:
+hatchling calls `Twin.initialize` for each wheel. By hand, in place or in some folder:
 
     python hatch_build.py
+    python hatch_build.py FOLDER -O1 -g -fsanitize=address,undefined    # what `make sanitize` does
 
 `GOPARK_BUILD_TWIN=1` makes it an error that there is no compiler (or that it fails), `0` builds a
 pure wheel whatever there is. An editable install stays as it is; `make twin` builds in place.
@@ -90,5 +91,16 @@ class Twin(BuildHookInterface):  # type: ignore[misc]
         build_data["force_include"][str(made)] = f"gopark/_runtime/_twin/{made.name}"
 
 
+def main(args: list[str]) -> None:
+    if why := unsuited():
+        raise SystemExit(why)
+    if not args:
+        print(build(ROOT / FOLDER))
+        return
+    folder = Path(args[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    print(build(folder.resolve(), tuple(args[1:]) or ("-O3",)))
+
+
 if __name__ == "__main__":
-    print(unsuited() or build(ROOT / FOLDER))
+    main(sys.argv[1:])

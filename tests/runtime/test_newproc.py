@@ -17,6 +17,7 @@ import pytest
 
 import gopark
 from gopark import Chan
+from gopark._runtime.twin import native
 from gopark.sync import WaitGroup, errgroup, singleflight
 from gopark.testing import wait_all_parked
 
@@ -631,6 +632,7 @@ def test_a_plain_goroutine_without_run_runs_too():
     assert event.wait(120)
 
 
+@pytest.mark.skipif(native is not None, reason="the twin's set is C, and builds with a GIL are its")
 def test_the_child_of_a_fork_has_goroutines_of_its_own(child):
     """Without a GIL in a set of its own, which everybody finds: see relist."""
     ended = child(

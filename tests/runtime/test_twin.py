@@ -132,6 +132,138 @@ def test_errors_have_the_same_texts(both):
     assert "was never awaited" in said
 
 
+SELECTS = """
+import gc, weakref, gopark
+from gopark import Chan, go, gosched, recv, select, send
+from gopark._runtime.chan.selectgo import SendCase
+
+class Value: ...
+
+async def says(*cases, **options):
+    try:
+        print(await select(*cases, **options))
+    except (Exception, gopark.DeadlockError) as exc:
+        print(type(exc).__qualname__, str(exc).partition(" at 0x")[0])
+
+async def main():
+    a, b, full = Chan(), Chan(2), Chan(1)
+    await full.send(0)
+    await says(1); await says(recv(a), 1)
+    await says(recv(a), send(full, 1), default=True)
+    await says(recv(None), recv(None), default=True)
+    await says(recv(a), send(b, "in"))
+    await says(recv(b), recv(b), default=True)
+    tick = gopark.time.after(0)
+    await says(SendCase(tick, 1))  # as a channel that refuses
+    print((await select(recv(tick), recv(a)))[0])
+    go(says, recv(a), recv(b))
+    await gosched()
+    await a.send("woken by send")
+    await gosched()
+    print(len(a._recvq), len(b._recvq), a._nmarked, b._nmarked)
+    go(says, send(a, "taken by recv"), recv(b))
+    await gosched()
+    print(await a.recv(), a.try_recv())
+    await gosched()
+    go(says, recv(a), recv(b))
+    await gosched()
+    await says(send(a, "from select to select"), default=True)
+    await gosched()
+    value = Value()
+    ref = weakref.ref(value)
+    go(says, send(a, value), recv(b))
+    del value
+    await gosched()
+    await b.send(1)
+    await gosched()
+    gc.collect()
+    print(ref() is None, len(a._sendq), len(b._recvq))
+    try:
+        with gopark.timeout(0.001):
+            await select(recv(a), recv(b), send(a, 1))
+    except TimeoutError:
+        print("timeout", len(a._recvq), len(a._sendq), len(b._recvq))
+    go(says, send(a, 1), recv(b))
+    await gosched()
+    a.close()
+    await gosched()
+    await says(send(a, 1), default=True)
+    await says(recv(a))
+    many = [Chan(1) for _ in range(40)]
+    await many[33].send("of many")
+    await says(*map(recv, many))
+    both = Chan()
+    go(says, recv(both), send(both, "other"))
+    go(says, recv(both), send(both, "other"))
+    await gosched(); await gosched()
+    seen = set()
+    x, y = Chan(1), Chan(1)
+    for _ in range(200):
+        seen.add((await select(send(x, 1), send(y, 1)))[0])
+        await select(recv(x), recv(y))
+    print(seen)
+
+gopark.run(main)
+try:
+    select(recv(Chan())).send(None)
+except Exception as exc:
+    print(type(exc).__qualname__, exc)
+"""
+
+
+def test_selects_are_the_same(both):
+    said = both(SELECTS)
+    assert "'of many'" in said
+    assert "{0, 1}" in said
+
+
+FORKS = """
+import os, socket, gopark
+from gopark import Chan, go, net, recv, select
+
+async def child():
+    ch = Chan()
+    go(ch.send, "child")
+    print(await select(recv(ch)), gopark.runtime.num_goroutine(), flush=True)
+    ln = net.listen("tcp", "127.0.0.1:0")
+    async def answer():
+        with await ln.accept() as conn:
+            await conn.write(await conn.read())
+    go(answer)
+    with await net.dial("tcp", ln.addr) as conn:
+        await conn.write(b"over the network")
+        print(await conn.read(), flush=True)
+    ln.close()
+
+async def main():
+    a, b = map(net.from_socket, socket.socketpair())
+    go(a.read)  # the poller and its locks are in use
+    go(gopark.Chan().recv)
+    await gopark.gosched()
+    pid = os.fork()
+    if not pid:
+        try:
+            gopark.run(child)
+        finally:
+            os._exit(0)
+    print(gopark.cgo.call(os.waitpid, pid, 0)[1])
+    await b.write(b"to the end")
+    await ended(a, b)
+
+async def ended(a, b):
+    b.close()
+    while len(gopark._runtime.base.runtime2.allgs) > 2:
+        await gopark.time.sleep(0)
+    a.close()
+
+gopark.run(main)
+"""
+
+
+def test_the_child_of_a_fork_goes_on(both):
+    assert "over the network" in both(FORKS, PYTHONWARNINGS="ignore")
+
+
 DUMP = """
 import re, gopark
 from gopark import Chan

@@ -1,8 +1,9 @@
 """Which hot path runs: the pure source, or its compiled twin. The only place that decides.
 
 The pure source is the reference, and complete. The twin (`_twin/`, C11) has what costs most of it,
-with every account kept: G, M, P and their queues, `allgs`, `ready`, the inner loop, `go`, channels
-and `gosched`. It is all of that or nothing: a Python loop over C objects is slower than today's.
+with every account kept: G, M, P and their queues, `allgs`, `ready`, the inner loop, `go`, channels,
+select and `gosched`. It is all of that or nothing: a Python loop over C objects is slower than
+today's.
 
 Pure is taken where
   - `GOPARK_PURE=1` says so, or nothing has asked for the twin by `GOPARK_TWIN=1` (so far); that may
@@ -26,7 +27,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 __all__ = (
-    *("ChanBase", "MBase", "PBase", "Ring", "SchedBase"),
+    *("ChanBase", "MBase", "PBase", "Ring", "SchedBase", "SelectingBase"),
     *("coroutines", "native", "operations", "slots", "why"),
 )
 
@@ -40,6 +41,8 @@ def _load() -> tuple[Any, str]:
     asked = os.environ.get("GOPARK_TWIN", "0")
     if asked in ("", "0"):
         return None, "GOPARK_TWIN=1 has not asked for it"
+    if "t" in getattr(sys, "abiflags", ""):
+        return None, "a build without the GIL has none, so far"
     for item in os.environ.get("GOPARKDEBUG", "").split(","):
         mode, _, value = item.partition("=")
         if mode.strip() in _DEBUG and value.strip() not in ("", "0"):
@@ -84,13 +87,15 @@ if TYPE_CHECKING:
 
     class SchedBase: ...
 
+    class SelectingBase: ...
+
     Ring = deque
 elif native is None:
-    ChanBase = MBase = PBase = SchedBase = _Pure
+    ChanBase = MBase = PBase = SchedBase = SelectingBase = _Pure
     Ring = deque
 else:
     ChanBase, MBase, PBase, SchedBase = native.Chan, native.M, native.P, native.Sched
-    Ring = native.Ring
+    Ring, SelectingBase = native.Ring, native.Selecting
 
 
 # What its operations are, which stand in the place of coroutines.

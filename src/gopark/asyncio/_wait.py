@@ -24,7 +24,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import copy_context
 from functools import partial
-from types import CoroutineType, FrameType
+from types import FrameType
 from typing import Any, Final, Generic, TypeVar
 
 from gopark._runtime.base.errors import Goexit, ProgramEnded
@@ -53,6 +53,7 @@ from gopark._runtime.sched.lockedm import finishstep
 from gopark._runtime.sched.newproc import listg, startin
 from gopark._runtime.signal.preempt import wakewith
 from gopark._runtime.time.timesleep import gosched, sleep
+from gopark._runtime.twin import coroutines
 from gopark.asyncio._go import GoFuture, inloop, without_trace
 from gopark.asyncio._host import athome, homeof
 from gopark.asyncio._loop import Loop
@@ -206,8 +207,8 @@ async def wait(awaitable: Awaitable[T]) -> T:
     host = homeof(loop)
     coro: Any = awaitable
     future: _Waited | None = None
-    if type(awaitable) is CoroutineType:
-        unawaited(awaitable)
+    if type(awaitable) in coroutines:
+        unawaited(coro)
         m = tls.m
         if coro.cr_code in _OPERATIONS and type(host) is Loop and m is not None and _canhere(m):
             future, value = _here(host, coro, m, sys._getframe(1))

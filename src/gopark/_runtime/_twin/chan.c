@@ -5,27 +5,12 @@ name in chan.py, in the same order, and may be looked at as a coroutine: `cr_cod
 dumps and warnings call it by that name. An operation has one waiter, as suspend.py says.
 
 Left to the pure function (compiled_call): a channel whose lock is not a Token (in a bubble) or whose queues
-are not Rings (a timer's). Left to `sendlocked` and `recvlocked`, with the lock held: a select that waits.
-
-How a value comes out of an Op: SEND calls `am_send` on 3.11 and from 3.15 on, `tp_iternext` in between, where
-a value is a StopIteration. That is made of a free list and goes back to it, for nobody keeps one.
+are not Rings (a timer's).
 
 Invariants: those of chan.py.
 Source: Go 1.27 runtime/chan.go. Tests: tests/runtime/test_chan.py, test_chan_model.py */
 
 #include "twin.h"
-
-enum kind { SEND, RECV, RECV_OK, NKINDS };
-enum opstate { FRESH, PARKED, OVER };
-
-/* A function of C with the name, the signature and the documentation of that which it stands for. */
-typedef struct {
-    PyObject_HEAD
-    vectorcallfunc vectorcall;
-    PyObject *fn;   /* the pure one */
-    PyObject *code; /* its code: what an Op shows as `cr_code` */
-    enum kind kind;
-} Compiled;
 
 typedef struct {
     PyObject_HEAD
@@ -38,8 +23,7 @@ typedef struct {
     char finalized; /* Python marks it so for good: it is not used again */
 } Op;
 
-static PyObject *str_send, *str_receive, *str_append, *str_sendlocked, *str_recvlocked;
-static PyObject *str_notong, *str_failed, *send_closed;
+static PyObject *str_send, *str_receive, *str_append, *str_notong, *str_failed, *send_closed;
 
 /* --- the channel ------------------------------------------------------------------------------ */
 
@@ -120,89 +104,6 @@ unlock(Chan *ch)
     token_give((Token *)ch->lock);
 }
 
-/* --- how a value comes out of an iterator ------------------------------------------------------- */
-
-#define KEEP 8
-static PyObject *stops[KEEP];
-static int nstops;
-
-static void
-stop_dealloc(PyObject *o)
-{
-    PyStopIterationObject *exc = (PyStopIterationObject *)o;
-    PyObject_GC_UnTrack(o);
-    Py_CLEAR(exc->value);
-    Py_CLEAR(exc->traceback);
-    Py_CLEAR(exc->context);
-    Py_CLEAR(exc->cause);
-    Py_CLEAR(exc->dict);
-    Py_CLEAR(exc->notes);
-    exc->suppress_context = 0;
-    if (nstops < KEEP) {
-        stops[nstops++] = o;
-        return;
-    }
-    PyTypeObject *type = Py_TYPE(o);
-    Py_CLEAR(exc->args);
-    type->tp_free(o);
-    Py_DECREF(type);
-}
-
-static int
-stop_traverse(PyObject *o, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(o));
-    return ((PyTypeObject *)PyExc_StopIteration)->tp_traverse(o, visit, arg);
-}
-
-static int
-stop_clear(PyObject *o)
-{
-    return ((PyTypeObject *)PyExc_StopIteration)->tp_clear(o);
-}
-
-static PyType_Slot stop_slots[] = {
-    {Py_tp_dealloc, stop_dealloc},
-    {Py_tp_traverse, stop_traverse},
-    {Py_tp_clear, stop_clear},
-    {0},
-};
-static PyType_Spec stop_spec = {
-    .name = "gopark._runtime._twin.StopIteration",
-    .basicsize = sizeof(PyStopIterationObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = stop_slots,
-};
-
-/* The end of an operation with `value`, which it steals. Returns NULL, for its caller to return. */
-static PyObject *
-stop(Op *op, PyObject *value)
-{
-    if (op->out != NULL) {
-        *op->out = value;
-        return NULL;
-    }
-    if (value == Py_None) { /* without an exception it is None */
-        Py_DECREF(value);
-        return NULL;
-    }
-    PyObject *exc;
-    if (nstops) {
-        exc = stops[--nstops];
-        revive(exc);
-        PyObject_GC_Track(exc);
-    } else {
-        exc = PyObject_CallNoArgs((PyObject *)StopT);
-        if (exc == NULL) {
-            Py_DECREF(value);
-            return NULL;
-        }
-    }
-    Py_XSETREF(((PyStopIterationObject *)exc)->value, value);
-    PyErr_SetRaisedException(exc);
-    return NULL;
-}
-
 /* --- an operation ------------------------------------------------------------------------------- */
 
 static PyObject *
@@ -235,24 +136,60 @@ op_give(Op *op, PyObject *value, int ok)
         PyTuple_SET_ITEM(pair, 1, Py_NewRef(ok ? Py_True : Py_False));
         value = pair;
     }
-    return stop(op, value);
+    return stop(op->out, value);
+}
+
+/* What waits in a queue is a G or a Sudog: where it has its value. */
+static inline PyObject **
+elemof(PyObject *entry)
+{
+    return isg(entry) ? &((G *)entry)->elem : &((Sudog *)entry)->elem;
+}
+
+static inline void
+setelem(PyObject *entry, PyObject *value) /* steals value; there was none */
+{
+    Py_XSETREF(*elemof(entry), value);
 }
 
 /* The value that a waiting sender has, or that was left for a receiver. */
 static inline PyObject *
-takeelem(G *g)
+takeelem(PyObject *entry)
 {
-    PyObject *value = g->elem;
-    g->elem = NULL;
+    PyObject **elem = elemof(entry), *value = *elem;
+    *elem = NULL;
     return value ? value : Py_NewRef(Py_None);
+}
+
+/* The first waiter that is still to be had; the caller owns it and its wake-up. With the lock held. */
+static inline PyObject *
+dequeue(Chan *ch, Ring *queue)
+{
+    PyObject *entry;
+    while ((entry = ring_get(queue)) != NULL) {
+        if (isg(entry)) {
+            Py_CLEAR(((G *)entry)->waiting); /* see frozen; it is this channel, which the caller has */
+            return entry;
+        }
+        Sudog *s = (Sudog *)entry;
+        s->queued = 0;
+        if (s->marked) {
+            ch->nmarked--;
+        } else if (token_take((Token *)s->token)) {
+            Py_XSETREF(((G *)s->g)->elem, Py_NewRef(entry)); /* tells the select which case won */
+            return entry;
+        }
+        Py_DECREF(entry); /* its select has it, or it has forgotten what it had */
+    }
+    return NULL;
 }
 
 /* Make it ready that was waiting, which it steals; the lock is free. */
 static inline int
-op_wake(G *g)
+wakeentry(PyObject *entry)
 {
-    int r = ready(g);
-    Py_DECREF(g);
+    int r = ready(isg(entry) ? (G *)entry : (G *)((Sudog *)entry)->g);
+    Py_DECREF(entry);
     return r;
 }
 
@@ -292,59 +229,19 @@ op_park(Op *op, PyObject *queue, PyObject *reason)
     return Py_NewRef(door.PARK);
 }
 
-/* A select waits first in the queue: Python's part, with the lock held. False: it was won elsewhere. */
-static int
-op_slow(Op *op, PyObject **result)
-{
-    PyObject *ch = (PyObject *)op->ch;
-    PyObject *pair = op->kind == SEND ? PyObject_CallMethodOneArg(ch, str_sendlocked, op->value)
-                                      : PyObject_CallMethodNoArgs(ch, str_recvlocked);
-    *result = NULL;
-    if (pair == NULL) {
-        op_raise(op);
-        return 1;
-    }
-    PyObject *taken = PyTuple_GET_ITEM(pair, 0), *entry = PyTuple_GET_ITEM(pair, 1);
-    if (taken == Py_None || taken == Py_False) {
-        Py_DECREF(pair);
-        return 0;
-    }
-    unlock(op->ch);
-    op->state = OVER;
-    if (entry == Py_None || done(PyObject_CallOneArg(door.wake, entry)) == 0) {
-        if (op->kind == SEND)
-            taken = Py_None;
-        else if (op->kind == RECV)
-            taken = PyTuple_GET_ITEM(taken, 0);
-        stop(op, Py_NewRef(taken));
-    }
-    Py_DECREF(pair);
-    return 1;
-}
-
 /* The first steps of `send`. */
 static PyObject *
 op_send(Op *op)
 {
     Chan *ch = op->ch;
-    Ring *queue = ringof(ch->recvq);
-    PyObject *result;
-    while (queue->len) {
-        if (!isg(ring_head(queue))) {
-            if (op_slow(op, &result))
-                return result;
-            continue;
-        }
-        G *g = (G *)ring_get(queue);
-        PyObject *waited = g->waiting;
-        g->waiting = NULL; /* see frozen */
-        g->elem = op->value;
+    PyObject *entry = dequeue(ch, ringof(ch->recvq));
+    if (entry != NULL) {
+        setelem(entry, op->value);
         op->value = NULL;
         unlock(ch);
         op->state = OVER;
-        Py_XDECREF(waited);
-        if (op_wake(g) == 0)
-            stop(op, Py_NewRef(Py_None));
+        if (wakeentry(entry) == 0)
+            stop(op->out, Py_NewRef(Py_None));
         return NULL;
     }
     if (ch->closed) {
@@ -358,7 +255,7 @@ op_send(Op *op)
             return op_raise(op);
         unlock(ch);
         op->state = OVER;
-        return stop(op, Py_NewRef(Py_None));
+        return stop(op->out, Py_NewRef(Py_None));
     }
     return op_park(op, ch->sendq, str_send);
 }
@@ -369,33 +266,20 @@ op_recv(Op *op)
 {
     Chan *ch = op->ch;
     Ring *queue = ringof(ch->sendq), *buf = ringof(ch->buf);
-    PyObject *value, *result;
-    G *g = NULL;
-    while (queue->len && !isg(ring_head(queue)))
-        if (op_slow(op, &result))
-            return result;
-    if (buf->len) {
-        value = ring_get(buf);
-        if ((g = (G *)ring_get(queue)) != NULL)
-            (void)ring_put(buf, takeelem(g)); /* there is room: one has just gone */
-    } else if (queue->len) {
-        g = (G *)ring_get(queue);
-        value = takeelem(g);
-    } else if (ch->closed) {
+    PyObject *value = ring_get(buf), *entry = dequeue(ch, queue);
+    if (value == NULL && entry != NULL) {
+        value = takeelem(entry);
+    } else if (entry != NULL) {
+        (void)ring_put(buf, takeelem(entry)); /* there is room: one has just gone */
+    } else if (value == NULL && ch->closed) {
         op_raise(op);
         return op_give(op, Py_NewRef(Py_None), 0);
-    } else {
+    } else if (value == NULL) {
         return op_park(op, ch->recvq, str_receive);
-    }
-    PyObject *waited = NULL;
-    if (g != NULL) {
-        waited = g->waiting;
-        g->waiting = NULL;
     }
     unlock(ch);
     op->state = OVER;
-    Py_XDECREF(waited);
-    if (g != NULL && op_wake(g) < 0) {
+    if (entry != NULL && wakeentry(entry) < 0) {
         Py_DECREF(value);
         return NULL;
     }
@@ -411,12 +295,12 @@ op_woken(Op *op)
     op->state = OVER;
     op->g = NULL;
     g->success = 1;
-    PyObject *value = takeelem(g);
+    PyObject *value = takeelem((PyObject *)g);
     Py_DECREF(g);
     if (op->kind != SEND)
         return op_give(op, value, ok);
     Py_DECREF(value);
-    return ok ? stop(op, Py_NewRef(Py_None)) : closed_error();
+    return ok ? stop(op->out, Py_NewRef(Py_None)) : closed_error();
 }
 
 static PyObject *
@@ -452,35 +336,14 @@ op_failed(Op *op, PyObject *exc)
         PyErr_SetRaisedException(Py_NewRef(exc));
     } else if (op->kind == SEND) {
         if (PyTuple_GET_ITEM(got, 1) == Py_True)
-            stop(op, Py_NewRef(Py_None));
+            stop(op->out, Py_NewRef(Py_None));
         else
             closed_error();
     } else {
-        stop(op, Py_NewRef(op->kind == RECV ? PyTuple_GET_ITEM(got, 0) : got));
+        stop(op->out, Py_NewRef(op->kind == RECV ? PyTuple_GET_ITEM(got, 0) : got));
     }
     Py_DECREF(got);
     return NULL;
-}
-
-static PyObject *
-raised(PyObject *const *args, Py_ssize_t nargs)
-{
-    PyObject *exc = args[0];
-    if (PyExceptionInstance_Check(exc))
-        return Py_NewRef(exc);
-    if (nargs > 1 && PyExceptionInstance_Check(args[1]))
-        return Py_NewRef(args[1]);
-    if (nargs > 1 && args[1] != Py_None)
-        return PyObject_CallOneArg(exc, args[1]);
-    return PyObject_CallNoArgs(exc);
-}
-
-static PyObject *
-ended(PyObject *result)
-{
-    if (result == NULL && !PyErr_Occurred())
-        PyErr_SetNone(PyExc_StopIteration);
-    return result;
 }
 
 static PyObject *
@@ -658,18 +521,6 @@ op_suspended(Op *op, void *Py_UNUSED(closure))
     return PyBool_FromLong(op->state == PARKED);
 }
 
-static PyObject *
-op_false(PyObject *Py_UNUSED(op), void *Py_UNUSED(closure))
-{
-    Py_RETURN_FALSE;
-}
-
-static PyObject *
-op_none(PyObject *Py_UNUSED(op), void *Py_UNUSED(closure))
-{
-    Py_RETURN_NONE;
-}
-
 static PyMethodDef op_methods[] = {
     {"__await__", (PyCFunction)op_await, METH_NOARGS, NULL},
     {"close", (PyCFunction)op_close, METH_NOARGS, NULL},
@@ -700,7 +551,7 @@ static PyType_Spec op_spec = {
     .slots = op_slots,
 };
 
-/* --- a function of C in the place of a Python function ------------------------------------------ */
+/* --- the methods of Chan --------------------------------------------------------------------------- */
 
 static PyObject *
 compiled_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
@@ -711,90 +562,6 @@ compiled_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
         plainchan((Chan *)args[0]))
         return op_make(c, (Chan *)args[0], c->kind == SEND ? args[1] : NULL);
     return PyObject_Vectorcall(c->fn, args, nargsf, names); /* and what is wrong with the call */
-}
-
-static PyObject *
-compiled_get(PyObject *self, PyObject *of, PyObject *Py_UNUSED(type))
-{
-    return isnone(of) ? Py_NewRef(self) : PyMethod_New(self, of);
-}
-
-/* All that can be asked of the pure function is answered by it. */
-static PyObject *
-compiled_getattr(PyObject *self, PyObject *name)
-{
-    const char *text = PyUnicode_AsUTF8(name);
-    if (text == NULL)
-        return NULL;
-    if (!strcmp(text, "__class__") || !strcmp(text, "__reduce__") || !strcmp(text, "__reduce_ex__"))
-        return PyObject_GenericGetAttr(self, name);
-    if (!strcmp(text, "__wrapped__"))
-        return Py_NewRef(((Compiled *)self)->fn);
-    return PyObject_GetAttr(((Compiled *)self)->fn, name);
-}
-
-static int
-compiled_setattr(PyObject *self, PyObject *name, PyObject *value)
-{
-    return PyObject_SetAttr(((Compiled *)self)->fn, name, value);
-}
-
-/* A copy or a pickle of it is itself, by its name. */
-static PyObject *
-compiled_reduce(PyObject *self, PyObject *Py_UNUSED(protocol))
-{
-    return PyObject_GetAttrString(((Compiled *)self)->fn, "__qualname__");
-}
-
-static PyObject *
-compiled_repr(PyObject *self)
-{
-    return PyObject_Repr(((Compiled *)self)->fn);
-}
-
-static int
-compiled_traverse(Compiled *c, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(c));
-    Py_VISIT(c->fn);
-    Py_VISIT(c->code);
-    return 0;
-}
-
-static int
-compiled_tp_clear(Compiled *c)
-{
-    Py_CLEAR(c->fn);
-    Py_CLEAR(c->code);
-    return 0;
-}
-
-static void
-compiled_dealloc(Compiled *c)
-{
-    PyTypeObject *type = Py_TYPE(c);
-    PyObject_GC_UnTrack(c);
-    compiled_tp_clear(c);
-    type->tp_free(c);
-    Py_DECREF(type);
-}
-
-static PyObject *
-compiled_make(PyObject *fn, vectorcallfunc call, enum kind kind)
-{
-    PyObject *code = PyObject_GetAttrString(fn, "__code__");
-    if (code == NULL)
-        return NULL;
-    Compiled *c = (Compiled *)CompiledT->tp_alloc(CompiledT, 0);
-    if (c == NULL) {
-        Py_DECREF(code);
-        return NULL;
-    }
-    c->vectorcall = call;
-    c->fn = Py_NewRef(fn);
-    c->code = code;
-    c->kind = kind;
-    return (PyObject *)c;
 }
 
 /* compiled(kind, fn): a method of Chan. */
@@ -812,28 +579,3 @@ compiled(PyObject *Py_UNUSED(module), PyObject *args)
     PyErr_Format(PyExc_ValueError, "no operation %s", name);
     return NULL;
 }
-
-static PyMethodDef compiled_methods[] = {
-    {"__reduce__", (PyCFunction)compiled_reduce, METH_NOARGS, NULL},
-    {"__reduce_ex__", (PyCFunction)compiled_reduce, METH_O, NULL},
-    {0},
-};
-static PyMemberDef compiled_members[] = {
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Compiled, vectorcall), READONLY, NULL},
-    {0},
-};
-static PyType_Slot compiled_slots[] = {
-    {Py_tp_methods, compiled_methods},     {Py_tp_members, compiled_members},
-    {Py_tp_call, PyVectorcall_Call},       {Py_tp_descr_get, compiled_get},
-    {Py_tp_getattro, compiled_getattr},    {Py_tp_setattro, compiled_setattr},
-    {Py_tp_repr, compiled_repr},           {Py_tp_dealloc, compiled_dealloc},
-    {Py_tp_traverse, compiled_traverse},   {Py_tp_clear, compiled_tp_clear},
-    {0},
-};
-static PyType_Spec compiled_spec = {
-    .name = "gopark._runtime._twin.Compiled",
-    .basicsize = sizeof(Compiled),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
-             Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = compiled_slots,
-};

@@ -181,6 +181,7 @@ m_traverse(M *m, visitproc visit, void *arg)
     Py_VISIT(m->token);
     Py_VISIT(m->waitunlockf);
     Py_VISIT(m->curg);
+    Py_VISIT(m->g);
     Py_VISIT(m->lockedg);
     Py_VISIT(m->nextp);
     Py_VISIT(m->p);
@@ -194,6 +195,7 @@ m_tp_clear(M *m)
     Py_CLEAR(m->token);
     Py_CLEAR(m->waitunlockf);
     Py_CLEAR(m->curg);
+    Py_CLEAR(m->g);
     Py_CLEAR(m->lockedg);
     Py_CLEAR(m->nextp);
     Py_CLEAR(m->p);
@@ -228,7 +230,7 @@ m_setunlock(M *m, PyObject *value, void *Py_UNUSED(closure))
 }
 
 static PyMemberDef m_members[] = {
-    O(M, curg), O(M, lockedg), O(M, nextp), O(M, p), O(M, sched),
+    O(M, curg), O(M, g), O(M, lockedg), O(M, nextp), O(M, p), O(M, sched),
     {"onthread", T_BOOL, offsetof(M, onthread), 0, NULL},
     {0},
 };
@@ -307,6 +309,7 @@ sched_traverse(Sched *sched, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(sched));
     Py_VISIT(sched->main);
+    Py_VISIT(sched->runq);
     return 0;
 }
 
@@ -314,6 +317,7 @@ static int
 sched_tp_clear(Sched *sched)
 {
     Py_CLEAR(sched->main);
+    Py_CLEAR(sched->runq);
     return 0;
 }
 
@@ -328,7 +332,8 @@ sched_dealloc(Sched *sched)
 }
 
 static PyMemberDef sched_members[] = {
-    O(Sched, main),
+    O(Sched, main), O(Sched, runq),
+    {"ended", T_BOOL, offsetof(Sched, ended), 0, NULL},
     {"npidle", T_INT, offsetof(Sched, npidle), 0, NULL},
     {0},
 };
@@ -345,6 +350,8 @@ static PyType_Spec sched_spec = {
 
 /* --- allgs ------------------------------------------------------------------------------------ */
 
+/* A listed G is alive whatever it refers to, so the collector need not look at it: to it, what only such a G
+refers to is held from outside. A burst of goroutines would make it look at each of them again and again. */
 static struct {
     G head;
     Py_ssize_t len;
@@ -356,6 +363,7 @@ listg(G *g) /* owns a reference from here on */
     if (g->listed)
         return;
     G *head = &allgs.head;
+    PyObject_GC_UnTrack(g);
     g->listed = 1;
     g->prev = head->prev;
     g->next = head;
@@ -374,6 +382,7 @@ unlistg(G *g)
     g->next->prev = g->prev;
     g->next = g->prev = NULL;
     allgs.len--;
+    PyObject_GC_Track(g);
     Py_DECREF(g);
 }
 
@@ -462,7 +471,7 @@ allgs_subtract(PyObject *a, PyObject *b)
     return rest;
 }
 
-/* The collector has to see what the list owns; mgcleak.py goes by it, too. */
+/* For who asks what it refers to, as mgcleak.py does; the collector does not. */
 static int
 allgs_traverse(PyObject *self, visitproc visit, void *arg)
 {
@@ -470,6 +479,15 @@ allgs_traverse(PyObject *self, visitproc visit, void *arg)
     for (G *g = allgs.head.next; g != &allgs.head; g = g->next)
         Py_VISIT(g);
     return 0;
+}
+
+static PyObject *
+allgs_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
+{
+    PyObject *self = type->tp_alloc(type, 0);
+    if (self != NULL)
+        PyObject_GC_UnTrack(self);
+    return self;
 }
 
 static void
@@ -493,7 +511,8 @@ static PyType_Slot allgs_slots[] = {
     {Py_tp_methods, allgs_methods},   {Py_nb_subtract, allgs_subtract},
     {Py_sq_length, allgs_len},        {Py_sq_contains, allgs_contains},
     {Py_tp_iter, allgs_iter},         {Py_tp_dealloc, plain_dealloc},
-    {Py_tp_traverse, allgs_traverse}, {0},
+    {Py_tp_traverse, allgs_traverse}, {Py_tp_new, allgs_new},
+    {0},
 };
 static PyType_Spec allgs_spec = {
     .name = "gopark._runtime._twin.Allgs",

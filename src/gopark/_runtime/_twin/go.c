@@ -258,9 +258,10 @@ go_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
     P *p = isnone(m->p) || !plainqueues((P *)m->p) ? NULL : (P *)Py_NewRef(m->p); /* read once */
     G *g = newg(m, p, coro);
     int r = g == NULL ? -1 : 0;
-    if (r == 0 && p == NULL) /* a hog: see sysmon.py */
-        r = done(PyObject_CallFunctionObjArgs(door.submit, m, g, NULL));
-    else if (r == 0 && (r = runqput(p, g)) == 0 && npidle(p))
+    if (r == 0 && p == NULL) { /* a hog: see sysmon.py */
+        if (isnone(m->sched) || ((Sched *)m->sched)->ended || (r = globrunqput(m, g)) == 0)
+            r = done(PyObject_CallFunctionObjArgs(door.submit, m, g, NULL));
+    } else if (r == 0 && (r = runqput(p, g)) == 0 && npidle(p))
         r = done(PyObject_CallFunctionObjArgs(door.spread, m, p, NULL));
     Py_XDECREF(g);
     Py_XDECREF(p);

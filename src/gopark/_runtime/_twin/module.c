@@ -11,7 +11,9 @@ Source: Go 1.27 runtime. Tests: tests/runtime/test_twin.py */
 #include "ring.c"
 #include "g.c"
 #include "runq.c"
+#include "suspend.c"
 #include "chan.c"
+#include "select.c"
 #include "go.c"
 #include "loop.c"
 
@@ -35,16 +37,20 @@ static const struct {
     {"exact", &door.exact},
     {"hooks", &door.hooks},
     {"notready", &door.notready},
-    {"globrunqput", &door.globrunqput},
     {"spread", &door.spread},
+    {"globspread", &door.globspread},
     {"badrunnable", &door.badrunnable},
     {"unusual", &door.unusual},
     {"astray", &door.astray},
     {"putback", &door.putback},
     {"netblock", &door.netblock},
     {"lockslow", &door.lockslow},
-    {"wake", &door.wake},
     {"closed", &door.closed},
+    {"chan", &door.chan},
+    {"recvcase", &door.recvcase},
+    {"sendcase", &door.sendcase},
+    {"selecting", &door.selecting},
+    {"leaveslow", &door.leaveslow},
 };
 
 /* install(name=object, ...): each module sets the doors to what it has, once. */
@@ -88,6 +94,8 @@ static PyMethodDef methods[] = {
     {"function", function, METH_VARARGS, NULL},
     {"install", (PyCFunction)(void (*)(void))install, METH_VARARGS | METH_KEYWORDS, NULL},
     {"readyfunction", readyfunction, METH_O, NULL},
+    {"selectbegin", (PyCFunction)(void (*)(void))selectbegin, METH_FASTCALL, NULL},
+    {"take", (PyCFunction)(void (*)(void))take, METH_FASTCALL, NULL},
     {"runslice", (PyCFunction)(void (*)(void))runslice, METH_FASTCALL, NULL},
     {0},
 };
@@ -117,6 +125,8 @@ addtypes(PyObject *module)
            addtype(module, &TlsT, &tls_spec, NULL) || addtype(module, &ChanT, &chan_spec, NULL) ||
            addtype(module, &OpT, &op_spec, NULL) || addtype(module, &YieldT, &yield_spec, NULL) ||
            addtype(module, &CompiledT, &compiled_spec, NULL) ||
+           addtype(module, &SudogT, &sudog_spec, NULL) ||
+           addtype(module, &SelectingT, &selecting_spec, NULL) ||
            addtype(module, &StopT, &stop_spec, PyExc_StopIteration);
 }
 
@@ -128,8 +138,10 @@ addstrings(void)
         const char *text;
     } strings[] = {
         {&str_send, "chan send"},          {&str_receive, "chan receive"},
-        {&str_append, "append"},           {&str_sendlocked, "sendlocked"},
-        {&str_recvlocked, "recvlocked"},   {&str_notong, "_notong"},
+        {&str_append, "append"},           {&str_notong, "_notong"},
+        {&str_ch, "ch"},                   {&str_value, "value"},
+        {&str_unlock, "unlock"},           {&str_select, "select"},
+        {&str_sweep, "_sweep"},
         {&str_failed, "_failed"},          {&send_closed, "send on closed channel"},
         {&str_run, "run"},                 {&str_when, "when"},
     };
@@ -145,12 +157,14 @@ addstrings(void)
 PyMODINIT_FUNC
 PyInit_native(void)
 {
+    rng = (uint64_t)time(NULL) ^ (uint64_t)clock() << 32 ^ (uintptr_t)&def ^ 0x9e3779b97f4a7c15;
     allgs.head.next = allgs.head.prev = &allgs.head;
     PyObject *module = PyModule_Create(&def);
     if (module == NULL)
         return NULL;
     if (addstrings() < 0 || addtypes(module) ||
-        PyObject_SetAttrString((PyObject *)GT, "is_select", Py_False) < 0) {
+        PyObject_SetAttrString((PyObject *)GT, "is_select", Py_False) < 0 ||
+        PyObject_SetAttrString((PyObject *)SudogT, "is_select", Py_True) < 0) {
         Py_DECREF(module);
         return NULL;
     }

@@ -324,6 +324,13 @@ token_append(Token *t, PyObject *Py_UNUSED(none))
     Py_RETURN_NONE;
 }
 
+static PyObject *
+token_clear(Token *t, PyObject *Py_UNUSED(none))
+{
+    t->free = 0;
+    Py_RETURN_NONE;
+}
+
 /* In the child of a fork: see lockrank.py, lasting. */
 static PyObject *
 token_afterfork(Token *t, PyObject *Py_UNUSED(none))
@@ -359,6 +366,7 @@ token_dealloc(Token *t)
 
 static PyMethodDef token_methods[] = {
     {"append", (PyCFunction)token_append, METH_O, NULL},
+    {"clear", (PyCFunction)token_clear, METH_NOARGS, NULL},
     {"pop", (PyCFunction)token_pop, METH_NOARGS, NULL},
     {"_at_fork_reinit", (PyCFunction)token_afterfork, METH_NOARGS, NULL},
     {0},

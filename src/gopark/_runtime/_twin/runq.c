@@ -1,6 +1,6 @@
 /* Run queues: `ready`, and how a G gets onto its P's.
 
-As runq.py says; all but these two functions stays there. A P whose queues are not Rings (tests put others in
+As runq.py says; what is not here stays there. A P whose queues are not Rings (tests put others in
 their place) is left to it as well.
 
 Source: Go 1.27 runtime/proc.go. Tests: tests/runtime/test_runq.py */
@@ -27,6 +27,48 @@ runqput(P *p, G *g)
     if (old != NULL && ring_put(ringof(p->runq), old) < 0)
         return -1;
     return ring_put(ringof(p->runnext), Py_NewRef((PyObject *)g));
+}
+
+/* Onto the global queue of its program. -1: an error; 0: that is not to be told here, see runq.py. */
+static int
+globrunqput(M *m, G *g)
+{
+    M *of = (M *)g->m;
+    PyObject *sched = isnone(of) || isnone(of->sched) ? NULL : of->sched;
+    if (sched == NULL && isnone(m->g) && !isnone(m->sched))
+        sched = m->sched;
+    if (sched == NULL || !Py_IS_TYPE(((Sched *)sched)->runq, RingT))
+        return 0;
+    if (ring_put(ringof(((Sched *)sched)->runq), Py_NewRef((PyObject *)g)) < 0)
+        return -1;
+    if ((((Sched *)sched)->npidle || ((Sched *)sched)->ended) &&
+        done(PyObject_CallOneArg(door.globspread, sched)) < 0)
+        return -1;
+    return 1;
+}
+
+/* take(q, n, rest): up to `n` Gs from the head of `q`, as _take. */
+static PyObject *
+take(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs != 3 || !Py_IS_TYPE(args[0], RingT) || !Py_IS_TYPE(args[2], RingT)) {
+        PyErr_SetString(PyExc_TypeError, "take() takes a Ring, a number and a Ring");
+        return NULL;
+    }
+    Ring *q = ringof(args[0]), *rest = ringof(args[2]);
+    Py_ssize_t n = PyLong_AsSsize_t(args[1]);
+    if (n == -1 && PyErr_Occurred())
+        return NULL;
+    PyObject *g = ring_get(q);
+    if (g == NULL)
+        Py_RETURN_NONE;
+    for (PyObject *next; --n > 0 && (next = ring_get(q)) != NULL;) {
+        if (ring_put(rest, next) < 0) {
+            Py_DECREF(g);
+            return NULL;
+        }
+    }
+    return g;
 }
 
 /* Who has `g` in hand now is nobody: without memory it would wait for ever. */

@@ -27,13 +27,14 @@ static struct {
     PyObject *submit;               /* newproc.py */
     PyObject *exact;                /* a list: not empty while G.waitsince is the moment itself */
     PyObject *hooks;                /* its `goexit0`, `throw` are looked up at each call */
-    PyObject *notready, *globrunqput, *spread;   /* runq.py */
+    PyObject *notready, *spread, *globspread; /* runq.py */
     PyObject *badrunnable, *unusual, *astray, *putback, *netblock; /* proc.py, netsleep.py */
-    PyObject *lockslow, *wake, *closed;          /* chan.py, lockrank.py */
+    PyObject *lockslow, *closed;                         /* chan.py, lockrank.py */
+    PyObject *chan, *recvcase, *sendcase, *selecting, *leaveslow; /* selectgo.py */
 } door;
 
 static PyTypeObject *RingT, *TokenT, *GT, *MT, *PT, *SchedT, *AllgsT, *TlsT, *ChanT;
-static PyTypeObject *OpT, *YieldT, *StopT, *CompiledT;
+static PyTypeObject *OpT, *YieldT, *StopT, *CompiledT, *SudogT, *SelectingT;
 
 typedef struct {
     PyObject_HEAD
@@ -64,7 +65,7 @@ typedef struct {
     PyObject_HEAD
     Token *token;          /* what to give back once the G waits: `waitunlockf`, without a call */
     PyObject *waitunlockf; /* or else this */
-    PyObject *curg, *lockedg, *nextp, *p, *sched;
+    PyObject *curg, *g, *lockedg, *nextp, *p, *sched;
     char onthread;
 } M;
 
@@ -79,8 +80,9 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *main;
+    PyObject *main, *runq;
     int npidle;
+    char ended;
 } Sched;
 
 typedef struct {
@@ -90,6 +92,19 @@ typedef struct {
     Py_ssize_t cap, nmarked;
     char closed;
 } Chan;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *g, *elem, *token, *waiting;
+    Py_ssize_t n; /* which case of the select */
+    char success, queued, marked;
+} Sudog;
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *chans, *g, *sudogs, *token; /* sudogs: (channel, whether it sends, Sudog), a list */
+    char timed;
+} Selecting;
 
 /* The M of the calling thread; owned. Python sees it as `tls.m`. */
 static _Thread_local M *curm;

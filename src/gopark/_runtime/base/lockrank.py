@@ -39,6 +39,7 @@ __all__ = (
     "mklock",
     "mkmutex",
     "mkrlock",
+    "setfree",
 )
 
 L = TypeVar("L")
@@ -301,13 +302,19 @@ def lasting(lock: L) -> L:
     return lock
 
 
+def setfree(lock: Any) -> None:
+    """In the child of a fork: it is free, whoever had it."""
+    if isinstance(lock, deque):
+        lock.clear()
+        deque.append(lock, None)
+    else:
+        lock._at_fork_reinit()
+
+
 def _afterfork() -> None:
     for lock in list(_lasting.values()):
-        if isinstance(lock, deque):
-            lock.clear()
-            deque.append(lock, None)
-        elif not (hasattr(lock, "_is_owned") and lock._is_owned()):
-            lock._at_fork_reinit()
+        if not (hasattr(lock, "_is_owned") and lock._is_owned()):
+            setfree(lock)
 
 
 if hasattr(os, "register_at_fork"):  # first of all: what other modules do there may take one

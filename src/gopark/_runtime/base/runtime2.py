@@ -418,7 +418,7 @@ class Sched(SchedBase):
 
     def __init__(self, gomaxprocs: int) -> None:
         self.lock = lasting(mklock(Rank.SCHED))
-        self.runq: deque[G] = deque()
+        self.runq: deque[G] = Ring()
         self.allp: list[P] = [P(i, self) for i in range(gomaxprocs)]
         self.pidle: list[P] = self.allp[::-1]
         self.npidle = gomaxprocs

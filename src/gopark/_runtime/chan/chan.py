@@ -577,7 +577,7 @@ class Chan(ChanBase, Waiter, Generic[T]):
 
 
 if native is not None:
-    native.install(lockslow=lockslow, wake=wake, closed=ClosedChannelError)
+    native.install(lockslow=lockslow, closed=ClosedChannelError)
     for _name in ("send", "recv", "recv_ok"):
         setattr(Chan, _name, native.compiled(_name, vars(Chan)[_name]))
 

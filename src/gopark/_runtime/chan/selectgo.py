@@ -26,6 +26,7 @@ from gopark._runtime.base.suspend import suspends
 from gopark._runtime.chan.chan import SEND_CLOSED, Chan, wake
 from gopark._runtime.chan.sudog import Entry, Sudog
 from gopark._runtime.sched.lockedm import notparked
+from gopark._runtime.twin import SelectingBase, native, slots
 
 __all__ = ("RecvCase", "SendCase", "recv", "select", "send")
 
@@ -34,6 +35,9 @@ T = TypeVar("T")
 _rng: Final = Random()
 _random: Final = _rng.random
 _shuffle: Final = _rng.shuffle
+
+# Pass 1, and pass 2 up to the wait, where the twin has them: a result, what waits, or None.
+_begin: Callable[[tuple[Any, ...], bool], Any] | None = None
 
 Result = tuple[int, Any, bool]
 
@@ -126,6 +130,15 @@ async def select(*cases: Case, default: bool = False) -> Result:
 
     Go: the `select` statement.
     """
+    if _begin is not None:
+        try:
+            begun = _begin(cases, default)
+        except AmidRuntime:
+            if default:
+                return -1, None, False
+            raise
+        if begun is not None:
+            return begun if type(begun) is tuple else await _wait(cases, begun)
     polled = _live(cases)
     if not polled:
         return await _nocases(bool(cases), default)
@@ -145,7 +158,7 @@ async def select(*cases: Case, default: bool = False) -> Result:
         _unlock(chans)
         raise
     if waiting is not None:
-        return await _wait(polled, waiting)
+        return await _wait(cases, waiting)
     _unlock(chans)
     if entry is not None:
         wake(entry)
@@ -228,7 +241,7 @@ def _park(polled: list[Polled], chans: list[Chan[Any]]) -> _Selecting:
 
 
 @suspends
-def _wait(polled: list[Polled], waiting: _Selecting) -> Generator[Command, None, Result]:
+def _wait(cases: tuple[Case, ...], waiting: _Selecting) -> Generator[Command, None, Result]:
     """Pass 3."""
     g = waiting.g
     try:
@@ -246,12 +259,11 @@ def _wait(polled: list[Polled], waiting: _Selecting) -> Generator[Command, None,
     won = g.elem
     g.elem = g.waiting = None
     waiting.leave()
-    case = polled[won.case]
-    if isinstance(case[1], SendCase):
+    if cases[won.case].is_send:
         if not won.success:
             raise ClosedChannelError(SEND_CLOSED)
-        return case[0], None, False
-    return case[0], won.elem, won.success
+        return won.case, None, False
+    return won.case, won.elem, won.success
 
 
 async def _nocases(had_some: bool, default: bool) -> Result:
@@ -290,20 +302,20 @@ class _Forever(Waiter):
 _FOREVER: Final = _Forever()
 
 
-class _Selecting(Waiter):
+class _Selecting(SelectingBase, Waiter):
     """A select that waits: its Sudogs, one for each case."""
 
-    __slots__ = ("chans", "g", "sudogs", "timed", "token")
+    __slots__ = slots(SelectingBase, "chans", "g", "sudogs", "timed", "token")
 
     def __init__(self, g: G, polled: list[Polled], chans: list[Chan[Any]]) -> None:
         self.g = g
         self.chans = chans
         self.timed = False
-        self.token: list[Sudog | None] = [None]
+        self.token: list[Sudog | None] = [None] if native is None else native.Token()
         self.sudogs: list[tuple[Chan[Any], bool, Sudog]] = []
-        for n, (_, case, ch) in enumerate(polled):
+        for i, case, ch in polled:
             value = case.value if isinstance(case, SendCase) else None
-            sudog = Sudog(g, n, value, self.token)
+            sudog = Sudog(g, i, value, self.token)
             if ch.timed:
                 self.timed = True
             self.sudogs.append((ch, case.is_send, sudog))
@@ -357,3 +369,10 @@ class _Selecting(Waiter):
         self.leave()
         g.waiting = None
         return True
+
+
+if native is not None:
+    native.install(chan=Chan, recvcase=RecvCase, sendcase=SendCase)
+    native.install(selecting=_Selecting, leaveslow=_Selecting.leave)
+    del _Selecting.leave, _Selecting.unlock  # those of its base stand for them
+    _begin = native.selectbegin

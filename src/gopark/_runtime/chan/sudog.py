@@ -10,9 +10,10 @@ Source: Go 1.27 runtime/runtime2.go (sudog), chan.go (waitq). Tests: tests/runti
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gopark._runtime.base.runtime2 import G
+from gopark._runtime.twin import native
 
 __all__ = ("Entry", "Sudog", "WaitQ", "discard")
 
@@ -48,6 +49,9 @@ class Sudog:
             self.elem = None
             self.g = None  # type: ignore[assignment]
 
+
+if native is not None and not TYPE_CHECKING:
+    Sudog = native.Sudog  # its token is a Token, which has the `pop` and the length of that list
 
 Entry = G | Sudog
 

@@ -37,7 +37,6 @@ import contextlib
 import os
 import select
 import weakref
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -51,6 +50,7 @@ from gopark._runtime.base.lockrank import (
     lasting,
     lockslow,
     mkmutex,
+    setfree,
 )
 from gopark._runtime.base.runtime2 import G, Waiter
 from gopark._runtime.sched.finq import later
@@ -419,9 +419,7 @@ def _afterfork() -> None:
     pds = [pd for ref in _opened.values() if (pd := ref()) is not None]
     _opened.clear()
     for pd in pds:
-        lock: Any = pd.lock
-        lock.clear()
-        deque.append(lock, None)
+        setfree(pd.lock)
         pd.forked()
     if backend is not None:
         with contextlib.suppress(OSError):

@@ -363,8 +363,9 @@ def schedule(m: M) -> None:
         runnext, runq = p.runnext, p.runq
         popnext, popleft, append, gfput = runnext.pop, runq.popleft, runq.append, p.gfree.append
         now = sched.now
-        # findrunnable is to see each goroutine before it runs, while there are hogs or sleepers.
-        steps = ticks if not (sched.nhogs or sched.careful) else onetick
+        # findrunnable is to see each goroutine before it runs, while it may hold one back or there
+        # are sleepers. Who comes to be a hog in this slice ends it, for it loses its P.
+        steps = ticks if not (sched.nhogs >= sched.maxhogs or sched.careful) else onetick
         if runslice is not None:
             g = runslice(m, p, g, len(steps), now, timers, armed, opened)
             if m.p is not p:

@@ -158,6 +158,11 @@ def globrunqput(g: G) -> None:
     m = g.m
     sched = mysched() if m is None or m.sched is None else m.sched
     sched.runq.append(g)
+    _globspread(sched)
+
+
+def _globspread(sched: Sched) -> None:
+    """There is one more on the global queue: wake an M for an idle P, or see to it if too late."""
     if sched.npidle:
         wakep(sched)
     if sched.ended:
@@ -282,5 +287,6 @@ def resetspinning(m: M, sched: Sched) -> None:
 
 
 if native is not None:
-    native.install(notready=ready, globrunqput=globrunqput, spread=spread)
+    native.install(notready=ready, spread=spread, globspread=_globspread)
     ready = native.readyfunction(ready)
+    _take = native.take
