@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from gopark._runtime.chan.chan import Chan
+from gopark.context import Context
 from gopark.http._exchange import Exchange
 from gopark.http._forwarded import Proxies
 from gopark.http._head import datebytes
@@ -36,6 +37,7 @@ class Host:
     proxies: Proxies
     logs: bool  # each answer is a line
     closing: bool
+    base: Context  # of which each request's is a child
     scheme: str
     conns: set[Any]
     state: dict[str, Any]  # what the application has put there when it started

@@ -14,6 +14,7 @@ Source: Go 1.27 net/http/server.go (conn.serve). Tests: tests/http/test_http1.py
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from contextvars import copy_context
 from typing import Any, Final
@@ -25,6 +26,7 @@ from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.sched.sysmon import hostcodes
+from gopark.http._context import begin, end
 from gopark.http._exchange import DONE, FRESH, PIECE, STARTED, Exchange
 from gopark.http._head import refusal
 from gopark.http._parser import Malformed, Upgrade, newparser
@@ -52,8 +54,12 @@ class HTTP1:
         self.exchange: Exchange | None = None  # the one that is being answered
         self._queue: deque[Exchange] = deque()  # read, and not begun
         self._last: Exchange | None = None  # whose body comes
+        # The application waits for its client's end in goroutines of its own: `_lock` guards which
+        # of them, or the connection, has what was read ahead. No wait under it.
+        self._lock = threading.Lock()
         self._ahead: Any = None  # a Task that reads
         self._stash = b""  # what it has read, before its time
+        self._read = False  # there may be one of the two
         self._bad: tuple[int, str] | None = None
         self._count = 0
         self._parser = newparser(self)
@@ -244,20 +250,26 @@ class HTTP1:
 
     async def read(self) -> bytes:
         """The next bytes; none at the end. What was read ahead comes first."""
-        if self._stash:
-            data, self._stash = self._stash, b""
-            return data
-        ahead = self._ahead
-        if ahead is not None:
-            self._ahead = None
-            return await ahead  # type: ignore[no-any-return]
+        if self._read:
+            with self._lock:
+                data, self._stash = self._stash, b""
+                ahead, self._ahead = self._ahead, None
+                self._read = ahead is not None and bool(data)
+                if self._read:
+                    self._ahead = ahead
+            if data:
+                return data
+            if ahead is not None:
+                return await ahead  # type: ignore[no-any-return]
         return await self.conn.read(_READ)  # type: ignore[no-any-return]
 
     def ahead(self) -> Any:
         """A task that reads: it ends when something comes, or the client leaves."""
-        if self._ahead is None:
-            self._ahead = gopark.spawn(self.conn.read, _READ)
-        return self._ahead
+        with self._lock:
+            if self._ahead is None:
+                self._ahead = gopark.spawn(self.conn.read, _READ)
+                self._read = True
+            return self._ahead
 
     def leftby(self, ahead: Any) -> bool:
         """What was read ahead is the end."""
@@ -265,11 +277,14 @@ class HTTP1:
             data = ahead.result()
         except OSError:
             data = b""
-        if data:
-            self._stash += data
+        with self._lock:
+            if self._ahead is not ahead:
+                return self.gone  # somebody else has seen to it
             self._ahead = None
+            self._stash += data
+        if data:
             return False
-        self.gone = True
+        self.lost()
         return True
 
     async def more(self) -> bool:
@@ -285,7 +300,7 @@ class HTTP1:
         except OSError:
             data = b""
         if not data:
-            self.gone = True
+            self.lost()
             return False
         self._slowbytes += len(data)
         if self._slowbytes >= 512:
@@ -293,13 +308,19 @@ class HTTP1:
             self.mark += 1
         self._feed(data)
         self.phase = APP
+        exchange = self.exchange
+        if exchange is not None and exchange.awaited and exchange.complete:
+            exchange.watch()
         return self._bad is None
 
     # --- writing --------------------------------------------------------------------------------
 
     def lost(self) -> None:
-        """It cannot be written to any more."""
+        """The client has left, or cannot be written to any more."""
         self.gone = True
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.departed()
 
     async def writelong(self, out: Any) -> None:
         """Bytes, a piece at a time; or, if it is a path, that file."""
@@ -365,7 +386,7 @@ class HTTP1:
             self.close()
 
     def close(self) -> None:
-        self.gone = True
+        self.lost()
         self.conn.close()
         self.server.left(self)
 
@@ -427,6 +448,7 @@ class HTTP1:
             exchange.since = monotonic()
         sleepers = server.sleepers
         slept = exchange.scope["path"] in sleepers and sleepers.begin()
+        ctx = begin(exchange, server.base, server.timeouts.response)
         try:
             if server.timeouts.response is None:
                 await server.run(exchange)
@@ -434,6 +456,8 @@ class HTTP1:
                 await self._timely(exchange, server.timeouts.response)
         except Exception as exc:
             server.failed(exchange, exc)
+        finally:
+            end(ctx)
         if slept or tls.m.p is None:  # type: ignore[union-attr]
             sleepers.ended(exchange.scope["path"], slept)
         if exchange.state != DONE:
@@ -452,11 +476,15 @@ class HTTP1:
         server = self.server
         exchange.since = monotonic()
         failed = True
+        ctx = begin(exchange, server.base, None)
+        ctx._exchange = None  # what comes is the WebSocket's, which sees the end as it reads
         try:
             await server.run(exchange.websocket)
             failed = False
         except Exception as exc:
             server.failed(exchange.websocket, exc)
+        finally:
+            end(ctx)
         await exchange.websocket.ended(failed)
         exchange.over()
         if server.logs:

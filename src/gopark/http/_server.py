@@ -22,6 +22,7 @@ from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.time.timechan import after
 from gopark._util import integer
+from gopark.context import background, current
 from gopark.http._exchange import Exchange
 from gopark.http._forwarded import Proxies
 from gopark.http._host import Host
@@ -118,6 +119,7 @@ class Server(Host):
         self.proxies = Proxies(proxies)
         self.logs = access_log
         self.closing = False
+        self.base = background()
         self._ending = False
         self.scheme = "http"
         self.asgi = {"version": "3.0", "spec_version": "2.5"}
@@ -176,6 +178,7 @@ class Server(Host):
             raise RuntimeError("Server.serve: it is running, or has ended: make another Server")
         self._started = True
         self._listeners = list(listeners)
+        self.base = current()
         try:
             await self._lifespan.startup()
         except BaseException:

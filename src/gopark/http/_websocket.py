@@ -116,6 +116,7 @@ class WebSocket:
                 data = b""
         if not data:
             self._closed(self._code, self._reason)
+            self.link.lost()
             return
         try:
             self._protocol.receive_data(data)
