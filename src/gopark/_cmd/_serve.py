@@ -56,6 +56,7 @@ def arguments(parser: argparse.ArgumentParser, kinds: dict[str, Callable[[str], 
     where.add_argument("--fd", type=int, metavar="N", help="a socket that was inherited")
     where.add_argument("--ssl-certfile", metavar="FILE", help="certificate, for HTTPS")
     where.add_argument("--ssl-keyfile", metavar="FILE", help="its key, if in another file")
+    where.add_argument("--no-http2", action="store_true", help="HTTP/1.1 alone")
     what = parser.add_argument_group("the application")
     what.add_argument("--factory", action="store_true", help="APP makes the application")
     what.add_argument("--app-dir", default="", metavar="DIR", help="where its module is (here)")
@@ -83,6 +84,9 @@ def arguments(parser: argparse.ArgumentParser, kinds: dict[str, Callable[[str], 
     limits.add_argument("--limit-body-size", type=count, metavar="BYTES", help="of a body (none)")
     limits.add_argument("--limit-connections", type=count, metavar="N", help="at once (10,000)")
     limits.add_argument("--limit-requests", type=count, metavar="N", help="a connection (none)")
+    limits.add_argument(
+        "--limit-streams", type=count, metavar="N", help="at once on one of HTTP/2 (100)"
+    )
     for name, text in (
         ("header", "for a head (10)"),
         ("body", "for each 512 bytes of a body (20)"),
@@ -123,6 +127,8 @@ def serve(options: argparse.Namespace) -> int:
             raise Failed(str(exc)) from None
         raise
     tls = _tls(options)
+    if tls is not None:
+        tls.set_alpn_protocols(["h2", "http/1.1"] if server.http2 else ["http/1.1"])
     try:
         gopark.run(_main, server, options, tls)
     except gopark.http.LifespanError as exc:
@@ -145,7 +151,7 @@ def _server(app: Any, options: argparse.Namespace) -> gopark.http.Server:
         found = {field: given[prefix + name] for field, name in names.items()}
         return {field: value for field, value in found.items() if value is not None}
 
-    sizes = ("header_size", "body_size", "connections", "requests")
+    sizes = ("header_size", "body_size", "connections", "requests", "streams")
     times = {name: name for name in ("header", "body", "response", "write")}
     times |= {"idle": "keep_alive", "shutdown": "graceful_shutdown"}
     return gopark.http.Server(
@@ -159,6 +165,7 @@ def _server(app: Any, options: argparse.Namespace) -> gopark.http.Server:
         root_path=options.root_path,
         proxies=[one.strip() for one in options.forwarded_allow_ips.split(",") if one.strip()],
         access_log=options.access_log,
+        http2=not options.no_http2,
     )
 
 

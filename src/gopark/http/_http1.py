@@ -21,14 +21,15 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import gopark
-from gopark._runtime.base.runtime2 import tls
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.sched.sysmon import hostcodes
 from gopark.http._context import begin, end
 from gopark.http._exchange import DONE, FRESH, PIECE, STARTED, Exchange
+from gopark.http._have import answered
 from gopark.http._head import refusal
+from gopark.http._http2 import HTTP2, PREFACE
 from gopark.http._parser import Malformed, Upgrade, newparser
 from gopark.http._reaper import APP, BODY, HEADER, IDLE, LINGER, WRITE
 
@@ -61,6 +62,8 @@ class HTTP1:
         self._stash = b""  # what it has read, before its time
         self._read = False  # there may be one of the two
         self._bad: tuple[int, str] | None = None
+        self._sniffs = server.http2  # it may speak that: its first bytes tell
+        self._preface = b""  # what has been read of it, if it does
         self._count = 0
         self._parser = newparser(self)
         self._inhead = False
@@ -260,8 +263,14 @@ class HTTP1:
             if data:
                 return data
             if ahead is not None:
-                return await ahead  # type: ignore[no-any-return]
-        return await self.conn.read(_READ)  # type: ignore[no-any-return]
+                try:
+                    return await ahead  # type: ignore[no-any-return]
+                except EOFError:
+                    return b""
+        try:
+            return await self.conn.read(_READ)  # type: ignore[no-any-return]
+        except EOFError:
+            return b""  # TLS: it has left without saying so
 
     def ahead(self) -> Any:
         """A task that reads: it ends when something comes, or the client leaves."""
@@ -275,7 +284,7 @@ class HTTP1:
         """What was read ahead is the end."""
         try:
             data = ahead.result()
-        except OSError:
+        except (OSError, EOFError):
             data = b""
         with self._lock:
             if self._ahead is not ahead:
@@ -382,8 +391,33 @@ class HTTP1:
         except BaseException:
             self.close()
             raise
-        if not again:
+        if self._preface:
+            await self._second()
+        elif not again:
             self.close()
+
+    async def _second(self) -> None:
+        """It speaks HTTP/2: that takes the connection over."""
+        conns = self.server.conns
+        link = HTTP2(self)
+        conns.add(link)
+        conns.discard(self)
+        if self.server.closing:
+            link.ending()
+        await link.serve(self._preface)
+
+    def requests(self) -> list[Any]:
+        """What is being answered."""
+        exchange = self.exchange
+        return [] if exchange is None else [exchange]
+
+    def ending(self) -> None:
+        """The server ends: what is under way is answered."""
+        exchange = self.exchange
+        if self.phase == IDLE:
+            self.expire()
+        elif exchange is not None and exchange.websocket is not None:
+            exchange.websocket.shutdown()
 
     def close(self) -> None:
         self.lost()
@@ -433,40 +467,38 @@ class HTTP1:
                 self._refuse(408, "the head came too slowly")
                 return True
             return False
+        if self._sniffs:
+            data = await self._sniffed(data)
         if not data:
             return False
         self._feed(data)
         return True
 
+    async def _sniffed(self, data: bytes) -> bytes:
+        """The first bytes; none, if they are how HTTP/2 begins."""
+        self._sniffs = False
+        while data and len(data) < len(PREFACE) and PREFACE.startswith(data):
+            more = await self.read()
+            if not more:
+                break
+            data += more
+        if not data.startswith(PREFACE):
+            return data
+        self._preface = data
+        return b""
+
     async def _answer(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.phase = APP
         self.mark += 1
-        server = self.server
-        logs = server.logs
-        if logs:
-            exchange.since = monotonic()
-        sleepers = server.sleepers
-        slept = exchange.scope["path"] in sleepers and sleepers.begin()
-        ctx = begin(exchange, server.base, server.timeouts.response)
-        try:
-            if server.timeouts.response is None:
-                await server.run(exchange)
-            else:
-                await self._timely(exchange, server.timeouts.response)
-        except Exception as exc:
-            server.failed(exchange, exc)
-        finally:
-            end(ctx)
-        if slept or tls.m.p is None:  # type: ignore[union-attr]
-            sleepers.ended(exchange.scope["path"], slept)
+        await answered(self.server, exchange, self._refuse)
         if exchange.state != DONE:
             await self._unanswered(exchange)
         if not exchange.complete and exchange.keepalive and not self.gone:
             await self._drain(exchange)
         self.exchange = None
-        if logs:
-            server.log(exchange)
+        if self.server.logs:
+            self.server.log(exchange)
 
     async def _converse(self, exchange: Exchange) -> None:
         """The client has asked for a WebSocket."""
@@ -490,17 +522,6 @@ class HTTP1:
         if server.logs:
             server.log(exchange)
         await self._linger()
-
-    async def _timely(self, exchange: Exchange, seconds: float) -> None:
-        scope = gopark.timeout(seconds)
-        try:
-            with scope:
-                await self.server.run(exchange)
-        except TimeoutError:
-            if not scope.expired:
-                raise
-            self.server.late(exchange, seconds)
-            self._refuse(503, "the application took too long")
 
     async def _unanswered(self, exchange: Exchange) -> None:
         """The application has ended without an answer, or amid one."""
@@ -558,5 +579,5 @@ class HTTP1:
 hostcodes.add(HTTP1.serve.__code__)
 # What runs in them is the user's, and nothing is held below it.
 transparent.update(
-    fn.__code__ for fn in (HTTP1.serve, HTTP1._serve, HTTP1._answer, HTTP1._converse, HTTP1._timely)
+    fn.__code__ for fn in (HTTP1.serve, HTTP1._serve, HTTP1._answer, HTTP1._converse)
 )

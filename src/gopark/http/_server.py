@@ -27,12 +27,14 @@ from gopark.http._exchange import Exchange
 from gopark.http._forwarded import Proxies
 from gopark.http._host import Host
 from gopark.http._http1 import HTTP1
+from gopark.http._http2 import available
 from gopark.http._kinds import interfaceof, loopof
 from gopark.http._lifespan import MODES, Lifespan
 from gopark.http._options import Limits, Timeouts
 from gopark.http._parser import backend
-from gopark.http._reaper import IDLE, Reaper
+from gopark.http._reaper import Reaper
 from gopark.http._sleepers import Sleepers
+from gopark.http._stream import Stream
 from gopark.http._websocket import WebSocket
 
 __all__ = ("Server",)
@@ -64,6 +66,8 @@ class Server(Host):
             `unix`, or `*` for all.
         access_log: Each answer is a line of the logger `gopark.http.access`.
         server_header: What `Server` says; "": the header is not sent.
+        http2: Clients may speak HTTP/2, if the library h2 is there: over TLS where the context of
+            the listener offers `h2` (`set_alpn_protocols`), else by beginning with it.
     Attributes:
         interface: Which one it is.
         loop: Where it runs.
@@ -103,6 +107,7 @@ class Server(Host):
         proxies: Iterable[str] = (),
         access_log: bool = False,
         server_header: str = "gopark",
+        http2: bool = True,
     ) -> None:
         backend()
         self.interface = interfaceof(app, interface)
@@ -130,6 +135,8 @@ class Server(Host):
         }
         self.conns = set()
         self.exchange: type[Exchange] = Exchange
+        self.stream: type[Stream] = Stream
+        self.http2 = http2 and available()
         self._websocket: type[WebSocket] = WebSocket
         self.sleepers = Sleepers()
         self._name = server_header.encode("latin-1")
@@ -244,11 +251,7 @@ class Server(Host):
         self._unlisten()
         self._room.try_send(None)
         for link in list(self.conns):
-            exchange = link.exchange
-            if link.phase == IDLE:
-                link.expire()
-            elif exchange is not None and exchange.websocket is not None:
-                exchange.websocket.shutdown()
+            link.ending()
 
     def close(self) -> None:
         """Cut whatever is under way, and say what that is. Who waits in `serve` goes on.
@@ -270,7 +273,7 @@ class Server(Host):
             go(self.shutdown)
 
     def _cut(self) -> None:
-        cut = [link for link in list(self.conns) if link.exchange is not None]
+        cut = [one for link in list(self.conns) for one in link.requests()]
         if cut:
             _log.warning("%d requests were cut: %s", len(cut), _requests(cut))
         for link in list(self.conns):
@@ -284,12 +287,10 @@ def _count(what: str, value: int) -> int:
     return value
 
 
-def _requests(links: Iterable[Any]) -> str:
-    names = []
-    for link in links:
-        exchange = link.exchange
-        if exchange is not None:
-            scope = exchange.scope
-            names.append(f"{scope.get('method', scope['type'])} {scope['path']}")
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def _requests(exchanges: list[Exchange]) -> str:
+    names = [
+        f"{one.scope.get('method', one.scope['type'])} {one.scope['path']}"
+        for one in exchanges[:_SHOWN]
+    ]
+    more = len(exchanges) - _SHOWN
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

@@ -90,6 +90,11 @@ class WebSocket:
         }
         del self.scope["method"]
 
+    @property
+    def state(self) -> int:
+        """That of the exchange it has come out of."""
+        return self.exchange.state
+
     # --- receiving -------------------------------------------------------------------------------
 
     async def receive(self) -> dict[str, Any]:
