@@ -96,7 +96,19 @@ def arguments(parser: argparse.ArgumentParser, kinds: dict[str, Callable[[str], 
         ("graceful-shutdown", "for requests under way at the end (30)"),
     ):
         limits.add_argument(f"--timeout-{name}", type=seconds, metavar="SECONDS", help=text)
-    logs = parser.add_argument_group("logs")
+    limits.add_argument(
+        "--limit-max-requests",
+        type=count,
+        metavar="N",
+        help="end after so many in all; with --workers another process takes the place (none)",
+    )
+    logs = parser.add_argument_group("logs, and a look inside")
+    logs.add_argument(
+        "--debug",
+        metavar="HOST:PORT",
+        help="the live page, /debug/pprof/ and /metrics there, for this machine alone (none)",
+    )
+    logs.add_argument("--debug-public", action="store_true", help="for other machines too")
     logs.add_argument("--access-log", action="store_true", help="a line for each answer, on stdout")
     logs.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
 
@@ -110,9 +122,14 @@ def _port(text: str) -> int:
 def serve(options: argparse.Namespace) -> int:
     """The command."""
     _logging(options)
+    if options.fd is None and (inherited := _inherited()):
+        options.fd = inherited
+        options.args += ["--fd", str(inherited)]
     if options.worker is not None:
         _workers.worker()
     elif options.reload or options.workers is not None:
+        if options.debug is not None and not options.debug.endswith(":0"):
+            raise Failed("--debug with --workers or --reload: each process needs a port: say HOST:0")
         try:
             held = None if options.fd is not None else _bound(options)
         except (OSError, ValueError) as exc:
@@ -151,7 +168,7 @@ def _server(app: Any, options: argparse.Namespace) -> gopark.http.Server:
         found = {field: given[prefix + name] for field, name in names.items()}
         return {field: value for field, value in found.items() if value is not None}
 
-    sizes = ("header_size", "body_size", "connections", "requests", "streams")
+    sizes = ("header_size", "body_size", "connections", "requests", "streams", "max_requests")
     times = {name: name for name in ("header", "body", "response", "write")}
     times |= {"idle": "keep_alive", "shutdown": "graceful_shutdown"}
     return gopark.http.Server(
@@ -185,6 +202,8 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
 async def _main(
     server: gopark.http.Server, options: argparse.Namespace, tls: ssl.SSLContext | None
 ) -> None:
+    if options.debug is not None:
+        _log.info("live page: %s", _debug(options).url)
     try:
         ln = _listen(options)
     except (OSError, ValueError) as exc:
@@ -206,6 +225,25 @@ async def _until(signals: gopark.Chan[signal.Signals], server: gopark.http.Serve
     gopark.go(server.shutdown)
     await signals.recv()
     server.close()
+
+
+def _inherited() -> int:
+    """The first socket that systemd has handed over; 0: none. Go: none; sd_listen_fds(3)."""
+    pid, count = os.environ.get("LISTEN_PID", ""), os.environ.get("LISTEN_FDS", "")
+    if pid != str(os.getpid()) or not count.isdecimal() or count == "0":
+        return 0
+    if count != "1":
+        raise Failed(f"systemd has handed over {count} sockets: name one of them (--fd 3)")
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)  # they are not for those that are started from here
+    return 3
+
+
+def _debug(options: argparse.Namespace) -> gopark.debug.Server:
+    try:
+        return gopark.debug.serve(options.debug, public=options.debug_public)
+    except (OSError, ValueError) as exc:
+        raise Failed(f"cannot serve the live page on {options.debug}: {exc}") from None
 
 
 def _where(options: argparse.Namespace) -> str:

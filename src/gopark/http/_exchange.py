@@ -70,6 +70,7 @@ class Exchange:
     _headers: Headers = ()
     websocket: Any = None  # the client speaks that from here on
     context: Any = None  # see _context.py
+    goid = 0  # of the goroutine that answers; 0: the connection's
     awaited = False  # it is watched as soon as the body is there
 
     def __init__(self, link: Any, scope: Any, head: bool, keepalive: bool) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 import gopark
+from gopark._runtime.base.runtime2 import tls
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import go
@@ -45,6 +46,7 @@ _SPECIAL: Final = frozenset(
 class HTTP1:
     """One connection of a server's."""
 
+    goid = 0  # of its goroutine
     environ: dict[str, Any] | None = None  # for WSGI, what all its requests have in common
 
     def __init__(self, server: Any, conn: Any) -> None:
@@ -384,6 +386,7 @@ class HTTP1:
 
     async def serve(self) -> None:
         """The connection's goroutine."""
+        self.goid = tls.m.curg.goid  # type: ignore[union-attr]
         try:
             again = await self._serve()
         except OSError:

@@ -22,6 +22,7 @@ from urllib.parse import unquote
 
 import gopark
 from gopark import context
+from gopark._runtime.base.runtime2 import tls
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.report.traceback import transparent
@@ -66,6 +67,8 @@ def available() -> bool:
 
 class HTTP2:
     """One connection of a server's, after HTTP/1.1 has seen how it begins."""
+
+    goid = 0
 
     def __init__(self, first: Any) -> None:
         self.server = server = first.server
@@ -286,6 +289,7 @@ class HTTP2:
 
     async def _answer(self, stream: Any) -> None:
         server = self.server
+        stream.goid = tls.m.curg.goid  # type: ignore[union-attr]
         try:
             if stream.bad is None:
                 await answered(server, stream, stream.refuse)

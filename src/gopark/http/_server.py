@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context as Variables
+from itertools import count
 from typing import Any, Final
 
 from gopark import net
@@ -24,6 +26,7 @@ from gopark._runtime.time.timechan import after
 from gopark._util import integer
 from gopark.context import background, current
 from gopark.http._exchange import Exchange
+from gopark.http._flight import servers
 from gopark.http._forwarded import Proxies
 from gopark.http._host import Host
 from gopark.http._http1 import HTTP1
@@ -152,6 +155,8 @@ class Server(Host):
         self._over = Chan[None]()
         self._started = False
         self.run = self._runner()
+        if self.limits.max_requests is not None:
+            self.run = self._counting(self.run, self.limits.max_requests)
 
     def __repr__(self) -> str:
         where = ", ".join(str(ln.addr) for ln in self._listeners) or "nowhere"
@@ -186,6 +191,7 @@ class Server(Host):
         self._started = True
         self._listeners = list(listeners)
         self.base = current()
+        servers.add(self)
         try:
             await self._lifespan.startup()
         except BaseException:
@@ -196,6 +202,17 @@ class Server(Host):
         for ln in self._listeners:
             go(self._accept, ln)
         await self._over.recv_ok()
+
+    def _counting(self, run: Any, most: int) -> Callable[[Any], Coroutine[Any, Any, None]]:
+        numbers = count(1)
+
+        def counted(exchange: Any) -> Coroutine[Any, Any, None]:
+            if next(numbers) == most:
+                _log.info("%d requests: the server ends", most)
+                Variables().run(go, self.shutdown)  # not within the request's
+            return run(exchange)  # type: ignore[no-any-return]
+
+        return counted
 
     async def _accept(self, ln: Any) -> None:
         most = self.limits.connections
