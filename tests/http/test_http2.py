@@ -482,7 +482,9 @@ async def _over_tls(ctx, app, protocols, ask):
     ("protocols", "version"), [(["h2", "http/1.1"], "2"), (["http/1.1"], "1.1")]
 )
 async def test_curl_over_tls_chooses_what_is_offered(certificate, protocols, version):
-    ended = await _over_tls(certificate, answering(), protocols, lambda url: curl("-k", "--http2", url))
+    ended = await _over_tls(
+        certificate, answering(), protocols, lambda url: curl("-k", "--http2", url)
+    )
     assert (ended.stdout, ended.stderr) == (f"hello {version}", "")
 
 
@@ -512,7 +514,7 @@ async def test_httpx_over_tls(certificate):
     body = b"x" * 300_000
 
     def ask(url):
-        with httpx.Client(http2=True, verify=False) as client:  # noqa: S501
+        with httpx.Client(http2=True, verify=False) as client:
             one = client.post(url, content=body)
             return one.http_version, one.status_code, one.content, client.get(url).content
 

@@ -129,7 +129,9 @@ def serve(options: argparse.Namespace) -> int:
         _workers.worker()
     elif options.reload or options.workers is not None:
         if options.debug is not None and not options.debug.endswith(":0"):
-            raise Failed("--debug with --workers or --reload: each process needs a port: say HOST:0")
+            raise Failed(
+                "--debug with --workers or --reload: each process needs a port: say HOST:0"
+            )
         try:
             held = None if options.fd is not None else _bound(options)
         except (OSError, ValueError) as exc:

@@ -33,7 +33,7 @@ from gopark.http._have import answered
 from gopark.http._reaper import APP, HEADER, IDLE, LINGER
 from gopark.http._stream import Stream
 
-__all__ = ("PREFACE", "HTTP2", "available")
+__all__ = ("HTTP2", "PREFACE", "available")
 
 
 def _imported(name: str) -> Any:
@@ -234,7 +234,7 @@ class HTTP2:
             elif name == b"cookie":
                 cookies.append(value)
             else:
-                expects = expects or name == b"expect" and value.lower() == b"100-continue"
+                expects = expects or (name == b"expect" and value.lower() == b"100-continue")
                 headers.append((name, value))
         if cookies:
             headers.append((b"cookie", b"; ".join(cookies)))
