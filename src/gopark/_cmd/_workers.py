@@ -123,9 +123,7 @@ class _Supervisor:
             if pid in self._old:
                 self._old.discard(pid)
                 continue
-            level = (
-                logging.WARNING if status else logging.INFO
-            )  # it has had its --limit-max-requests
+            level = logging.WARNING if status else logging.INFO  # 0: it has had its requests
             _log.log(level, "process %d has ended (%d), another takes its place", pid, status)
             if time.monotonic() - began < _SOON:
                 time.sleep(_SOON)

@@ -265,10 +265,10 @@ class HTTP1:
             if data:
                 return data
             if ahead is not None:
-                try:
-                    return await ahead  # type: ignore[no-any-return]
-                except EOFError:
-                    return b""
+                data = await ahead
+                if isinstance(data, OSError):
+                    raise data
+                return data
         try:
             return await self.conn.read(_READ)  # type: ignore[no-any-return]
         except EOFError:
@@ -278,15 +278,23 @@ class HTTP1:
         """A task that reads: it ends when something comes, or the client leaves."""
         with self._lock:
             if self._ahead is None:
-                self._ahead = gopark.spawn(self.conn.read, _READ)
+                self._ahead = gopark.spawn(self._reading)
                 self._read = True
             return self._ahead
 
+    async def _reading(self) -> bytes | OSError:
+        """An error is a result: perhaps nobody asks for it."""
+        try:
+            return await self.conn.read(_READ)  # type: ignore[no-any-return]
+        except OSError as exc:
+            return exc
+        except EOFError:
+            return b""
+
     def leftby(self, ahead: Any) -> bool:
         """What was read ahead is the end."""
-        try:
-            data = ahead.result()
-        except (OSError, EOFError):
+        data = ahead.result()
+        if isinstance(data, OSError):
             data = b""
         with self._lock:
             if self._ahead is not ahead:

@@ -100,6 +100,9 @@ class HTTP2:
             },
         )
         h2.decoder.max_header_list_size = server.limits.header_size or 2**20
+        h2.initiate_connection()  # what it says first, also if the server ends at once
+        h2.increment_flow_control_window(_ALL - 65535)
+        self._gather()
 
     def requests(self) -> list[Any]:
         """What is being answered."""
@@ -109,10 +112,6 @@ class HTTP2:
 
     async def serve(self, data: bytes) -> None:
         """The connection's goroutine."""
-        with self.lock:
-            self._h2.initiate_connection()
-            self._h2.increment_flow_control_window(_ALL - 65535)
-            self._gather()
         try:
             while data and await self._feed(data):
                 data = await self.conn.read(_READ)
@@ -280,10 +279,10 @@ class HTTP2:
             stream.refuse(400, "no host")
         if limits.header_count is not None and len(headers) > limits.header_count:
             stream.refuse(431, f"a request has at most {limits.header_count} header lines here")
-        for name, value in headers:
-            if name == b"content-length" and limits.body_size is not None:
-                if int(value) > limits.body_size:
-                    stream.refuse(413, f"a body has at most {limits.body_size:,} bytes here")
+        most = limits.body_size
+        said = [int(value) for name, value in headers if name == b"content-length"]
+        if most is not None and said and said[0] > most:
+            stream.refuse(413, f"a body has at most {most:,} bytes here")
 
     # --- a request --------------------------------------------------------------------------------
 

@@ -129,6 +129,7 @@ class Server(Host):
         self.closing = False
         self.base = background()
         self._ending = False
+        self._iscut = False  # what is under way was cut
         self.scheme = "http"
         self.asgi = {"version": "3.0", "spec_version": "2.5"}
         self.extensions = {
@@ -190,6 +191,9 @@ class Server(Host):
             raise RuntimeError("Server.serve: it is running, or has ended: make another Server")
         self._started = True
         self._listeners = list(listeners)
+        if self._ending:  # `shutdown` came before this goroutine
+            self._unlisten()
+            return
         self.base = current()
         servers.add(self)
         try:
@@ -220,6 +224,9 @@ class Server(Host):
         async for conn in ln:
             link = HTTP1(self, conn)
             conns.add(link)
+            if self._iscut:
+                link.close()  # it came as the rest was cut
+                break
             reaper.start()
             go(link.serve)
             while most is not None and len(conns) >= most and not self.closing:
@@ -293,6 +300,7 @@ class Server(Host):
         cut = [one for link in list(self.conns) for one in link.requests()]
         if cut:
             _log.warning("%d requests were cut: %s", len(cut), _requests(cut))
+        self._iscut = True
         for link in list(self.conns):
             link.close()
 

@@ -53,7 +53,7 @@ class Stream(Exchange):
         self.keepalive = True
 
     @property
-    def link(self) -> Any:  # type: ignore[override]
+    def link(self) -> Any:
         return self
 
     # --- what comes; under the connection's lock -------------------------------------------------
