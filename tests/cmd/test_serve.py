@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import ssl
+import urllib.request
 
 import pytest
 
@@ -170,6 +171,76 @@ def test_an_inherited_socket(folder):
         assert answered(sock).endswith(b"hello http")
     os.kill(child.pid, signal.SIGTERM)
     assert child.end().status == 0
+
+
+ACTIVATE = """
+import os, socket, sys
+sock = socket.create_server(("127.0.0.1", 0))
+os.dup2(sock.fileno(), 3)
+os.set_inheritable(3, True)  # it may have been that
+print(sock.getsockname()[1], flush=True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.execv(sys.executable, [sys.executable, "-m", "gopark", "serve", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "1"]])
+def test_a_socket_of_systemd_is_served_without_being_named(folder, workers):
+    child = start_python(["-c", ACTIVATE, "served_app:app", "--app-dir", str(folder), *workers])
+    port = int(child.line())
+    child.expect("ready")
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        assert answered(sock).endswith(b"hello http")
+    os.kill(child.pid, signal.SIGTERM)
+    assert child.end().status == 0
+
+
+def test_sockets_of_systemd_for_somebody_else_are_left_alone(served, folder, monkeypatch):
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    monkeypatch.setenv("LISTEN_PID", "1")
+    served().expect("ready")
+    assert asked(folder / "s").endswith(b"hello http")
+
+
+def test_it_ends_after_as_many_requests_as_it_may_have(served, folder):
+    child = served("--limit-max-requests", "2")
+    child.expect("ready")
+    assert b"connection: close" in asked(folder / "s")
+    assert asked(folder / "s").endswith(b"hello http")
+    result = ended(child)
+    assert result.status == 0
+    assert "INFO 2 requests: the server ends" in result.stderr
+
+
+def test_the_live_page_beside_it(folder):
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        debug = f"127.0.0.1:{sock.getsockname()[1]}"
+    args = ["-m", "gopark", "serve", "served_app:app", "--app-dir", str(folder), "--port", "0"]
+    child = start_python([*args, "--debug", debug])
+    try:
+        child.expect("ready")
+        for path in "/debug/pprof/goroutine?debug=2", "/debug/gopark/":
+            with urllib.request.urlopen(f"http://{debug}{path}") as answer:
+                assert b"goroutine" in answer.read()
+    finally:
+        os.kill(child.pid, signal.SIGTERM)
+        result = child.end()
+    assert result.status == 0
+    assert f"INFO live page: http://{debug}/debug/gopark/" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--debug", "0.0.0.0:0"], "public"),
+        (["--debug", "127.0.0.1:6060", "--workers", "2"], "each process needs a port"),
+    ],
+)
+def test_a_live_page_that_cannot_be(folder, options, text):
+    args = ["-m", "gopark", "serve", "served_app:app", "--app-dir", str(folder), "--port", "0"]
+    result = run_python([*args, *options])
+    assert result.status == 1
+    assert text in result.stderr.splitlines()[-1]
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="the openssl command is not installed")

@@ -114,3 +114,36 @@ def test_a_unix_socket_and_new_processes_in_the_place_of_the_old(served, tmp_pat
     child.kill = child.end = lambda: None
     assert result.status == 0
     assert not os.path.exists(path)
+
+
+def test_a_worker_that_has_had_its_requests_is_replaced(served, tmp_path):
+    path = str(tmp_path / "s")
+    child = served("--uds", path, "--workers", "1", "--limit-max-requests", "1")
+    child.expect("ready")
+    first = asked(path)
+    child.expect("ready")
+    assert asked(path) != first
+    os.kill(child.pid, signal.SIGTERM)
+    result = child.end()
+    child.kill = child.end = lambda: None
+    assert result.status == 0
+    assert f"INFO process {first} has ended (0), another takes its place" in result.stderr
+
+
+def test_a_source_that_changes_is_loaded_anew(served, tmp_path):
+    pytest.importorskip("watchfiles")
+    path, source = str(tmp_path / "s"), tmp_path / "worked_app.py"
+    child = served("--uds", path, "--reload")
+    child.expect("ready")
+    before = asked(path)
+    assert before > 10
+
+    def changed():  # who watches may have begun a moment later
+        source.write_text(APP.replace('b"%d" % os.getpid()', 'b"7"') + f"# {time.time_ns()}\n")
+        time.sleep(0.5)
+        return asked(path) == 7
+
+    until(changed)
+    os.kill(child.pid, signal.SIGTERM)
+    assert child.end().status == 0
+    child.kill = child.end = lambda: None

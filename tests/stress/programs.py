@@ -941,7 +941,7 @@ def crowds(rng: Random) -> None:
 def _others() -> list[Callable[[Random], None]]:
     found: list[Callable[[Random], None]] = []
     sys.modules.setdefault("stress_programs", sys.modules[__name__])  # a later one imports from it
-    for name in ("intruders", "network", "connections", "scopes", "bridge"):
+    for name in ("intruders", "network", "connections", "scopes", "bridge", "served"):
         file = pathlib.Path(__file__).with_name(f"{name}.py")
         spec = importlib.util.spec_from_file_location(f"stress_{name}", file)
         assert spec is not None

@@ -56,6 +56,7 @@ def arguments(parser: argparse.ArgumentParser, kinds: dict[str, Callable[[str], 
     where.add_argument("--fd", type=int, metavar="N", help="a socket that was inherited")
     where.add_argument("--ssl-certfile", metavar="FILE", help="certificate, for HTTPS")
     where.add_argument("--ssl-keyfile", metavar="FILE", help="its key, if in another file")
+    where.add_argument("--no-http2", action="store_true", help="HTTP/1.1 alone")
     what = parser.add_argument_group("the application")
     what.add_argument("--factory", action="store_true", help="APP makes the application")
     what.add_argument("--app-dir", default="", metavar="DIR", help="where its module is (here)")
@@ -83,6 +84,9 @@ def arguments(parser: argparse.ArgumentParser, kinds: dict[str, Callable[[str], 
     limits.add_argument("--limit-body-size", type=count, metavar="BYTES", help="of a body (none)")
     limits.add_argument("--limit-connections", type=count, metavar="N", help="at once (10,000)")
     limits.add_argument("--limit-requests", type=count, metavar="N", help="a connection (none)")
+    limits.add_argument(
+        "--limit-streams", type=count, metavar="N", help="at once on one of HTTP/2 (100)"
+    )
     for name, text in (
         ("header", "for a head (10)"),
         ("body", "for each 512 bytes of a body (20)"),
@@ -92,7 +96,19 @@ def arguments(parser: argparse.ArgumentParser, kinds: dict[str, Callable[[str], 
         ("graceful-shutdown", "for requests under way at the end (30)"),
     ):
         limits.add_argument(f"--timeout-{name}", type=seconds, metavar="SECONDS", help=text)
-    logs = parser.add_argument_group("logs")
+    limits.add_argument(
+        "--limit-max-requests",
+        type=count,
+        metavar="N",
+        help="end after so many in all; with --workers another process takes the place (none)",
+    )
+    logs = parser.add_argument_group("logs, and a look inside")
+    logs.add_argument(
+        "--debug",
+        metavar="HOST:PORT",
+        help="the live page, /debug/pprof/ and /metrics there, for this machine alone (none)",
+    )
+    logs.add_argument("--debug-public", action="store_true", help="for other machines too")
     logs.add_argument("--access-log", action="store_true", help="a line for each answer, on stdout")
     logs.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
 
@@ -106,9 +122,16 @@ def _port(text: str) -> int:
 def serve(options: argparse.Namespace) -> int:
     """The command."""
     _logging(options)
+    if options.fd is None and (inherited := _inherited()):
+        options.fd = inherited
+        options.args += ["--fd", str(inherited)]
     if options.worker is not None:
         _workers.worker()
     elif options.reload or options.workers is not None:
+        if options.debug is not None and not options.debug.endswith(":0"):
+            raise Failed(
+                "--debug with --workers or --reload: each process needs a port: say HOST:0"
+            )
         try:
             held = None if options.fd is not None else _bound(options)
         except (OSError, ValueError) as exc:
@@ -123,6 +146,8 @@ def serve(options: argparse.Namespace) -> int:
             raise Failed(str(exc)) from None
         raise
     tls = _tls(options)
+    if tls is not None:
+        tls.set_alpn_protocols(["h2", "http/1.1"] if server.http2 else ["http/1.1"])
     try:
         gopark.run(_main, server, options, tls)
     except gopark.http.LifespanError as exc:
@@ -145,7 +170,7 @@ def _server(app: Any, options: argparse.Namespace) -> gopark.http.Server:
         found = {field: given[prefix + name] for field, name in names.items()}
         return {field: value for field, value in found.items() if value is not None}
 
-    sizes = ("header_size", "body_size", "connections", "requests")
+    sizes = ("header_size", "body_size", "connections", "requests", "streams", "max_requests")
     times = {name: name for name in ("header", "body", "response", "write")}
     times |= {"idle": "keep_alive", "shutdown": "graceful_shutdown"}
     return gopark.http.Server(
@@ -159,6 +184,7 @@ def _server(app: Any, options: argparse.Namespace) -> gopark.http.Server:
         root_path=options.root_path,
         proxies=[one.strip() for one in options.forwarded_allow_ips.split(",") if one.strip()],
         access_log=options.access_log,
+        http2=not options.no_http2,
     )
 
 
@@ -178,6 +204,8 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
 async def _main(
     server: gopark.http.Server, options: argparse.Namespace, tls: ssl.SSLContext | None
 ) -> None:
+    if options.debug is not None:
+        _log.info("live page: %s", _debug(options).url)
     try:
         ln = _listen(options)
     except (OSError, ValueError) as exc:
@@ -199,6 +227,25 @@ async def _until(signals: gopark.Chan[signal.Signals], server: gopark.http.Serve
     gopark.go(server.shutdown)
     await signals.recv()
     server.close()
+
+
+def _inherited() -> int:
+    """The first socket that systemd has handed over; 0: none. Go: none; sd_listen_fds(3)."""
+    pid, count = os.environ.get("LISTEN_PID", ""), os.environ.get("LISTEN_FDS", "")
+    if pid != str(os.getpid()) or not count.isdecimal() or count == "0":
+        return 0
+    if count != "1":
+        raise Failed(f"systemd has handed over {count} sockets: name one of them (--fd 3)")
+    for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)  # they are not for those that are started from here
+    return 3
+
+
+def _debug(options: argparse.Namespace) -> gopark.debug.Server:
+    try:
+        return gopark.debug.serve(options.debug, public=options.debug_public)
+    except (OSError, ValueError) as exc:
+        raise Failed(f"cannot serve the live page on {options.debug}: {exc}") from None
 
 
 def _where(options: argparse.Namespace) -> str:

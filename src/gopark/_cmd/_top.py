@@ -69,6 +69,7 @@ def page(now: Snapshot, before: Snapshot | None, width: int) -> list[str]:
         "states   " + ("  ".join(f"{what} {n:,}" for what, n in now["states"]) or "none"),
         "Ps       " + (_ps(now) or "none"),
         *_ms(now),
+        *_requests(now),
         "",
         *_table(now, width),
     ]
@@ -110,6 +111,14 @@ def _ms(now: Snapshot) -> Iterator[str]:
         label = " " * len(label)
     if resting:
         yield label + "  ".join(f"{n:,} {state}" for state, n in resting.items())
+
+
+def _requests(now: Snapshot) -> Iterator[str]:
+    """Those of clients that are being answered, most of a kind first."""
+    if found := now.get("requests"):
+        yield "in flight " + "  ".join(
+            f"{n:,} {name.removeprefix('request ')}" for name, n in found
+        )
 
 
 def _table(now: Snapshot, width: int) -> Iterator[str]:

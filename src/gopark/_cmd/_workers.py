@@ -123,7 +123,8 @@ class _Supervisor:
             if pid in self._old:
                 self._old.discard(pid)
                 continue
-            _log.warning("process %d has ended (%d), another takes its place", pid, status)
+            level = logging.WARNING if status else logging.INFO  # 0: it has had its requests
+            _log.log(level, "process %d has ended (%d), another takes its place", pid, status)
             if time.monotonic() - began < _SOON:
                 time.sleep(_SOON)
             self._start()

@@ -16,9 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from gopark._runtime.base.errors import ClosedChannelError
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
+from gopark._runtime.sched.newproc import go
 from gopark.http._head import (
     CONNECTION,
     DATE,
@@ -67,6 +69,9 @@ class Exchange:
     _trailers = False
     _headers: Headers = ()
     websocket: Any = None  # the client speaks that from here on
+    context: Any = None  # see _context.py
+    goid = 0  # of the goroutine that answers; 0: the connection's
+    awaited = False  # it is watched as soon as the body is there
 
     def __init__(self, link: Any, scope: Any, head: bool, keepalive: bool) -> None:
         self.link = link
@@ -122,21 +127,48 @@ class Exchange:
 
     async def left(self) -> None:
         """Wait until the client leaves, or the answer is complete."""
-        if self._over is None:
-            self._over = Chan()
+        over = self._over
+        if over is None:
+            over = self._over = Chan()
         if self.state == DONE or self.link.gone:
             return
         ahead = self.link.ahead()
-        index, _, _ = await select(recv(self._over), recv(ahead.ended()))
+        index, _, _ = await select(recv(over), recv(ahead.ended()))
         if index and not self.link.leftby(ahead):
-            await self._over.recv_ok()  # it has sent its next request before the answer to this one
+            await over.recv_ok()  # it has sent its next request before the answer to this one
 
     def over(self) -> None:
         """The answer is complete, or will never be."""
         self.state = DONE
-        if self._over is not None:
-            self._over.close()
-            self._over = None
+        self._wake()
+
+    def departed(self) -> None:
+        """The client has left: who waits for that hears of it."""
+        self._wake()
+        if self.context is not None:
+            self.context._cancel()
+
+    def _wake(self) -> None:
+        over = self._over
+        if over is not None:
+            try:
+                over.close()
+            except ClosedChannelError:
+                pass  # it left at the moment at which the answer was complete
+
+    def watch(self) -> None:
+        """Somebody wants to hear when the client leaves, and does not ask by `receive`."""
+        self.awaited = True
+        if self.link.gone:
+            self.departed()
+        elif self.complete:
+            go(self._watched)
+
+    async def _watched(self) -> None:
+        ahead = self.link.ahead()
+        index, _, _ = await select(recv(ahead.ended()), recv(self.context.done()))
+        if not index:
+            self.link.leftby(ahead)
 
     # --- the answer ----------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from gopark._runtime.chan.chan import Chan
+from gopark.context import Context
 from gopark.http._exchange import Exchange
 from gopark.http._forwarded import Proxies
 from gopark.http._head import datebytes
@@ -17,6 +18,7 @@ from gopark.http._kinds import hint
 from gopark.http._log import access, line
 from gopark.http._options import Limits, Timeouts
 from gopark.http._sleepers import Sleepers
+from gopark.http._stream import Stream
 from gopark.http._websocket import WebSocket, available, handshake
 
 __all__ = ("Host",)
@@ -36,10 +38,13 @@ class Host:
     proxies: Proxies
     logs: bool  # each answer is a line
     closing: bool
+    base: Context  # of which each request's is a child
     scheme: str
     conns: set[Any]
     state: dict[str, Any]  # what the application has put there when it started
     exchange: type[Exchange]
+    stream: type[Stream]
+    http2: bool  # clients may speak it
     sleepers: Sleepers
     run: Callable[[Any], Coroutine[Any, Any, None]]  # has the application answer
     extensions: dict[str, Any]
@@ -48,6 +53,7 @@ class Host:
     _name: bytes
     _room: Chan[None]
     _stamps: list[bytes]
+    _fields: tuple[bytes, bytes, bytes, bytes]
     _websocket: type[WebSocket]
 
     def _runner(self) -> Callable[[Exchange], Coroutine[Any, Any, None]]:
@@ -61,6 +67,7 @@ class Host:
             from gopark.http import _onloop
 
             self.exchange = _onloop.LoopExchange
+            self.stream = _onloop.LoopStream
             self._websocket = _onloop.LoopWebSocket
             if self._loops > 1:
                 pool = _onloop.Loops(self._loops)
@@ -88,10 +95,17 @@ class Host:
         date = b"\r\ndate: " + datebytes(now)
         name = b"\r\nserver: " + self._name if self._name else b""
         self._stamps = [date + name, name, date, b""]
+        self._fields = b"date", date[8:], b"server", self._name
 
     def stamp(self, dated: bool, named: bool) -> bytes:
         """What stands in the head of each answer, but for what the application has said."""
         return self._stamps[dated + 2 * named]
+
+    def stampfields(self, dated: bool, named: bool) -> list[tuple[bytes, bytes]]:
+        """The same, for HTTP/2."""
+        fields = self._fields
+        found = [] if dated else [fields[:2]]
+        return found if named or not fields[3] else [*found, fields[2:]]
 
     def failed(self, exchange: Exchange, exc: BaseException) -> None:
         """The application has raised."""

@@ -14,6 +14,7 @@ Source: Go 1.27 net/http/server.go (conn.serve). Tests: tests/http/test_http1.py
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from contextvars import copy_context
 from typing import Any, Final
@@ -25,8 +26,11 @@ from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.sched.sysmon import hostcodes
+from gopark.http._context import begin, end
 from gopark.http._exchange import DONE, FRESH, PIECE, STARTED, Exchange
+from gopark.http._have import answered
 from gopark.http._head import refusal
+from gopark.http._http2 import HTTP2, PREFACE
 from gopark.http._parser import Malformed, Upgrade, newparser
 from gopark.http._reaper import APP, BODY, HEADER, IDLE, LINGER, WRITE
 
@@ -42,6 +46,7 @@ _SPECIAL: Final = frozenset(
 class HTTP1:
     """One connection of a server's."""
 
+    goid = 0  # of its goroutine
     environ: dict[str, Any] | None = None  # for WSGI, what all its requests have in common
 
     def __init__(self, server: Any, conn: Any) -> None:
@@ -52,9 +57,15 @@ class HTTP1:
         self.exchange: Exchange | None = None  # the one that is being answered
         self._queue: deque[Exchange] = deque()  # read, and not begun
         self._last: Exchange | None = None  # whose body comes
+        # The application waits for its client's end in goroutines of its own: `_lock` guards which
+        # of them, or the connection, has what was read ahead. No wait under it.
+        self._lock = threading.Lock()
         self._ahead: Any = None  # a Task that reads
         self._stash = b""  # what it has read, before its time
+        self._read = False  # there may be one of the two
         self._bad: tuple[int, str] | None = None
+        self._sniffs = server.http2  # it may speak that: its first bytes tell
+        self._preface = b""  # what has been read of it, if it does
         self._count = 0
         self._parser = newparser(self)
         self._inhead = False
@@ -244,32 +255,55 @@ class HTTP1:
 
     async def read(self) -> bytes:
         """The next bytes; none at the end. What was read ahead comes first."""
-        if self._stash:
-            data, self._stash = self._stash, b""
-            return data
-        ahead = self._ahead
-        if ahead is not None:
-            self._ahead = None
-            return await ahead  # type: ignore[no-any-return]
-        return await self.conn.read(_READ)  # type: ignore[no-any-return]
+        if self._read:
+            with self._lock:
+                data, self._stash = self._stash, b""
+                ahead, self._ahead = self._ahead, None
+                self._read = ahead is not None and bool(data)
+                if self._read:
+                    self._ahead = ahead
+            if data:
+                return data
+            if ahead is not None:
+                data = await ahead
+                if isinstance(data, OSError):
+                    raise data
+                return data
+        try:
+            return await self.conn.read(_READ)  # type: ignore[no-any-return]
+        except EOFError:
+            return b""  # TLS: it has left without saying so
 
     def ahead(self) -> Any:
         """A task that reads: it ends when something comes, or the client leaves."""
-        if self._ahead is None:
-            self._ahead = gopark.spawn(self.conn.read, _READ)
-        return self._ahead
+        with self._lock:
+            if self._ahead is None:
+                self._ahead = gopark.spawn(self._reading)
+                self._read = True
+            return self._ahead
+
+    async def _reading(self) -> bytes | OSError:
+        """An error is a result: perhaps nobody asks for it."""
+        try:
+            return await self.conn.read(_READ)  # type: ignore[no-any-return]
+        except OSError as exc:
+            return exc
+        except EOFError:
+            return b""
 
     def leftby(self, ahead: Any) -> bool:
         """What was read ahead is the end."""
-        try:
-            data = ahead.result()
-        except OSError:
+        data = ahead.result()
+        if isinstance(data, OSError):
             data = b""
-        if data:
-            self._stash += data
+        with self._lock:
+            if self._ahead is not ahead:
+                return self.gone  # somebody else has seen to it
             self._ahead = None
+            self._stash += data
+        if data:
             return False
-        self.gone = True
+        self.lost()
         return True
 
     async def more(self) -> bool:
@@ -285,7 +319,7 @@ class HTTP1:
         except OSError:
             data = b""
         if not data:
-            self.gone = True
+            self.lost()
             return False
         self._slowbytes += len(data)
         if self._slowbytes >= 512:
@@ -293,13 +327,19 @@ class HTTP1:
             self.mark += 1
         self._feed(data)
         self.phase = APP
+        exchange = self.exchange
+        if exchange is not None and exchange.awaited and exchange.complete:
+            exchange.watch()
         return self._bad is None
 
     # --- writing --------------------------------------------------------------------------------
 
     def lost(self) -> None:
-        """It cannot be written to any more."""
+        """The client has left, or cannot be written to any more."""
         self.gone = True
+        exchange = self.exchange
+        if exchange is not None:
+            exchange.departed()
 
     async def writelong(self, out: Any) -> None:
         """Bytes, a piece at a time; or, if it is a path, that file."""
@@ -354,6 +394,7 @@ class HTTP1:
 
     async def serve(self) -> None:
         """The connection's goroutine."""
+        self.goid = tls.m.curg.goid  # type: ignore[union-attr]
         try:
             again = await self._serve()
         except OSError:
@@ -361,11 +402,36 @@ class HTTP1:
         except BaseException:
             self.close()
             raise
-        if not again:
+        if self._preface:
+            await self._second()
+        elif not again:
             self.close()
 
+    async def _second(self) -> None:
+        """It speaks HTTP/2: that takes the connection over."""
+        conns = self.server.conns
+        link = HTTP2(self)
+        conns.add(link)
+        conns.discard(self)
+        if self.server.closing:
+            link.ending()
+        await link.serve(self._preface)
+
+    def requests(self) -> list[Any]:
+        """What is being answered."""
+        exchange = self.exchange
+        return [] if exchange is None else [exchange]
+
+    def ending(self) -> None:
+        """The server ends: what is under way is answered."""
+        exchange = self.exchange
+        if self.phase == IDLE:
+            self.expire()
+        elif exchange is not None and exchange.websocket is not None:
+            exchange.websocket.shutdown()
+
     def close(self) -> None:
-        self.gone = True
+        self.lost()
         self.conn.close()
         self.server.left(self)
 
@@ -412,37 +478,38 @@ class HTTP1:
                 self._refuse(408, "the head came too slowly")
                 return True
             return False
+        if self._sniffs:
+            data = await self._sniffed(data)
         if not data:
             return False
         self._feed(data)
         return True
 
+    async def _sniffed(self, data: bytes) -> bytes:
+        """The first bytes; none, if they are how HTTP/2 begins."""
+        self._sniffs = False
+        while data and len(data) < len(PREFACE) and PREFACE.startswith(data):
+            more = await self.read()
+            if not more:
+                break
+            data += more
+        if not data.startswith(PREFACE):
+            return data
+        self._preface = data
+        return b""
+
     async def _answer(self, exchange: Exchange) -> None:
         self.exchange = exchange
         self.phase = APP
         self.mark += 1
-        server = self.server
-        logs = server.logs
-        if logs:
-            exchange.since = monotonic()
-        sleepers = server.sleepers
-        slept = exchange.scope["path"] in sleepers and sleepers.begin()
-        try:
-            if server.timeouts.response is None:
-                await server.run(exchange)
-            else:
-                await self._timely(exchange, server.timeouts.response)
-        except Exception as exc:
-            server.failed(exchange, exc)
-        if slept or tls.m.p is None:  # type: ignore[union-attr]
-            sleepers.ended(exchange.scope["path"], slept)
+        await answered(self.server, exchange, self._refuse)
         if exchange.state != DONE:
             await self._unanswered(exchange)
         if not exchange.complete and exchange.keepalive and not self.gone:
             await self._drain(exchange)
         self.exchange = None
-        if logs:
-            server.log(exchange)
+        if self.server.logs:
+            self.server.log(exchange)
 
     async def _converse(self, exchange: Exchange) -> None:
         """The client has asked for a WebSocket."""
@@ -452,27 +519,20 @@ class HTTP1:
         server = self.server
         exchange.since = monotonic()
         failed = True
+        ctx = begin(exchange, server.base, None)
+        ctx._exchange = None  # what comes is the WebSocket's, which sees the end as it reads
         try:
             await server.run(exchange.websocket)
             failed = False
         except Exception as exc:
             server.failed(exchange.websocket, exc)
+        finally:
+            end(ctx)
         await exchange.websocket.ended(failed)
         exchange.over()
         if server.logs:
             server.log(exchange)
         await self._linger()
-
-    async def _timely(self, exchange: Exchange, seconds: float) -> None:
-        scope = gopark.timeout(seconds)
-        try:
-            with scope:
-                await self.server.run(exchange)
-        except TimeoutError:
-            if not scope.expired:
-                raise
-            self.server.late(exchange, seconds)
-            self._refuse(503, "the application took too long")
 
     async def _unanswered(self, exchange: Exchange) -> None:
         """The application has ended without an answer, or amid one."""
@@ -530,5 +590,5 @@ class HTTP1:
 hostcodes.add(HTTP1.serve.__code__)
 # What runs in them is the user's, and nothing is held below it.
 transparent.update(
-    fn.__code__ for fn in (HTTP1.serve, HTTP1._serve, HTTP1._answer, HTTP1._converse, HTTP1._timely)
+    fn.__code__ for fn in (HTTP1.serve, HTTP1._serve, HTTP1._answer, HTTP1._converse)
 )

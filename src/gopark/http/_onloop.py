@@ -24,7 +24,8 @@ from gopark._runtime.sched.newproc import go
 from gopark._runtime.sched.sysmon import hostcodes
 from gopark.asyncio import call, new_event_loop, wait
 from gopark.asyncio._host import home
-from gopark.http._exchange import PIECE, Exchange
+from gopark.http._exchange import DONE, PIECE, Exchange
+from gopark.http._stream import Stream
 from gopark.http._websocket import WebSocket
 
 __all__ = ("LoopExchange", "LoopWebSocket", "Loops", "run")
@@ -54,6 +55,16 @@ class LoopExchange(Exchange):
         await wait(link.writelong(out))
 
 
+class LoopStream(Stream):
+    """One of a task, over HTTP/2."""
+
+    async def slow(self) -> dict[str, Any]:
+        return await wait(super().slow())
+
+    async def emit(self, fields: Any, body: Any, end: bool) -> None:
+        await wait(super().emit(fields, body, end))
+
+
 class LoopWebSocket(WebSocket):
     """One of a task."""
 
@@ -65,8 +76,21 @@ class LoopWebSocket(WebSocket):
 
 
 async def run(app: Any, exchange: Exchange) -> None:
-    """From the connection's goroutine: have the application called in a task."""
-    await call(app(exchange.scope, exchange.receive, exchange.send))
+    """From the request's goroutine: have the application called in a task."""
+    try:
+        await call(app(exchange.scope, exchange.receive, exchange.send))
+    except asyncio.CancelledError as exc:
+        _cancelledin(exchange, exc)
+
+
+def _cancelledin(exchange: Exchange, exc: asyncio.CancelledError) -> None:
+    """The application has cancelled its own task; Django does when it hears that the client left.
+
+    Raises:
+        RuntimeError: there is a client, that waits for an answer.
+    """
+    if not (exchange.link.gone or exchange.state == DONE):
+        raise RuntimeError("the application's task was cancelled, and has not answered") from exc
 
 
 class Loops:
@@ -87,7 +111,7 @@ class Loops:
             loop, alone = self._another()
         token = home.set(loop)
         try:
-            await call(app(exchange.scope, exchange.receive, exchange.send))
+            await run(app, exchange)
         finally:
             home.reset(token)
             if alone:

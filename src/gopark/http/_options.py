@@ -24,6 +24,8 @@ class Limits:
         body_size: Bytes of a request's body; more are refused with 413.
         connections: At once. More wait in the system's queue.
         requests: On one connection, which is closed after them.
+        max_requests: In all; then the server ends in good order, for another to take its place.
+        streams: Requests at once on one connection of HTTP/2.
         message_size: Bytes, or characters, of a message on a WebSocket; it is closed with 1009.
     Raises:
         TypeError: one is neither an integer nor None.
@@ -40,6 +42,8 @@ class Limits:
     body_size: int | None = None
     connections: int | None = 10_000
     requests: int | None = None
+    max_requests: int | None = None
+    streams: int | None = 100
     message_size: int | None = 16 * 1024 * 1024
 
     def __post_init__(self) -> None:

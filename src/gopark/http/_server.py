@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context as Variables
+from itertools import count
 from typing import Any, Final
 
 from gopark import net
@@ -22,16 +24,20 @@ from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.time.timechan import after
 from gopark._util import integer
+from gopark.context import background, current
 from gopark.http._exchange import Exchange
+from gopark.http._flight import servers
 from gopark.http._forwarded import Proxies
 from gopark.http._host import Host
 from gopark.http._http1 import HTTP1
+from gopark.http._http2 import available
 from gopark.http._kinds import interfaceof, loopof
 from gopark.http._lifespan import MODES, Lifespan
 from gopark.http._options import Limits, Timeouts
 from gopark.http._parser import backend
-from gopark.http._reaper import IDLE, Reaper
+from gopark.http._reaper import Reaper
 from gopark.http._sleepers import Sleepers
+from gopark.http._stream import Stream
 from gopark.http._websocket import WebSocket
 
 __all__ = ("Server",)
@@ -63,6 +69,8 @@ class Server(Host):
             `unix`, or `*` for all.
         access_log: Each answer is a line of the logger `gopark.http.access`.
         server_header: What `Server` says; "": the header is not sent.
+        http2: Clients may speak HTTP/2, if the library h2 is there: over TLS where the context of
+            the listener offers `h2` (`set_alpn_protocols`), else by beginning with it.
     Attributes:
         interface: Which one it is.
         loop: Where it runs.
@@ -102,6 +110,7 @@ class Server(Host):
         proxies: Iterable[str] = (),
         access_log: bool = False,
         server_header: str = "gopark",
+        http2: bool = True,
     ) -> None:
         backend()
         self.interface = interfaceof(app, interface)
@@ -118,7 +127,9 @@ class Server(Host):
         self.proxies = Proxies(proxies)
         self.logs = access_log
         self.closing = False
+        self.base = background()
         self._ending = False
+        self._iscut = False  # what is under way was cut
         self.scheme = "http"
         self.asgi = {"version": "3.0", "spec_version": "2.5"}
         self.extensions = {
@@ -128,6 +139,8 @@ class Server(Host):
         }
         self.conns = set()
         self.exchange: type[Exchange] = Exchange
+        self.stream: type[Stream] = Stream
+        self.http2 = http2 and available()
         self._websocket: type[WebSocket] = WebSocket
         self.sleepers = Sleepers()
         self._name = server_header.encode("latin-1")
@@ -143,6 +156,8 @@ class Server(Host):
         self._over = Chan[None]()
         self._started = False
         self.run = self._runner()
+        if self.limits.max_requests is not None:
+            self.run = self._counting(self.run, self.limits.max_requests)
 
     def __repr__(self) -> str:
         where = ", ".join(str(ln.addr) for ln in self._listeners) or "nowhere"
@@ -176,6 +191,11 @@ class Server(Host):
             raise RuntimeError("Server.serve: it is running, or has ended: make another Server")
         self._started = True
         self._listeners = list(listeners)
+        if self._ending:  # `shutdown` came before this goroutine
+            self._unlisten()
+            return
+        self.base = current()
+        servers.add(self)
         try:
             await self._lifespan.startup()
         except BaseException:
@@ -187,12 +207,26 @@ class Server(Host):
             go(self._accept, ln)
         await self._over.recv_ok()
 
+    def _counting(self, run: Any, most: int) -> Callable[[Any], Coroutine[Any, Any, None]]:
+        numbers = count(1)
+
+        def counted(exchange: Any) -> Coroutine[Any, Any, None]:
+            if next(numbers) == most:
+                _log.info("%d requests: the server ends", most)
+                Variables().run(go, self.shutdown)  # not within the request's
+            return run(exchange)  # type: ignore[no-any-return]
+
+        return counted
+
     async def _accept(self, ln: Any) -> None:
         most = self.limits.connections
         conns, reaper = self.conns, self._reaper
         async for conn in ln:
             link = HTTP1(self, conn)
             conns.add(link)
+            if self._iscut:
+                link.close()  # it came as the rest was cut
+                break
             reaper.start()
             go(link.serve)
             while most is not None and len(conns) >= most and not self.closing:
@@ -241,11 +275,7 @@ class Server(Host):
         self._unlisten()
         self._room.try_send(None)
         for link in list(self.conns):
-            exchange = link.exchange
-            if link.phase == IDLE:
-                link.expire()
-            elif exchange is not None and exchange.websocket is not None:
-                exchange.websocket.shutdown()
+            link.ending()
 
     def close(self) -> None:
         """Cut whatever is under way, and say what that is. Who waits in `serve` goes on.
@@ -267,9 +297,10 @@ class Server(Host):
             go(self.shutdown)
 
     def _cut(self) -> None:
-        cut = [link for link in list(self.conns) if link.exchange is not None]
+        cut = [one for link in list(self.conns) for one in link.requests()]
         if cut:
             _log.warning("%d requests were cut: %s", len(cut), _requests(cut))
+        self._iscut = True
         for link in list(self.conns):
             link.close()
 
@@ -281,12 +312,10 @@ def _count(what: str, value: int) -> int:
     return value
 
 
-def _requests(links: Iterable[Any]) -> str:
-    names = []
-    for link in links:
-        exchange = link.exchange
-        if exchange is not None:
-            scope = exchange.scope
-            names.append(f"{scope.get('method', scope['type'])} {scope['path']}")
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+def _requests(exchanges: list[Exchange]) -> str:
+    names = [
+        f"{one.scope.get('method', one.scope['type'])} {one.scope['path']}"
+        for one in exchanges[:_SHOWN]
+    ]
+    more = len(exchanges) - _SHOWN
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

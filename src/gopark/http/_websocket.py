@@ -91,6 +91,11 @@ class WebSocket:
         }
         del self.scope["method"]
 
+    @property
+    def state(self) -> int:
+        """That of the exchange it has come out of."""
+        return self.exchange.state
+
     # --- receiving -------------------------------------------------------------------------------
 
     async def receive(self) -> dict[str, Any]:
@@ -117,6 +122,7 @@ class WebSocket:
                 data = b""
         if not data:
             self._closed(self._code, self._reason)
+            self.link.lost()
             return
         try:
             self._protocol.receive_data(data)

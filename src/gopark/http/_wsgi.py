@@ -136,7 +136,7 @@ def environ(exchange: Exchange) -> dict[str, Any]:
     env["QUERY_STRING"] = query
     target = raw.decode("latin-1")
     env["RAW_URI"] = f"{target}?{query}" if query else target
-    env["SERVER_PROTOCOL"] = "HTTP/1.1" if scope["http_version"] == "1.1" else "HTTP/1.0"
+    env["SERVER_PROTOCOL"] = f"HTTP/{scope['http_version']}"
     env["wsgi.url_scheme"] = scope["scheme"]
     env["wsgi.input"] = Input(exchange)
     if (client := scope["client"]) is not link.client:  # a proxy has said so

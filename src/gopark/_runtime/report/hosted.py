@@ -15,7 +15,7 @@ from gopark._runtime.report.symtab import Frame
 from gopark._runtime.report.traceback import doors as dumps
 from gopark._runtime.report.traceback import formatframes
 
-__all__ = ("HostedTask", "Party", "doors", "tasks")
+__all__ = ("HostedTask", "Party", "doors", "requests", "tasks")
 
 
 class Party(NamedTuple):
@@ -56,10 +56,11 @@ class HostedTask(NamedTuple):
 
 
 class _Doors:
-    """Set by gopark.asyncio."""
+    """Set by gopark.asyncio, and `requests` by gopark.http."""
 
     tasks: Callable[[], list[HostedTask]] | None = None
     coros: Callable[[], dict[int, Any]] | None = None  # the coroutine of each, by its key
+    requests: Callable[[], dict[int, str]] | None = None  # what goroutines answer, by their number
 
 
 doors: Final = _Doors()
@@ -69,6 +70,11 @@ _MOST: Final = 1000  # tasks in a dump
 def tasks() -> list[HostedTask]:
     """Those that have not ended, of all loops that goroutines are known to reach."""
     return [] if doors.tasks is None else doors.tasks()
+
+
+def requests() -> dict[int, str]:
+    """The requests of clients that goroutines answer, by their number."""
+    return {} if doors.requests is None else doors.requests()
 
 
 def _described() -> str:

@@ -20,13 +20,14 @@ from typing import Any, Final
 
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.runtime2 import GDEAD, GSYSCALL, GWAITING, M, P, Sched, allgs
-from gopark._runtime.report.hosted import HostedTask, tasks
+from gopark._runtime.report.hosted import HostedTask, requests, tasks
 from gopark._runtime.report.traceback import formatframes, gtraceback, threadstates
 from gopark._runtime.sched.startm import current
 
 __all__ = ("allms", "mstate", "pstate", "snapshot")
 
 _MANY: Final = 10_000
+_NAMED: Final = 20  # requests, by method and route
 
 
 def snapshot() -> dict[str, Any]:
@@ -46,6 +47,7 @@ def snapshot() -> dict[str, Any]:
         ).most_common(),
         "groups": _groups(gs[:_MANY]),
         "tasks": _tasks(),
+        "requests": Counter(requests().values()).most_common(_NAMED),
         "ungrouped": max(0, len(gs) - _MANY),
         "ms": [[m.mid, m.nativeid, mstate(m), _pid(m), _goid(m)] for m in ms],
         "ps": [] if sched is None else [_p(p) for p in sched.allp[:]],

@@ -1,4 +1,4 @@
-"""What a goroutine is in, for dumps, `gopark top` and the live page: scopes, and whose task it is.
+"""What a goroutine is in, for dumps and the live page: scopes, whose task, whose request it is.
 
     in scopes (innermost first):
         goroutine 7: timeout(5.0), 3.2 s left; Task(fetch)
@@ -16,6 +16,7 @@ from typing import Final
 
 from gopark._runtime.base.printstring import oneline
 from gopark._runtime.base.runtime2 import G
+from gopark._runtime.report.hosted import requests
 from gopark._runtime.report.traceback import doors
 from gopark._runtime.scope.scope import Scope, scopeof
 
@@ -26,8 +27,8 @@ _NUMBERS: Final = 12  # goroutines of a line
 _LINES: Final = 200
 
 
-def scopesof(g: G) -> list[str]:
-    """Each with what there is to say of it; no more than a few."""
+def scopesof(g: G, answered: dict[int, str] | None = None) -> list[str]:
+    """Each with what there is to say of it, no more than a few; and the request that it answers."""
     found: list[str] = []
     scope = scopeof(g)
     while scope is not None:
@@ -36,7 +37,8 @@ def scopesof(g: G) -> list[str]:
             break
         found.append(_told(scope))
         scope = scope._outer
-    return found
+    request = (requests() if answered is None else answered).get(g.goid)
+    return found if request is None else [*found, request]
 
 
 def _bare(g: G) -> bool:
@@ -61,8 +63,9 @@ def told(gs: list[G], tasks: bool = True) -> str:
     Each line has parentheses: a strict reader may take it for a function of the last goroutine.
     """
     groups: dict[str, list[int]] = {}
+    answered = requests()
     for g in gs:
-        if (tasks or not _bare(g)) and (scopes := scopesof(g)):
+        if (tasks or not _bare(g)) and (scopes := scopesof(g, answered)):
             groups.setdefault("; ".join(scopes), []).append(g.goid)
     if not groups:
         return ""
