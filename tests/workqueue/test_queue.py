@@ -219,7 +219,8 @@ async def test_a_sender_waits_while_the_queue_is_full(opened):
         assert not third.done, "one that is leased is not done"
         await d.ack()
         await third
-        assert (await q.stats()).waiting + (await q.stats()).leased == 2
+        stats = await q.stats()
+        assert stats.waiting + stats.leased == 2
         await q.purge()
 
 

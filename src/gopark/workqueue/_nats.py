@@ -378,7 +378,7 @@ class Nats(Backend):
             self._wanted -= 1
             self._asked -= 1
         token = _Token(msg.reply, msg.data)
-        self._sink.arrived(token, token.tries, token.data)
+        self._sink.arrived(((token, token.tries, token.data),))
         self._pull()
 
     def _expired(self, msg: Any) -> None:
