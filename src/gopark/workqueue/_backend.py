@@ -130,6 +130,10 @@ class Backend(ABC):
         """Leave it, and have nothing of it stay."""
 
     @abstractmethod
+    async def clear(self, queue: str, quiet: float) -> None:
+        """Remove what groups of that queue have left behind, see `_leftovers`."""
+
+    @abstractmethod
     async def stats(self) -> Stats: ...
 
     @abstractmethod

@@ -43,6 +43,7 @@ from gopark.workqueue._backend import KEPT, MAKE, THERE, Backend, RawLetter, Sin
 from gopark.workqueue._errors import Mismatch, Unavailable
 from gopark.workqueue._keeper import BAD, YES, Keeper, Peer
 from gopark.workqueue._ledger import CLOSED, FULL, Job
+from gopark.workqueue._leftovers import clear_local
 from gopark.workqueue._localfiles import Place, directory
 from gopark.workqueue._localkeeper import VERSION, LocalKeeper, keeper_at, kept, leave_keeper, tidy
 from gopark.workqueue._outgoing import Outgoing
@@ -377,6 +378,9 @@ class Local(Backend):
         await self.purge(False)
         await self.purge(True)
         await self.leave()
+
+    async def clear(self, queue: str, quiet: float) -> None:
+        clear_local(self._place, queue, quiet)
 
     # --- looking after it -------------------------------------------------------------------------
 
