@@ -22,6 +22,7 @@ from gopark.workqueue import _wire as wire
 from gopark.workqueue._keeper import Keeper, Peer
 from gopark.workqueue._ledger import FULL, STORED, Job, Ledger
 from gopark.workqueue._settings import Settings
+from queuesim import simulate
 
 WORKERS = int(os.environ.get("GOPARK_STRESS_WORKERS", "200"))
 JOBS = int(os.environ.get("GOPARK_STRESS_JOBS", "2000"))
@@ -163,3 +164,13 @@ def test_workers_that_die_stop_and_fail_lose_nothing(seed):
         assert model.most == min(500, JOBS), "the sender ran up to the limit, and waited there"
 
     synctest.test(bubble)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_laws_hold_in_a_small_simulation(seed):
+    """`python tests/queuesim.py` is the large one."""
+    world = simulate(jobs=5000, workers=100, seed=seed, cap=300)
+    assert world.sent == 5000
+    assert world.counts["deaths"] > 0
+    assert world.counts["late"] > 0, "a lease was lost"
+    assert world.most == 300, "the sender ran up to the limit"

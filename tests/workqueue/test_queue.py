@@ -250,6 +250,33 @@ async def test_a_close_ends_the_wait_of_a_sender(opened):
             await waits
 
 
+async def test_a_close_amid_sends_loses_none_that_was_confirmed(opened):
+    async with await opened(cap=500) as q, await opened() as there:
+        confirmed, done, refused = [], [], []
+
+        async def send(first):
+            for n in range(first, first + 1000):
+                try:
+                    await q.send(n)
+                except gopark.ClosedChannelError:
+                    refused.append(n)
+                    return
+                confirmed.append(n)
+
+        async def receive():
+            async for d in there:
+                async with d as value:
+                    done.append(value)
+
+        tasks = [*(gopark.spawn(send, 1000 * n) for n in range(5)), gopark.spawn(receive)]
+        while len(done) < 100:
+            await gopark.time.sleep(0.001)
+        await q.close()
+        await gopark.gather(*tasks)
+        assert len(refused) == 5
+        assert set(confirmed) <= set(done) <= set(confirmed) | set(refused)
+
+
 async def test_a_scope_ends_the_wait_of_a_receiver(opened):
     async with await opened() as q:
         with pytest.raises(TimeoutError), gopark.timeout(0.05):

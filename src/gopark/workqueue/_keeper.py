@@ -419,21 +419,26 @@ class Keeper:
 
     async def tick(self) -> None:
         """The goroutine that takes back what was leased for too long."""
-        while True:
-            with Holding(self._lock):
-                if self.stopped:
-                    return
-                now = self._clock()
-                losers: list[Peer | None] = []
-                if self.ledger.expire(now, losers):
-                    self._silence(losers)
-                    self._settle(now)
-                due = self._wakeat = self.ledger.due()
-            self._flush()
+        while not self.stopped:
+            due = self.look()
             if due == INF:
                 await self._nudge.recv()
             else:
-                await select(recv(self._nudge), recv(after(max(0.0, due - now))))
+                await select(recv(self._nudge), recv(after(max(0.0, due - self._clock()))))
+
+    def look(self) -> float:
+        """Take back what was leased until now. When that is to be done again, at the latest."""
+        with Holding(self._lock):
+            if self.stopped:
+                return INF
+            now = self._clock()
+            losers: list[Peer | None] = []
+            if self.ledger.expire(now, losers):
+                self._silence(losers)
+                self._settle(now)
+            due = self._wakeat = self.ledger.due()
+        self._flush()
+        return due
 
     def _silence(self, losers: list[Peer | None]) -> None:
         """They may be stopped, and what they were given next would wait for another lease."""

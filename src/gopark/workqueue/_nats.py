@@ -40,7 +40,7 @@ from gopark.workqueue._backend import MAKE, Backend, RawLetter, Sink, Stats
 from gopark.workqueue._errors import Unavailable
 from gopark.workqueue._leftovers import clear_nats
 from gopark.workqueue._natswire import SILENCE, NatsWire, status_of
-from gopark.workqueue._settings import WINDOW, Settings, Wanted
+from gopark.workqueue._settings import WINDOW, Settings, Wanted, without_secrets
 
 __all__ = ("open_nats", "stream_names")
 
@@ -91,7 +91,7 @@ def _parsed(url: str) -> tuple[list[str], int]:
     if not parts.netloc or query or not replicas.isdecimal() or not 1 <= int(replicas) <= 5:
         raise ValueError(
             "open: a URL of NATS is nats://host:port, nats://a,b,c?replicas=3 for a cluster, got "
-            + shown(url)
+            + shown(without_secrets(url))
         )
     user, at, hosts = parts.netloc.rpartition("@")
     return [f"{parts.scheme}://{user}{at}{host}" for host in hosts.split(",")], int(replicas)
