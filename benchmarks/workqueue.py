@@ -21,7 +21,6 @@ import importlib.util
 import json
 import multiprocessing
 import os
-import resource
 import shutil
 import socket
 import statistics
@@ -29,7 +28,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -140,60 +138,70 @@ async def _recv_bare(url: str, count: int, flight: int) -> None:
 # --- local --------------------------------------------------------------------------------------
 
 _WORKER = """
-import sys, gopark
+import os, sys, time, gopark
 from gopark import workqueue
 async def main():
     async with await workqueue.open("bench", sys.argv[1], prefetch=100) as q:
+        began = time.process_time()
         async def work():
             async for d in q:
                 async with d:
                     pass
         await gopark.gather(*(work() for _ in range(100)))
+        spent = time.process_time() - began
+    print(spent, file=open(f"{sys.argv[2]}/{os.getpid()}", "w"))
 gopark.run(main)
 """
 
 
-def _all_processes() -> float:
-    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in spent)
+def _spent(began: float, folder: str) -> float:
+    """Processor time of this process since then, and of the workers from when they are ready."""
+    return time.process_time() - began + sum(float(p.read_text()) for p in Path(folder).iterdir())
 
 
 def _local_ours(count: int) -> float:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as times:
+        began = 0.0
 
         async def main() -> None:
+            nonlocal began
             async with await workqueue.open("bench", f"local:{folder}") as q:
                 workers = [
-                    subprocess.Popen([sys.executable, "-c", _WORKER, f"local:{folder}"])
+                    subprocess.Popen([sys.executable, "-c", _WORKER, f"local:{folder}", times])
                     for _ in range(2)
                 ]
+                began = time.process_time()
                 for _ in range(count):
                     await q.send(VALUE)
                 await q.close()
                 await gopark.spawn(lambda: [worker.wait() for worker in workers])
 
         gopark.run(main)
-    return _all_processes()
+        return _spent(began, times)
 
 
-def _mp_worker(q: Any) -> None:
+def _mp_worker(q: Any, times: str) -> None:
+    began = time.process_time()
     while q.get() is not None:
         pass
+    Path(times, str(os.getpid())).write_text(str(time.process_time() - began))
 
 
 def _local_mp(count: int) -> float:
-    context = multiprocessing.get_context("spawn")
-    q = context.Queue(1024)
-    workers = [context.Process(target=_mp_worker, args=(q,)) for _ in range(2)]
-    for worker in workers:
-        worker.start()
-    for _ in range(count):
-        q.put(VALUE)
-    for _ in workers:
-        q.put(None)
-    for worker in workers:
-        worker.join()
-    return _all_processes()
+    with tempfile.TemporaryDirectory() as times:
+        context = multiprocessing.get_context("spawn")
+        q = context.Queue(1024)
+        workers = [context.Process(target=_mp_worker, args=(q, times)) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        began = time.process_time()
+        for _ in range(count):
+            q.put(VALUE)
+        for _ in workers:
+            q.put(None)
+        for worker in workers:
+            worker.join()
+        return _spent(began, times)
 
 
 # --- futures ------------------------------------------------------------------------------------
@@ -229,15 +237,11 @@ def _future_result(count: int, flight: int) -> None:
 # --- the sides ----------------------------------------------------------------------------------
 
 
-def _local(side: Callable[[int], float], count: int) -> None:
-    """What a start costs is taken off: that of the same with next to no values."""
-    print(json.dumps(side(count)))
-
-
 def _side(name: str, ours: bool, url: str, count: int) -> None:
     what, _, flight = name.rpartition("-")
     if name == "local":
-        _local(_local_ours if ours else _local_mp, count)
+        spent = _local_ours(10 * count) if ours else _local_mp(10 * count)
+        print(json.dumps(1e6 * spent / (10 * count)))
     elif what == "future":
         (_future_ours if ours else _future_result)(count, int(flight))
     elif what == "nats-send":
@@ -254,15 +258,10 @@ def _side(name: str, ours: bool, url: str, count: int) -> None:
 def _measured(name: str, ours: bool, url: str, count: int) -> float:
     """Microseconds of a value."""
 
-    def run(n: int) -> float:
-        args = ["--side", "ours" if ours else "theirs", "--url", url, "--count", str(n), name]
-        command = [sys.executable, "-m", "benchmarks.workqueue", *args]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
-        return float(json.loads(done.stdout.splitlines()[-1]))
-
-    if name == "local":
-        return 1e6 * (run(3 * count) - run(10)) / (3 * count - 10)
-    return run(count)
+    args = ["--side", "ours" if ours else "theirs", "--url", url, "--count", str(count), name]
+    command = [sys.executable, "-m", "benchmarks.workqueue", *args]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300, check=True)
+    return float(json.loads(done.stdout.splitlines()[-1]))
 
 
 class _Server:

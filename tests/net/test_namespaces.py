@@ -6,12 +6,9 @@ side, that is a process in a third one, at the other end of a cable (veth) that 
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-
 import pytest
 
+import namespaces
 from harness import run_python
 
 PRELUDE = """
@@ -118,21 +115,9 @@ class Far:
 )
 
 
-def _possible() -> str:
-    """What stands against it."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        return "namespaces need root"
-    if shutil.which("ip") is None:
-        return "the ip command is not installed"
-    made = "import ctypes; raise SystemExit(ctypes.CDLL(None).unshare(0x40000000 | 0x00020000))"
-    if subprocess.run([shutil.which("python3") or "python3", "-c", made], check=False).returncode:
-        return "no namespaces here"
-    return ""
-
-
 @pytest.fixture(scope="module")
 def possible():
-    if reason := _possible():
+    if reason := namespaces.missing():
         pytest.skip(reason)
 
 

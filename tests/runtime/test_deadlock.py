@@ -6,6 +6,8 @@ import _thread
 import ctypes
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
@@ -472,3 +474,24 @@ def test_where_the_kernel_does_not_say_pythons_threads_count(run, monkeypatch, b
 
     assert run(helped, outside_help=True) == "help"
     capsys.readouterr()
+
+
+def test_threads_are_not_listed_anew_at_each_wait(monkeypatch):
+    looks = []
+    strangers = deadlock._strangers
+
+    def look(*args):
+        looks.append(None)
+        return strangers(*args)
+
+    monkeypatch.setattr(deadlock, "_strangers", look)
+    monkeypatch.setattr(deadlock, "_until", 0.0)
+    monkeypatch.setattr(deadlock, "time", SimpleNamespace(monotonic=lambda: 7.0))
+
+    async def main():
+        with ThreadPoolExecutor(1) as pool:
+            for _ in range(100):
+                await gopark.future.wait(pool.submit(time.sleep, 0.001))
+
+    gopark.run(main)
+    assert len(looks) < 20

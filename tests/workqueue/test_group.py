@@ -10,7 +10,8 @@ import gopark
 import queueprocs as procs
 from gopark import workqueue
 from gopark.context import background, with_cancel
-from gopark.workqueue import Group, serve
+from gopark.workqueue import Group, _leftovers, serve
+from gopark.workqueue._list import names_at
 
 
 def double(x):
@@ -170,3 +171,32 @@ async def test_a_module_stands_for_its_public_functions(tmp_path):
             with pytest.raises(workqueue.RemoteError, match="not among"):
                 async with Group(q) as g:
                     g.go("json:detect_encoding", "x")
+
+
+async def test_what_a_killed_owner_has_left_is_removed_by_the_next_group(
+    opened, url, name, monkeypatch
+):
+    async def results():
+        return {one for one in await names_at(url) if "-re-" in one and one.startswith(name)}
+
+    async with await opened() as q, await opened() as there:
+        owner = await gopark.spawn(procs.start, "owner.py", url, name)
+        left = await results()
+        assert len(left) == 1
+        monkeypatch.setattr(_leftovers, "QUIET", -1.0)
+        async with Group(q) as g:
+            await g._clearer
+            assert left < await results(), "its owner lives"
+        owner.kill()
+        owner.communicate()
+        await q.purge()
+        monkeypatch.setattr(_leftovers, "QUIET", 600.0)
+        async with Group(q) as g:
+            await g._clearer
+            assert left < await results(), "it may come again"
+        monkeypatch.setattr(_leftovers, "QUIET", -1.0)
+        async with Workers(there, double):
+            while left & await results():  # a server drops the requests of who has gone in time
+                async with Group(q) as g:
+                    assert await g.go(double, 2) == 4
+                    await g._clearer

@@ -22,6 +22,7 @@ from gopark.workqueue import _wire as wire
 from gopark.workqueue._keeper import Keeper, Peer
 from gopark.workqueue._ledger import FULL, STORED, Job, Ledger
 from gopark.workqueue._settings import Settings
+from queuesim import simulate
 
 WORKERS = int(os.environ.get("GOPARK_STRESS_WORKERS", "200"))
 JOBS = int(os.environ.get("GOPARK_STRESS_JOBS", "2000"))
@@ -35,11 +36,17 @@ class Link(Peer):
         self.keeper = keeper
         self.items: gopark.Chan[tuple[int, int, bytes]] = gopark.Chan(10_000)
         self.replies: gopark.Chan[tuple[int, int]] = gopark.Chan(10_000)
+        self.acks: gopark.Chan[tuple[int, bool]] = gopark.Chan(10_000)
         self.out: list[Any] = []
         keeper.attach(self, "q", {}, False)
 
     def reply(self, req: int, code: int, body: bytes = b"") -> None:
         self.out.append(partial(self.replies.try_send, (req, code)))
+
+    def acked(self, seqs: list[int], unknown: list[int]) -> None:
+        for known in (True, False):
+            for seq in seqs if known else unknown:
+                self.out.append(partial(self.acks.try_send, (seq, known)))
 
     def item(self, job: Job) -> None:
         self.out.append(partial(self.items.try_send, (job.seq, job.tries, job.payload)))
@@ -116,8 +123,8 @@ class Model:
                 await link.replies.recv()
             else:
                 self.done[n] += 1
-                link.say(wire.ack(1, seq))
-                await link.replies.recv()
+                link.say(wire.acks([seq]))
+                assert ((await link.acks.recv()) or (0, 0))[0] == seq
             link.say(wire.pull(1))
             self.look()
 
@@ -144,6 +151,7 @@ def test_workers_that_die_stop_and_fail_lose_nothing(seed):
 
         async def main() -> None:
             gopark.go(keeper.tick)
+            gopark.go(keeper.feed)
             workers = [gopark.spawn(model.worker) for _ in range(WORKERS)]
             await model.sender(JOBS)
             await gopark.gather(*workers)
@@ -156,3 +164,13 @@ def test_workers_that_die_stop_and_fail_lose_nothing(seed):
         assert model.most == min(500, JOBS), "the sender ran up to the limit, and waited there"
 
     synctest.test(bubble)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_laws_hold_in_a_small_simulation(seed):
+    """`python tests/queuesim.py` is the large one."""
+    world = simulate(jobs=5000, workers=100, seed=seed, cap=300)
+    assert world.sent == 5000
+    assert world.counts["deaths"] > 0
+    assert world.counts["late"] > 0, "a lease was lost"
+    assert world.most == 300, "the sender ran up to the limit"

@@ -219,7 +219,8 @@ async def test_a_sender_waits_while_the_queue_is_full(opened):
         assert not third.done, "one that is leased is not done"
         await d.ack()
         await third
-        assert (await q.stats()).waiting + (await q.stats()).leased == 2
+        stats = await q.stats()
+        assert stats.waiting + stats.leased == 2
         await q.purge()
 
 
@@ -247,6 +248,33 @@ async def test_a_close_ends_the_wait_of_a_sender(opened):
         await q.close()
         with pytest.raises(gopark.ClosedChannelError):
             await waits
+
+
+async def test_a_close_amid_sends_loses_none_that_was_confirmed(opened):
+    async with await opened(cap=500) as q, await opened() as there:
+        confirmed, done, refused = [], [], []
+
+        async def send(first):
+            for n in range(first, first + 1000):
+                try:
+                    await q.send(n)
+                except gopark.ClosedChannelError:
+                    refused.append(n)
+                    return
+                confirmed.append(n)
+
+        async def receive():
+            async for d in there:
+                async with d as value:
+                    done.append(value)
+
+        tasks = [*(gopark.spawn(send, 1000 * n) for n in range(5)), gopark.spawn(receive)]
+        while len(done) < 100:
+            await gopark.time.sleep(0.001)
+        await q.close()
+        await gopark.gather(*tasks)
+        assert len(refused) == 5
+        assert set(confirmed) <= set(done) <= set(confirmed) | set(refused)
 
 
 async def test_a_scope_ends_the_wait_of_a_receiver(opened):

@@ -12,13 +12,14 @@ def test_frames_come_whole_however_the_stream_is_cut():
         wire.send(1, b"payload", b""),
         wire.send(2, b"", "ü".encode()),
         wire.pull(7),
-        wire.ack(3, 1 << 40),
+        wire.acks([3, 1 << 40]),
         wire.again(4, 9, 2, 0.5, True),
         wire.bury(5, 9, 2, "why"),
         wire.touch([(1, 2), (3, 4)]),
         wire.asking(wire.ASK, 6, b"{}"),
-        wire.item(5, 1, b"x" * 100),
+        wire.items([(5, 1, b"x" * 100), (6, 2, b""), (7, 1, b"y")]),
         wire.reply(6, 16, b"body"),
+        wire.acked([1, 1 << 40], [7]),
         wire.frame(wire.END),
     ]
     data = b"".join(said)
@@ -28,20 +29,29 @@ def test_frames_come_whole_however_the_stream_is_cut():
             one for at in range(0, len(data), step) for one in frames.feed(data[at : at + step])
         ]
         assert [op for op, _ in came] == [
-            wire.SEND, wire.SEND, wire.PULL, wire.ACK, wire.AGAIN, wire.BURY, wire.TOUCH,
-            wire.ASK, wire.ITEM, wire.REPLY, wire.END,
+            wire.SEND, wire.SEND, wire.PULL, wire.ACKS, wire.AGAIN, wire.BURY, wire.TOUCH,
+            wire.ASK, wire.ITEMS, wire.REPLY, wire.ACKED, wire.END,
         ]  # fmt: skip
         bodies = [body for _, body in came]
         assert wire.split_send(bodies[0]) == (1, b"payload", "")
         assert wire.split_send(bodies[1]) == (2, b"", "ü")
         assert wire.split_number(bodies[2]) == 7
-        assert wire.split_ack(bodies[3]) == (3, 1 << 40)
+        assert wire.split_acks(bodies[3]) == (3, 1 << 40)
         assert wire.split_again(bodies[4]) == (4, 9, 2, 0.5, True)
         assert wire.split_bury(bodies[5]) == (5, 9, 2, "why")
         assert list(wire.split_touch(bodies[6])) == [(1, 2), (3, 4)]
         assert wire.split_asking(bodies[7]) == (6, b"{}")
-        assert wire.split_item(bodies[8]) == (5, 1, b"x" * 100)
+        assert list(wire.split_items(bodies[8])) == [(5, 1, b"x" * 100), (6, 2, b""), (7, 1, b"y")]
         assert wire.split_reply(bodies[9]) == (6, 16, b"body")
+        assert wire.split_acked(bodies[10]) == ((1, 1 << 40), (7,))
+
+
+def test_many_values_are_several_frames_and_a_large_one_is_one():
+    values = [(n, 1, bytes(n * 1000)) for n in range(100)] + [(200, 1, bytes(1 << 20))]
+    whole = list(wire.Frames().feed(wire.items(values)))
+    assert 3 < len(whole) < 16
+    assert all(len(body) < (1 << 20) + 5000 for _, body in whole)
+    assert [one for _, body in whole for one in wire.split_items(body)] == values
 
 
 @pytest.mark.parametrize("data", [b"\0\0\0\0\0", b"GET / HTTP/1.1\r\n"])

@@ -5,7 +5,7 @@ nothing to others.
 
     the queue                       the backend
     send, ack, again, bury: returned is done, and outlives the death of any process
-    want(n): so many values more    sink.arrived(token, tries, payload), as often as that
+    want(n): so many values more    sink.arrived(values), until it were so many
     touch(tokens): still at work
                                     sink.ended(): closed, and all is done
                                     sink.failed(exc): it is all over
@@ -36,7 +36,9 @@ KEPT: Final = "kept"
 class Sink(Protocol):
     """Who is told: of one backend, from any thread, and never to wait."""
 
-    def arrived(self, token: Token, tries: int, payload: bytes) -> None: ...
+    def arrived(self, values: Iterable[tuple[Token, int, bytes]]) -> None:
+        """Of each its token, the how manieth try it is, and the value as bytes."""
+
     def ended(self) -> None: ...
     def failed(self, exc: Exception) -> None: ...
 
@@ -126,6 +128,10 @@ class Backend(ABC):
     @abstractmethod
     async def destroy(self) -> None:
         """Leave it, and have nothing of it stay."""
+
+    @abstractmethod
+    async def clear(self, queue: str, quiet: float) -> None:
+        """Remove what groups of that queue have left behind, see `_leftovers`."""
 
     @abstractmethod
     async def stats(self) -> Stats: ...

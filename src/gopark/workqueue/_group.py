@@ -19,9 +19,11 @@ from gopark._tasks import Task, spawn
 from gopark._util import integer
 from gopark.context import Context, shield
 from gopark.sync.errgroup import Group as ErrGroup
+from gopark.workqueue import _leftovers
 from gopark.workqueue._backend import MAKE
 from gopark.workqueue._calls import name_of
 from gopark.workqueue._errors import Lost, RemoteError
+from gopark.workqueue._leftovers import results_name
 from gopark.workqueue._queue import Queue, opened
 
 __all__ = ("Group",)
@@ -59,7 +61,17 @@ class Group:
     Go: none; errgroup.Group, of golang.org/x/sync.
     """
 
-    __slots__ = ("_collector", "_group", "_last", "_limit", "_name", "_q", "_results", "_waiting")
+    __slots__ = (
+        "_clearer",
+        "_collector",
+        "_group",
+        "_last",
+        "_limit",
+        "_name",
+        "_q",
+        "_results",
+        "_waiting",
+    )
 
     def __init__(self, q: Queue[Any], ctx: Context | None = None, *, limit: int = 64) -> None:
         if not isinstance(q, Queue):
@@ -70,9 +82,10 @@ class Group:
         self._q = q
         self._limit = limit
         self._group = ErrGroup(ctx, limit=limit, cancel=True)
-        self._name = f"{q.name[:40]}-re-{secrets.token_hex(8)}"
+        self._name = results_name(q.name, secrets.token_hex(8))
         self._results: Queue[Any] | None = None
         self._collector: Task[None] | None = None
+        self._clearer: Task[None] | None = None
         self._waiting: dict[int, OneShot] = {}
         self._last = 0
 
@@ -83,6 +96,7 @@ class Group:
             self._name, q.url, asked, q.codec, 600.0, self._limit, False, q._options, MAKE
         )
         self._collector = spawn(self._collect, self._results)
+        self._clearer = spawn(self._clear, self._results)
         await self._group.__aenter__()
         return self
 
@@ -92,14 +106,15 @@ class Group:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        results, collector = self._results, self._collector
-        assert results is not None and collector is not None
+        results, collector, clearer = self._results, self._collector, self._clearer
+        assert results is not None and collector is not None and clearer is not None
         try:
             await self._group.__aexit__(kind, exc, traceback)
         finally:
             with shield():
-                collector.cancel()
-                await collector.ended().recv()
+                for task in (collector, clearer):
+                    task.cancel()
+                    await task.ended().recv()
                 try:
                     await results.close()
                     await results._backend.destroy()
@@ -149,6 +164,13 @@ class Group:
             return _result(name, await one.wait())
         finally:
             self._waiting.pop(task, None)
+
+    async def _clear(self, results: Queue[Any]) -> None:
+        """What groups before have left behind, whose process was killed."""
+        try:
+            await results._backend.clear(self._q.name, _leftovers.QUIET)
+        except (OSError, RuntimeError):
+            pass  # whoever comes next
 
     async def _collect(self, results: Queue[Any]) -> None:
         try:

@@ -14,6 +14,8 @@ When the file is mostly about jobs that are gone it is written anew, beside itse
     record   length and CRC-32 of the rest; kind; what it says
     kinds    H settings  S sent  T taken  G gone  D dead  R requeued  C closed or not  I an id
              N the last number given
+             B records that were written at once: length, kind and what it says, of each
+    T and G are about one value or several.
 
 Source: none. Tests: tests/workqueue/test_journal.py
 """
@@ -38,7 +40,9 @@ __all__ = ("Journal",)
 _HEAD: Final = struct.Struct("!II")
 _SENT: Final = struct.Struct("!cQHdB")  # kind, seq, tries, when (if it has an id), length of the id
 _SEQ: Final = struct.Struct("!cQ")
-_TAKEN: Final = struct.Struct("!cQH")
+_NUMBER: Final = struct.Struct("!Q")
+_TAKEN: Final = struct.Struct("!QH")
+_LENGTH: Final = struct.Struct("!I")
 _ID: Final = struct.Struct("!cd")
 
 _SLACK: Final = 1 << 20  # bytes; below that a file is not written anew
@@ -52,7 +56,9 @@ class Journal:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._map: mmap.mmap | None = None
         self._mapped = 0
-        self._out = bytearray()
+        self._out: list[bytes] = []
+        self._taken = bytearray()  # of one record, which grows as long as nothing else is said
+        self._gone: list[int] = []  # the same
         self._size = 0
         self._limit = _SLACK
 
@@ -78,21 +84,44 @@ class Journal:
         return self._map
 
     def _record(self, body: bytes) -> None:
-        self._out += _HEAD.pack(len(body), crc32(body))
-        self._out += body
+        if self._taken or self._gone:
+            self._several()
+        self._out.append(body)
+
+    def _several(self) -> None:
+        """The record that grew is whole."""
+        if self._taken:
+            self._out.append(b"T" + self._taken)
+            self._taken = bytearray()
+        else:
+            self._out.append(struct.pack(f"!c{len(self._gone)}Q", b"G", *self._gone))
+            self._gone = []
 
     def flush(self) -> None:
         """Write what is not yet in the file. Before anybody is told of it."""
+        if self._taken or self._gone:
+            self._several()
         out = self._out
         if not out:
             return
-        end = self._size + len(out)
+        if len(out) == 1:
+            body = out[0]
+        else:
+            body = b"B" + b"".join([part for one in out for part in (_LENGTH.pack(len(one)), one)])
+        size = self._size
+        end = size + 8 + len(body)
         there = self._map
         if there is None or end > self._mapped:
             there = self._grow(end)
-        there[self._size : end] = out
+        there[size:end] = _HEAD.pack(len(body), crc32(body)) + body
         self._size = end
-        self._out = bytearray()
+        self._out = []
+
+    def _forget(self) -> None:
+        """What is not yet in the file is not so."""
+        self._out = []
+        self._taken = bytearray()
+        self._gone = []
 
     # --- a ledger's log -------------------------------------------------------------------------
 
@@ -107,10 +136,14 @@ class Journal:
         )
 
     def taken(self, seq: int, tries: int) -> None:
-        self._record(_TAKEN.pack(b"T", seq, min(tries, 65535)))
+        if self._gone:
+            self._several()
+        self._taken += _TAKEN.pack(seq, min(tries, 65535))
 
     def gone(self, seq: int) -> None:
-        self._record(_SEQ.pack(b"G", seq))
+        if self._taken:
+            self._several()
+        self._gone.append(seq)
 
     def dead(self, seq: int, why: str) -> None:
         self._record(_SEQ.pack(b"D", seq) + why.encode(errors="replace"))
@@ -160,7 +193,7 @@ class Journal:
             self._whole(ledger, now)
             os.replace(new, self.path)
         except BaseException:  # it goes on with the old one, which says the same
-            self._out = bytearray()
+            self._forget()
             self._unmap()
             if self._fd >= 0:
                 os.close(self._fd)
@@ -218,6 +251,12 @@ class _Reading:
 
     def record(self, body: bytes) -> None:
         kind = body[:1]
+        if kind == b"B":
+            at = 1
+            while at < len(body):
+                at, start = at + 4 + _LENGTH.unpack_from(body, at)[0], at + 4
+                self.record(body[start:at])
+            return
         if kind == b"H":
             self.ledger = Ledger(Settings(**json.loads(body[1:])))
             return
@@ -243,26 +282,32 @@ class _Reading:
         self.ledger.ids[id.decode()] = self._now - max(0.0, wall() - when)
 
     def _of(self, kind: bytes, body: bytes, ledger: Ledger) -> None:
-        """What became of a job."""
-        seq = _SEQ.unpack_from(body)[1]
-        job = self._jobs.get(seq) or ledger.dead.get(seq)
-        if job is None:
-            return
+        """What became of jobs."""
         if kind == b"T":
-            tries = _TAKEN.unpack_from(body)[2]
+            for seq, tries in _TAKEN.iter_unpack(body[1:]):
+                self._taken(ledger, seq, tries)
+            return
+        for (seq,) in _NUMBER.iter_unpack(body[1:] if kind == b"G" else body[1:9]):
+            job = self._jobs.get(seq) or ledger.dead.get(seq)
+            if job is None:
+                continue
+            if kind == b"G":
+                self._jobs.pop(seq, None)
+                ledger.dead.pop(seq, None)
+            elif kind == b"D":
+                job.why = body[_SEQ.size :].decode()
+                ledger.dead[seq] = self._jobs.pop(seq, job)
+                self._leased.discard(seq)
+            elif kind == b"R":
+                ledger.dead.pop(seq, None)
+                job.tries, job.why = 0, ""
+                self._jobs[seq] = job
+
+    def _taken(self, ledger: Ledger, seq: int, tries: int) -> None:
+        job = self._jobs.get(seq) or ledger.dead.get(seq)
+        if job is not None:
             (self._leased.add if tries >= job.tries else self._leased.discard)(seq)
             job.tries = tries
-        elif kind == b"G":
-            self._jobs.pop(seq, None)
-            ledger.dead.pop(seq, None)
-        elif kind == b"D":
-            job.why = body[_SEQ.size :].decode()
-            ledger.dead[seq] = self._jobs.pop(seq, job)
-            self._leased.discard(seq)
-        elif kind == b"R":
-            ledger.dead.pop(seq, None)
-            job.tries, job.why = 0, ""
-            self._jobs[seq] = job
 
     def finish(self) -> None:
         ledger = self.ledger

@@ -7,7 +7,8 @@ peers say is done under one lock, a chunk at a time:
     2. senders that wait are let in, values that wait are given to peers that have asked for some
     3. the journal is written
     4. after the lock: peers are told
-So nobody hears of what is not in the file.
+So nobody hears of what is not in the file. A value from this process (`put`) is written at once,
+and given out by a goroutine, with those that have come by its turn.
 
 A peer asks for so many values (`credit`); those that have some left stand in `_hungry`, and each
 has its turn. When a peer has gone, what it had is for others at once, and its lease is over.
@@ -25,11 +26,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any, Final
 
-from gopark._runtime.base.lockrank import Holding, Mutex
+from gopark._runtime.base.lockrank import Holding, Mutex, lockslow
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.time.timechan import after
+from gopark._runtime.time.timesleep import gosched
 from gopark.workqueue import _wire as wire
 from gopark.workqueue._journal import Journal
 from gopark.workqueue._ledger import CLOSED, FULL, INF, STORED, Job, Ledger
@@ -58,6 +60,9 @@ class Peer(ABC):
 
     @abstractmethod
     def reply(self, req: int, code: int, body: bytes = b"") -> None: ...
+
+    @abstractmethod
+    def acked(self, seqs: list[int], unknown: list[int]) -> None: ...
 
     @abstractmethod
     def item(self, job: Job) -> None: ...
@@ -91,6 +96,8 @@ class Keeper:
         self._dirty: list[Peer] = []
         self._wakeat = INF
         self._nudge: Chan[None] = Chan(1)
+        self._fresh: Chan[None] = Chan(1)
+        self._unfed = False  # something is put, and `feed` knows of it
 
     @property
     def settings(self) -> Settings:
@@ -144,6 +151,7 @@ class Keeper:
             self._hungry.clear()
             self._senders.clear()
         self._nudge.try_send(None)
+        self._fresh.try_send(None)
         for peer in peers:
             peer.hangup(None)
 
@@ -166,10 +174,7 @@ class Keeper:
             if self.stopped:
                 return
             now = self._clock()
-            if peer.silent:
-                peer.silent = False
-                if peer.credit:
-                    self._hungry.append(peer)
+            self._heard(peer)
             try:
                 for op, body in said:
                     does = _DOES.get(op)
@@ -179,6 +184,12 @@ class Keeper:
             finally:
                 self._settle(now)
         self._flush()
+
+    def _heard(self, peer: Peer) -> None:
+        if peer.silent:
+            peer.silent = False
+            if peer.credit:
+                self._hungry.append(peer)
 
     def _reply(self, peer: Peer, req: int, code: int, body: bytes = b"") -> None:
         peer.reply(req, code, body)
@@ -192,19 +203,49 @@ class Keeper:
         Args:
             req: Of the reply; 0: if it is FULL, let it be.
         """
-        with Holding(self._lock):
+        lock = self._lock
+        try:
+            lock.pop()
+        except IndexError:
+            lockslow(lock)
+        try:
             if self.stopped:
                 return FULL
-            now = self._clock()
-            code = FULL if self._senders else self.ledger.put(payload, id, now)
-            if code == STORED:
-                self._settle(now)
-                if self.stopped:
-                    return FULL
-            elif code == FULL and req:
+            code = FULL if self._senders else self.ledger.put(payload, id, self._clock())
+            if code == FULL and req:
                 self._senders.append((peer, req, payload, id))
-        if self._dirty:
+            elif code == STORED and not self._written():
+                return FULL
+            if self._unfed or code != STORED or not self._hungry:
+                return code
+            self._unfed = True
+        finally:
+            lock.append(None)
+        self._fresh.try_send(None)
+        return code
+
+    async def feed(self) -> None:
+        """The goroutine that gives out what was put."""
+        while not self.stopped:
+            await self._fresh.recv()
+            await gosched()
+            with Holding(self._lock):
+                if self.stopped:
+                    return
+                self._settle(self._clock())
             self._flush()
+
+    def ack(self, peer: Peer, seq: int) -> int:
+        """A peer in this process: it is done. YES, NO, or BAD if none is heard here any more."""
+        with Holding(self._lock):
+            if self.stopped:
+                return BAD
+            self._heard(peer)
+            code = YES if self.ledger.ack(seq) else NO
+            self._settle(self._clock())
+            if self.stopped:
+                code = BAD
+        self._flush()
         return code
 
     def _send(self, peer: Peer, body: bytes, now: float) -> None:
@@ -235,9 +276,16 @@ class Keeper:
             self._hungry.append(peer)
         peer.credit += n
 
-    def _ack(self, peer: Peer, body: bytes, now: float) -> None:
-        req, seq = wire.split_ack(body)
-        self._reply(peer, req, YES if self.ledger.ack(seq) else NO)
+    def _acks(self, peer: Peer, body: bytes, now: float) -> None:
+        ack = self.ledger.ack
+        known: list[int] = []
+        unknown: list[int] = []
+        for seq in wire.split_acks(body):
+            (known if ack(seq) else unknown).append(seq)
+        peer.acked(known, unknown)
+        if not peer.dirty:
+            peer.dirty = True
+            self._dirty.append(peer)
 
     def _again(self, peer: Peer, body: bytes, now: float) -> None:
         req, seq, tries, delay, untried = wire.split_again(body)
@@ -298,21 +346,33 @@ class Keeper:
     def _settle(self, now: float) -> None:
         """After each change, with the lock held."""
         ledger = self.ledger
+        self._unfed = False
         if self._senders:
             self._admit(now)
         if self._hungry and ledger.waiting:
             self._feed(now)
         if ledger.closed and ledger.done:
             self._end()
+        if not self._written():
+            return
         if self._journal is not None:
             try:
-                self._journal.flush()
                 self._journal.compact(ledger, now)
             except OSError as exc:
                 self._broken(exc)
                 return
         if ledger.due() < self._wakeat:
             self._nudge.try_send(None)
+
+    def _written(self) -> bool:
+        """What the ledger was told is in the journal; False: that is broken."""
+        if self._journal is not None:
+            try:
+                self._journal.flush()
+            except OSError as exc:
+                self._broken(exc)
+                return False
+        return True
 
     def _admit(self, now: float) -> None:
         while self._senders and (self.ledger.closed or not self.ledger.full):
@@ -359,21 +419,26 @@ class Keeper:
 
     async def tick(self) -> None:
         """The goroutine that takes back what was leased for too long."""
-        while True:
-            with Holding(self._lock):
-                if self.stopped:
-                    return
-                now = self._clock()
-                losers: list[Peer | None] = []
-                if self.ledger.expire(now, losers):
-                    self._silence(losers)
-                    self._settle(now)
-                due = self._wakeat = self.ledger.due()
-            self._flush()
+        while not self.stopped:
+            due = self.look()
             if due == INF:
                 await self._nudge.recv()
             else:
-                await select(recv(self._nudge), recv(after(max(0.0, due - now))))
+                await select(recv(self._nudge), recv(after(max(0.0, due - self._clock()))))
+
+    def look(self) -> float:
+        """Take back what was leased until now. When that is to be done again, at the latest."""
+        with Holding(self._lock):
+            if self.stopped:
+                return INF
+            now = self._clock()
+            losers: list[Peer | None] = []
+            if self.ledger.expire(now, losers):
+                self._silence(losers)
+                self._settle(now)
+            due = self._wakeat = self.ledger.due()
+        self._flush()
+        return due
 
     def _silence(self, losers: list[Peer | None]) -> None:
         """They may be stopped, and what they were given next would wait for another lease."""
@@ -388,7 +453,7 @@ _DOES: Final[dict[int, Callable[[Keeper, Peer, bytes, float], None]]] = {
     wire.SEND: Keeper._send,
     wire.CANCEL: Keeper._cancel,
     wire.PULL: Keeper._pull,
-    wire.ACK: Keeper._ack,
+    wire.ACKS: Keeper._acks,
     wire.AGAIN: Keeper._again,
     wire.BURY: Keeper._bury,
     wire.TOUCH: Keeper._touch,

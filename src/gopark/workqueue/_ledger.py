@@ -111,7 +111,7 @@ class Ledger:
             return CLOSED
         if id and self._known(id, now):
             return DUPLICATE
-        if self.full:
+        if len(self.waiting) + len(self.leased) + len(self.delayed) >= self.settings.cap:
             return FULL
         self.seq += 1
         job = Job(self.seq, payload, id)

@@ -6,6 +6,9 @@ take the place and be the keeper. Then all that is pending is said anew, and wha
 touched, so that its leases go on. A SEND whose reply was lost may so be stored twice, unless it
 has an id.
 
+What is acknowledged has its number for a request's, and stands in `_acking`: many are said, and
+confirmed, in one frame.
+
     a request                                   the keeper is lost, `_again`
     1. with the lock: puts itself there,        1. with the lock: sets the way, and copies
        and reads which way there is                `_pending`
@@ -31,7 +34,6 @@ from gopark._runtime.base.errors import ClosedChannelError
 from gopark._runtime.base.lockrank import Holding, Mutex
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
-from gopark._runtime.chan.chan import Chan
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.time.timesleep import sleep
 from gopark.context import Context, after_func
@@ -39,10 +41,12 @@ from gopark.context._with import checked
 from gopark.workqueue import _wire as wire
 from gopark.workqueue._backend import KEPT, MAKE, THERE, Backend, RawLetter, Sink, Stats, Token
 from gopark.workqueue._errors import Mismatch, Unavailable
-from gopark.workqueue._keeper import YES, Keeper, Peer
+from gopark.workqueue._keeper import BAD, YES, Keeper, Peer
 from gopark.workqueue._ledger import CLOSED, FULL, Job
+from gopark.workqueue._leftovers import clear_local
 from gopark.workqueue._localfiles import Place, directory
 from gopark.workqueue._localkeeper import VERSION, LocalKeeper, keeper_at, kept, leave_keeper, tidy
+from gopark.workqueue._outgoing import Outgoing
 from gopark.workqueue._settings import Settings, Wanted
 
 __all__ = ("Local", "open_local")
@@ -73,6 +77,10 @@ class _Way(ABC):
     def say(self, frame: bytes) -> None: ...
 
     @abstractmethod
+    def ack(self, seq: int) -> None:
+        """It is done; the answer goes to `Local.acked`."""
+
+    @abstractmethod
     async def leave(self) -> None: ...
 
 
@@ -90,6 +98,7 @@ class Local(Backend):
         self._lock: Mutex = Mutex((None,))
         self._way: _Way | None = None
         self._pending: dict[int, tuple[OneShot, bytes]] = {}
+        self._acking: dict[int, tuple[OneShot, ...]] = {}
         self._last = 0
         self._wanted = 0  # credit that the keeper was given and has not used
         self._left = False
@@ -171,6 +180,7 @@ class Local(Backend):
         with Holding(self._lock):
             self._way = way
             pending = [frame for _, (_, frame) in sorted(self._pending.items())]
+            acking = list(self._acking)
             wanted = self._wanted
         if isinstance(way, _Remote):
             way.start()
@@ -179,6 +189,8 @@ class Local(Backend):
             way.say(wire.touch(held))
         for frame in pending:
             way.say(frame)
+        for seq in acking:
+            way.ack(seq)
         if wanted:
             way.say(wire.pull(wanted))
 
@@ -210,11 +222,18 @@ class Local(Backend):
     def _fail(self, exc: Exception) -> None:
         with Holding(self._lock):
             self._failed = exc
-            pending = list(self._pending.values())
-            self._pending.clear()
-        for one, _ in pending:
+            waiting = self._waiting()
+        for one in waiting:
             one.finish(None, exc)
         self._sink.failed(exc)
+
+    def _waiting(self) -> list[OneShot]:
+        """Those who wait for an answer, which none of them gets. Lock held."""
+        waiting = [one for one, _ in self._pending.values()]
+        waiting += [one for ones in self._acking.values() for one in ones]
+        self._pending.clear()
+        self._acking.clear()
+        return waiting
 
     # --- what comes from it -----------------------------------------------------------------------
 
@@ -223,10 +242,16 @@ class Local(Backend):
         if entry is not None:
             entry[0].finish((code, body))
 
-    def item(self, seq: int, tries: int, payload: bytes) -> None:
+    def acked(self, seqs: Iterable[int], done: bool) -> None:
+        for seq in seqs:
+            for one in self._acking.pop(seq, ()):
+                one.finish(done)
+
+    def items(self, found: Iterable[tuple[int, int, bytes]]) -> None:
+        values = [((seq, tries), tries, payload) for seq, tries, payload in found]
         with Holding(self._lock):
-            self._wanted -= 1
-        self._sink.arrived((seq, tries), tries, payload)
+            self._wanted -= len(values)
+        self._sink.arrived(values)
 
     def ended(self) -> None:
         self.over = True
@@ -271,10 +296,12 @@ class Local(Backend):
             if (err := ctx.err()) is not None:
                 raise err
         way = self._way
-        if type(way) is _Direct:
-            code = await self._senddirect(way.keeper, way, payload, id, ctx)
-        else:
+        if type(way) is not _Direct:
             code, _ = await self._request(wire.send, payload, id.encode(), ctx=ctx)
+        elif self._failed is not None or (code := way.keeper.put(way, 0, payload, id)) == FULL:
+            code = await self._senddirect(way.keeper, way, payload, id, ctx)
+        if not code:
+            return
         if code == CLOSED:
             raise ClosedChannelError(
                 f"queue {shown(self._place.name)} was closed: nobody sends to it any more. "
@@ -284,9 +311,7 @@ class Local(Backend):
     async def _senddirect(
         self, keeper: Keeper, way: _Direct, payload: bytes, id: str, ctx: Context | None
     ) -> int:
-        """To the keeper in this process, which stores it at once if there is room."""
-        if self._failed is None and (code := keeper.put(way, 0, payload, id)) != FULL:
-            return code
+        """To the keeper in this process, which had no room for it."""
         one = OneShot("workqueue send")
         with Holding(self._lock):
             if self._failed is not None:
@@ -308,7 +333,19 @@ class Local(Backend):
             way.say(wire.pull(n))
 
     async def ack(self, token: Token) -> bool:
-        return (await self._request(wire.ack, token[0]))[0] == YES
+        seq: int = token[0]
+        way = self._way
+        if type(way) is _Direct and (code := way.keeper.ack(way, seq)) != BAD:
+            return code == YES
+        one = OneShot("workqueue ack")
+        with Holding(self._lock):
+            if self._failed is not None:
+                raise self._failed
+            self._acking[seq] = one, *self._acking.get(seq, ())
+            way = self._way
+        if way is not None:
+            way.ack(seq)
+        return await one.wait()  # type: ignore[no-any-return]
 
     async def again(self, token: Token, delay: float, untried: bool) -> bool:
         return (await self._request(wire.again, *token, delay, untried))[0] == YES
@@ -328,10 +365,9 @@ class Local(Backend):
         with Holding(self._lock):
             self._left = True
             way, self._way = self._way, None
-            pending = list(self._pending.values())
-            self._pending.clear()
+            waiting = self._waiting()
             self._failed = self._failed or RuntimeError("the queue was left")
-        for one, _ in pending:
+        for one in waiting:
             one.finish(None, self._failed)
         if way is not None:
             await way.leave()
@@ -342,6 +378,9 @@ class Local(Backend):
         await self.purge(False)
         await self.purge(True)
         await self.leave()
+
+    async def clear(self, queue: str, quiet: float) -> None:
+        clear_local(self._place, queue, quiet)
 
     # --- looking after it -------------------------------------------------------------------------
 
@@ -388,11 +427,20 @@ class _Direct(Peer, _Way):
         self.keeper.detach(self)
         await leave_keeper(self.keeper)
 
+    def ack(self, seq: int) -> None:
+        code = self.keeper.ack(self, seq)
+        if code != BAD:
+            self._local.acked((seq,), code == YES)
+
+    def acked(self, seqs: list[int], unknown: list[int]) -> None:
+        self._out.append(partial(self._local.acked, seqs, True))
+        self._out.append(partial(self._local.acked, unknown, False))
+
     def reply(self, req: int, code: int, body: bytes = b"") -> None:
         self._out.append(partial(self._local.replied, req, code, body))
 
     def item(self, job: Job) -> None:
-        self._out.append(partial(self._local.item, job.seq, job.tries, job.payload))
+        self._out.append(partial(self._local.items, ((job.seq, job.tries, job.payload),)))
 
     def end(self) -> None:
         self._out.append(self._local.ended)
@@ -424,39 +472,37 @@ class _Remote(_Way):
         self._frames = frames
         self._said = said
         self._out: list[bytes] = []
+        self._acks: list[int] = []
         self._lock: Mutex = Mutex((None,))
-        self._kick: Chan[None] = Chan(1)
-        self._over = False
+        self._outgoing = Outgoing(conn, self._taken)
 
     def start(self) -> None:
         go(self._read)
-        go(self._write)
+        go(self._outgoing.run)
 
     def say(self, frame: bytes) -> None:
         with Holding(self._lock):
             self._out.append(frame)
-        self._kick.try_send(None)
+        self._outgoing.flush()
+
+    def ack(self, seq: int) -> None:
+        with Holding(self._lock):
+            self._acks.append(seq)
+            first = len(self._acks) == 1
+        if first:
+            self._outgoing.flush()
+
+    def _taken(self) -> bytes:
+        """All that is to be said, for its Outgoing."""
+        with Holding(self._lock):
+            out, self._out = self._out, []
+            acks, self._acks = self._acks, []
+        if acks:
+            out.append(wire.acks(acks))
+        return b"".join(out)
 
     async def leave(self) -> None:
-        self._over = True
-        self._kick.try_send(None)
-
-    async def _write(self) -> None:
-        conn = self._conn
-        try:
-            while True:
-                with Holding(self._lock):
-                    out, self._out = self._out, []
-                if out:
-                    await conn.write(b"".join(out))
-                elif self._over:
-                    return
-                else:
-                    await self._kick.recv()
-        except OSError:
-            pass
-        finally:
-            conn.close()
+        self._outgoing.end()
 
     async def _read(self) -> None:
         conn, frames, local = self._conn, self._frames, self._local
@@ -476,7 +522,11 @@ class _Remote(_Way):
 def _hear(local: Local, op: int, body: bytes) -> None:
     if op == wire.REPLY:
         local.replied(*wire.split_reply(body))
-    elif op == wire.ITEM:
-        local.item(*wire.split_item(body))
+    elif op == wire.ACKED:
+        known, unknown = wire.split_acked(body)
+        local.acked(known, True)
+        local.acked(unknown, False)
+    elif op == wire.ITEMS:
+        local.items(wire.split_items(body))
     elif op == wire.END:
         local.ended()

@@ -20,7 +20,6 @@ from gopark._runtime.base.lockrank import Holding, Mutex, lasting
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import Sched
 from gopark._runtime.base.timenow import monotonic
-from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.main.atend import atend
 from gopark._runtime.sched.newproc import go
@@ -32,11 +31,12 @@ from gopark.workqueue._journal import Journal
 from gopark.workqueue._keeper import Keeper, Peer
 from gopark.workqueue._ledger import Job, Ledger
 from gopark.workqueue._localfiles import Place
+from gopark.workqueue._outgoing import Outgoing
 from gopark.workqueue._settings import Settings, Wanted
 
 __all__ = ("VERSION", "LocalKeeper", "keeper_at", "kept", "leave_keeper", "tidy")
 
-VERSION: Final = 1
+VERSION: Final = 2
 _GOODBYE: Final = 1.0  # seconds for a peer to take what it was to be told
 
 _taking: Final = lasting(Mutex((None,)))
@@ -68,6 +68,7 @@ class LocalKeeper(Keeper):
 
     def begin(self) -> None:
         go(self._serve)
+        go(self.feed)
         go(self.tick)
 
     async def _serve(self) -> None:
@@ -170,7 +171,7 @@ async def leave_keeper(keeper: LocalKeeper) -> None:
         keeper.shut()
     late = after(_GOODBYE)
     for peer in peers:
-        await select(recv(peer.over), recv(late))
+        await select(recv(peer.outgoing.gone), recv(late))
     if peers:
         tidy(keeper.place)  # they may have left in the same moment
 
@@ -225,36 +226,62 @@ if hasattr(os, "register_at_fork"):
 
 
 class _Socket(Peer):
-    """A peer in another process."""
+    """A peer in another process. What it is told lies here, guarded by the keeper's lock."""
 
-    __slots__ = ("_bye", "_conn", "_keeper", "_kick", "_out", "over")
+    __slots__ = ("_acked", "_conn", "_items", "_keeper", "_out", "_unknown", "outgoing")
 
     def __init__(self, keeper: LocalKeeper, conn: net.SocketConn) -> None:
         super().__init__()
         self._keeper = keeper
         self._conn = conn
-        self._kick: Chan[None] = Chan(1)
-        self._out: list[bytes] = []  # guarded by the keeper's lock
-        self._bye = False
-        self.over: Chan[None] = Chan()  # closed when it was told the last
+        self._clear()
+        self.outgoing = Outgoing(conn, self._taken)
 
-    def reply(self, req: int, code: int, body: bytes = b"") -> None:
-        self._out.append(wire.reply(req, code, body))
+    def _clear(self) -> None:
+        self._out: list[bytes] = []
+        self._items: list[tuple[int, int, bytes]] = []  # after all that stands in `_out`
+        self._acked: list[int] = []
+        self._unknown: list[int] = []
+
+    def acked(self, seqs: list[int], unknown: list[int]) -> None:
+        self._acked += seqs
+        self._unknown += unknown
 
     def item(self, job: Job) -> None:
-        self._out.append(wire.item(job.seq, job.tries, job.payload))
+        self._items.append((job.seq, job.tries, job.payload))
+
+    def reply(self, req: int, code: int, body: bytes = b"") -> None:
+        self._say(wire.reply(req, code, body))
 
     def end(self) -> None:
-        self._out.append(wire.frame(wire.END))
+        self._say(wire.frame(wire.END))
+
+    def _say(self, frame: bytes) -> None:
+        if self._items:
+            self._out.append(wire.items(self._items))
+            self._items = []
+        self._out.append(frame)
+
+    def _taken(self) -> bytes:
+        """All that it is told, for its Outgoing."""
+        with Holding(self._keeper._lock):
+            out, items, acked, unknown = self._out, self._items, self._acked, self._unknown
+            if not (out or items or acked or unknown):
+                return b""
+            self._clear()
+        if acked or unknown:
+            out.append(wire.acked(acked, unknown))
+        if items:
+            out.append(wire.items(items))
+        return b"".join(out)
 
     def flush(self) -> None:
-        self._kick.try_send(None)
+        self.outgoing.flush()
 
     def hangup(self, why: OSError | None) -> None:
         if why is not None:
-            self._out.clear()  # it is not in the journal
-        self._bye = True
-        self.flush()
+            self._clear()  # it is not in the journal
+        self.outgoing.end()
 
     def forked(self) -> None:
         """In the child of a fork: the connection is the parent's."""
@@ -265,15 +292,14 @@ class _Socket(Peer):
         conn, keeper = self._conn, self._keeper
         try:
             frames = await self._greeted()
-            go(self._write)
+            go(self.outgoing.run)
             while data := await conn.read():
                 keeper.do(self, frames.feed(data))
         except (OSError, EOFError, ValueError, KeyError, TypeError):
             pass  # it has gone, or is none of ours
         finally:
             keeper.detach(self)
-            self._bye = True
-            self.flush()
+            self.outgoing.end()
             conn.close()
 
     async def _greeted(self) -> wire.Frames:
@@ -298,21 +324,3 @@ class _Socket(Peer):
         if "mismatch" in answer:
             raise EOFError
         return frames
-
-    async def _write(self) -> None:
-        conn, lock = self._conn, self._keeper._lock
-        try:
-            while True:
-                with Holding(lock):
-                    out, self._out = self._out, []
-                if out:
-                    await conn.write(b"".join(out))
-                elif self._bye:
-                    return
-                else:
-                    await self._kick.recv()
-        except OSError:
-            pass
-        finally:
-            conn.close()
-            self.over.close()

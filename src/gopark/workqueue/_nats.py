@@ -38,8 +38,9 @@ from gopark.context import Context
 from gopark.context._with import checked
 from gopark.workqueue._backend import MAKE, Backend, RawLetter, Sink, Stats
 from gopark.workqueue._errors import Unavailable
+from gopark.workqueue._leftovers import clear_nats
 from gopark.workqueue._natswire import SILENCE, NatsWire, status_of
-from gopark.workqueue._settings import WINDOW, Settings, Wanted
+from gopark.workqueue._settings import WINDOW, Settings, Wanted, without_secrets
 
 __all__ = ("open_nats", "stream_names")
 
@@ -90,7 +91,7 @@ def _parsed(url: str) -> tuple[list[str], int]:
     if not parts.netloc or query or not replicas.isdecimal() or not 1 <= int(replicas) <= 5:
         raise ValueError(
             "open: a URL of NATS is nats://host:port, nats://a,b,c?replicas=3 for a cluster, got "
-            + shown(url)
+            + shown(without_secrets(url))
         )
     user, at, hosts = parts.netloc.rpartition("@")
     return [f"{parts.scheme}://{user}{at}{host}" for host in hosts.split(",")], int(replicas)
@@ -378,7 +379,7 @@ class Nats(Backend):
             self._wanted -= 1
             self._asked -= 1
         token = _Token(msg.reply, msg.data)
-        self._sink.arrived(token, token.tries, token.data)
+        self._sink.arrived(((token, token.tries, token.data),))
         self._pull()
 
     def _expired(self, msg: Any) -> None:
@@ -492,6 +493,9 @@ class Nats(Backend):
             await self._wire.api(f"STREAM.DELETE.{stream}")
         await self.leave()
 
+    async def clear(self, queue: str, quiet: float) -> None:
+        await clear_nats(self._wire, await _streams(self._wire), queue, quiet)
+
     # --- looking after it -------------------------------------------------------------------------
 
     async def stats(self) -> Stats:
@@ -563,15 +567,7 @@ async def stream_names(url: str) -> list[str]:
     wire = NatsWire(url, _parsed(url)[0], {})
     await wire.connect()
     try:
-        found: list[str] = []
-        total = 1
-        while len(found) < total:
-            answer = await wire.api("STREAM.NAMES", {"offset": len(found)})
-            total = answer.get("total", 0)
-            streams = answer.get("streams") or []
-            if not streams:
-                break
-            found += streams
+        found = await _streams(wire)
     finally:
         await wire.close()
     return sorted(
@@ -579,3 +575,16 @@ async def stream_names(url: str) -> list[str]:
         for name in found
         if name.startswith("GOPARK_") and not name.endswith("_DEAD")
     )
+
+
+async def _streams(wire: NatsWire) -> list[str]:
+    found: list[str] = []
+    total = 1
+    while len(found) < total:
+        answer = await wire.api("STREAM.NAMES", {"offset": len(found)})
+        total = answer.get("total", 0)
+        streams = answer.get("streams") or []
+        if not streams:
+            break
+        found += streams
+    return found

@@ -29,6 +29,7 @@ from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.time.timesleep import sleep
 from gopark.context import Context, after_func
 from gopark.workqueue._errors import Unavailable
+from gopark.workqueue._settings import without_secrets
 
 __all__ = ("SILENCE", "NatsWire", "Reply", "status_of")
 
@@ -57,7 +58,7 @@ class NatsWire:
     """One connection, which the client makes anew when it breaks."""
 
     def __init__(self, url: str, servers: list[str], options: Mapping[str, Any]) -> None:
-        self.url = url
+        self.url = without_secrets(url)
         self.limit = 1 << 20
         self.closed = False
         self._servers = servers
@@ -94,7 +95,7 @@ class NatsWire:
             raise
         except Exception as exc:
             why = self._error or str(exc) or "no answer"
-            raise Unavailable(f"{self.url}: there is no server of NATS: {why}") from exc
+            raise Unavailable(f"{self.url}: cannot connect to a server of NATS: {why}") from exc
 
     async def _connect(self, nats: Any) -> None:
         self._loop = asyncio.get_running_loop()
@@ -124,6 +125,8 @@ class NatsWire:
                 await self._nc.close()
 
     async def _errored(self, exc: Exception) -> None:
+        if self._error and isinstance(exc, ConnectionError | TimeoutError | EOFError):
+            return  # what was refused says more than that it hangs up
         self._error = str(exc) or type(exc).__name__
 
     async def _reconnected(self) -> None:

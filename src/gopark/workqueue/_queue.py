@@ -18,7 +18,7 @@ from gopark.workqueue._backend import MAKE, Backend, RawLetter, Stats
 from gopark.workqueue._codec import Codec, codec_named, encoded, raw
 from gopark.workqueue._errors import Mismatch, TooBig
 from gopark.workqueue._receiver import Delivery, Receiver
-from gopark.workqueue._settings import Wanted, checkname, wanted
+from gopark.workqueue._settings import Wanted, checkname, wanted, without_secrets
 
 __all__ = ("DeadLetters", "Letter", "Queue", "open", "opened")
 
@@ -112,7 +112,9 @@ async def opened(
 
         backend = await open_nats(url, name, asked, reopen, receiver, options, how)
     else:
-        raise ValueError(f"open: a URL is local: or nats://host:port, got {shown(url)}")
+        raise ValueError(
+            f"open: a URL is local: or nats://host:port, got {shown(without_secrets(url))}"
+        )
     receiver.opened(backend, codec or raw)
     if codec is None:
         codec = codec_named(backend.settings.codec)
@@ -181,7 +183,7 @@ class Queue(Generic[T]):
         self._receiver = receiver
 
     def __repr__(self) -> str:
-        return f"<Queue {self.name!r} at {self.url}>"
+        return f"<Queue {self.name!r} at {without_secrets(self.url)}>"
 
     @property
     def cap(self) -> int:

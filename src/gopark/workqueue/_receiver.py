@@ -11,13 +11,16 @@ The channel has room for all that was asked for: so many are wanted more as were
 be decoded, or has had all its tries (whoever had the last of them has died), goes to the dead and
 never to a handler.
 
-Locks: `_lock`, a leaf. Source: none. Tests: tests/workqueue/test_queue.py
+`_held` is touched by single operations of a dict alone, which need no lock.
+
+Locks: `_lock`, a leaf, for what happens once. Source: none. Tests: tests/workqueue/test_queue.py
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import count
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
@@ -78,12 +81,14 @@ class Delivery(Generic[T]):
 
     __slots__ = ("_arrived", "_receiver", "_settled", "_since", "_token", "tries", "value")
 
-    def __init__(self, receiver: Receiver, token: Token, tries: int, value: T) -> None:
+    def __init__(
+        self, receiver: Receiver, token: Token, tries: int, value: T, arrived: float
+    ) -> None:
         self.value = value
         self.tries = tries
         self._receiver = receiver
         self._token = token
-        self._arrived = monotonic()
+        self._arrived = arrived
         self._since = -1.0  # when it was taken
         self._settled = False
 
@@ -97,7 +102,8 @@ class Delivery(Generic[T]):
             self._receiver.taken()
 
     async def __aenter__(self) -> T:
-        self._take()
+        if self._since < 0:
+            self._take()
         return self.value
 
     async def __aexit__(
@@ -201,9 +207,10 @@ class Delivery(Generic[T]):
     def _settle(self) -> None:
         if self._settled:
             raise RuntimeError(f"{shown(self)} is settled already: once by ack, again or drop")
-        self._take()
+        if self._since < 0:
+            self._take()
         self._settled = True
-        self._receiver.forget(self._token)
+        self._receiver._held.pop(self._token, None)
 
     def _forget(self) -> None:
         self._settled = True
@@ -224,7 +231,8 @@ class Receiver:
         self._max_time = max_time
         self._lock: Mutex = Mutex((None,))
         self._held: dict[Token, Delivery[Any]] = {}
-        self._owed = 0  # so many were taken, and none was wanted in their place
+        self._half = (prefetch + 1) // 2  # were taken: so many more are wanted
+        self._takes = count(1)
         self._begun = False
         self._stopped = False  # nothing is handed out any more
         self._over: Chan[None] = Chan()
@@ -244,21 +252,21 @@ class Receiver:
 
     # --- a Sink -----------------------------------------------------------------------------------
 
-    def arrived(self, token: Token, tries: int, payload: bytes) -> None:
-        try:
-            value = self.codec.decode(payload)
-        except Exception as exc:
-            go(self._bury, token, None, f"cannot be decoded: {type(exc).__name__}: {exc}")
-            return
-        if tries > self.tries:
-            go(self._bury, token, value, LOST)
-            return
-        one: Delivery[Any] = Delivery(self, token, tries, value)
-        with Holding(self._lock):
-            self._held[token] = one
-            if self._stopped:
-                return
-        put(self.ch, one)
+    def arrived(self, values: Iterable[tuple[Token, int, bytes]]) -> None:
+        decode, held, most, ch = self.codec.decode, self._held, self.tries, self.ch
+        now = monotonic()
+        for token, tries, payload in values:
+            try:
+                value = decode(payload)
+            except Exception as exc:
+                go(self._bury, token, None, f"cannot be decoded: {type(exc).__name__}: {exc}")
+                continue
+            if tries > most:
+                go(self._bury, token, value, LOST)
+                continue
+            held[token] = one = Delivery(self, token, tries, value, now)
+            if not self._stopped:  # else `give_back` finds it in `_held`
+                put(ch, one)
 
     async def _bury(self, token: Token, value: Any, why: str) -> None:
         try:
@@ -280,25 +288,19 @@ class Receiver:
     def tokens(self) -> list[Token]:
         """What is held, and not for too long."""
         late = monotonic() - self._max_time
-        with Holding(self._lock):
-            lost = [token for token, one in self._held.items() if 0 <= one._since < late]
-            for token in lost:
-                del self._held[token]
-            return list(self._held)
+        for token, one in list(self._held.items()):
+            if 0 <= one._since < late:
+                self.forget(token)
+        return list(self._held)
 
     # --- deliveries say ---------------------------------------------------------------------------
 
     def taken(self) -> None:
-        with Holding(self._lock):
-            self._owed += 1
-            if 2 * self._owed < self._prefetch:
-                return
-            n, self._owed = self._owed, 0
-        self.backend.want(n)
+        if not next(self._takes) % self._half:
+            self.backend.want(self._half)
 
     def forget(self, token: Token) -> None:
-        with Holding(self._lock):
-            self._held.pop(token, None)
+        self._held.pop(token, None)
 
     # --- leases, and the end ----------------------------------------------------------------------
 
@@ -346,11 +348,10 @@ class Receiver:
         shut(self.ch)
         self.backend.want(0)
         while True:  # what was on its way arrives before the first of these is answered
-            with Holding(self._lock):
-                left = [one for one in self._held.values() if one._since < 0]
-                for one in left:
-                    del self._held[one._token]
-                    one._settled = True
+            left = [one for one in list(self._held.values()) if one._since < 0]
+            for one in left:
+                self.forget(one._token)
+                one._settled = True
             if not left:
                 return
             for one in reversed(left):

@@ -18,7 +18,7 @@ from gopark._runtime.time.timechan import seconds
 from gopark._util import integer, string
 from gopark.workqueue._errors import Mismatch
 
-__all__ = ("MAX_TRIES", "WINDOW", "Settings", "Wanted", "checkname", "wanted")
+__all__ = ("MAX_TRIES", "WINDOW", "Settings", "Wanted", "checkname", "wanted", "without_secrets")
 
 WINDOW: Final = 120.0  # seconds in which a value with the id of another is dropped
 MAX_TRIES: Final = 10_000
@@ -98,3 +98,8 @@ def checkname(who: str, name: object) -> None:
         raise ValueError(
             f"{who}: the name of a queue is 1 to 64 letters, digits, - and _, got {shown(name)}"
         )
+
+
+def without_secrets(url: str) -> str:
+    """A URL as errors and logs may show it: without user, password or token."""
+    return re.sub(r"//[^/?#]*@", "//...@", url)

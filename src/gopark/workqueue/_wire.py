@@ -5,13 +5,14 @@
 To the keeper              from it
   HELLO  a JSON object       WELCOME  a JSON object
   SEND   value               REPLY    what a request has come to
-  CANCEL a SEND that waits   ITEM     a value, leased
+  CANCEL a SEND that waits   ITEMS    values, leased
   PULL   how many more       END      closed, and all is done
-  ACK AGAIN BURY TOUCH
+  ACKS   numbers of values   ACKED    those that are done now, or were before
+  AGAIN BURY TOUCH
   CLOSE  ASK a JSON object
 
-Requests have a number that the REPLY repeats. Whoever is connected again sends those anew that have
-no reply yet.
+Requests have a number that the REPLY repeats; what is acknowledged has its own. Whoever is
+connected again sends those anew that have no reply yet.
 
 Source: none. Tests: tests/workqueue/test_wire.py
 """
@@ -19,11 +20,12 @@ Source: none. Tests: tests/workqueue/test_wire.py
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 __all__ = (
-    "ACK",
+    "ACKED",
+    "ACKS",
     "AGAIN",
     "ASK",
     "BURY",
@@ -31,7 +33,7 @@ __all__ = (
     "CLOSE",
     "END",
     "HELLO",
-    "ITEM",
+    "ITEMS",
     "LIMIT",
     "PULL",
     "REPLY",
@@ -39,21 +41,23 @@ __all__ = (
     "TOUCH",
     "WELCOME",
     "Frames",
-    "ack",
+    "acked",
+    "acks",
     "again",
     "asking",
     "bury",
     "cancel",
     "frame",
-    "item",
+    "items",
     "pull",
     "reply",
     "send",
-    "split_ack",
+    "split_acked",
+    "split_acks",
     "split_again",
     "split_asking",
     "split_bury",
-    "split_item",
+    "split_items",
     "split_letters",
     "split_number",
     "split_reply",
@@ -63,27 +67,26 @@ __all__ = (
     "write_letters",
 )
 
-HELLO, SEND, CANCEL, PULL, ACK, AGAIN, BURY, TOUCH, CLOSE, ASK = range(1, 11)
-WELCOME, REPLY, ITEM, END = range(33, 37)
+HELLO, SEND, CANCEL, PULL, ACKS, AGAIN, BURY, TOUCH, CLOSE, ASK = range(1, 11)
+WELCOME, REPLY, ITEMS, END, ACKED = range(33, 38)
 
 LIMIT: Final = 80 << 20  # bytes of a frame: a page of dead letters is the largest
+_BATCH: Final = 1 << 20  # bytes of values in a frame, if they are more than one
 
 _HEAD: Final = struct.Struct("!IB")
 _SEND: Final = struct.Struct("!IBIB")
 _SENT: Final = struct.Struct("!IB")
 _NUMBER: Final = struct.Struct("!IBI")
-_ACK: Final = struct.Struct("!IBIQ")
 _AGAIN: Final = struct.Struct("!IBIQHd?")
 _BURY: Final = struct.Struct("!IBIQH")
 _TOUCH: Final = struct.Struct("!QH")
-_ITEM: Final = struct.Struct("!IBQH")
+_ITEMS: Final = struct.Struct("!IBI")
+_ITEM: Final = struct.Struct("!QHI")
 _REPLY: Final = struct.Struct("!IBIB")
 _LETTER: Final = struct.Struct("!QHII")
 _IN_NUMBER: Final = struct.Struct("!I")
-_IN_ACK: Final = struct.Struct("!IQ")
 _IN_AGAIN: Final = struct.Struct("!IQHd?")
 _IN_BURY: Final = struct.Struct("!IQH")
-_IN_ITEM: Final = struct.Struct("!QH")
 _IN_REPLY: Final = struct.Struct("!IB")
 
 
@@ -144,12 +147,12 @@ def split_number(body: bytes) -> int:
     return _IN_NUMBER.unpack_from(body)[0]  # type: ignore[no-any-return]
 
 
-def ack(req: int, seq: int) -> bytes:
-    return _ACK.pack(13, ACK, req, seq)
+def acks(seqs: Sequence[int]) -> bytes:
+    return frame(ACKS, struct.pack(f"!{len(seqs)}Q", *seqs))
 
 
-def split_ack(body: bytes) -> tuple[int, int]:
-    return _IN_ACK.unpack(body)
+def split_acks(body: bytes) -> tuple[int, ...]:
+    return struct.unpack(f"!{len(body) // 8}Q", body)
 
 
 def again(req: int, seq: int, tries: int, delay: float, untried: bool) -> bytes:
@@ -197,12 +200,35 @@ def split_reply(body: bytes) -> tuple[int, int, bytes]:
     return *_IN_REPLY.unpack_from(body), body[5:]
 
 
-def item(seq: int, tries: int, payload: bytes) -> bytes:
-    return _ITEM.pack(11 + len(payload), ITEM, seq, tries) + payload
+def items(found: list[tuple[int, int, bytes]]) -> bytes:
+    """Values, each with its number and try: frames of about a megabyte at most, or one value."""
+    size = sum([len(payload) for _, _, payload in found])
+    if size > _BATCH and len(found) > 1:
+        half = len(found) // 2
+        return items(found[:half]) + items(found[half:])
+    pack = _ITEM.pack
+    heads = [pack(seq, min(tries, 65535), len(payload)) for seq, tries, payload in found]
+    head = _ITEMS.pack(5 + _ITEM.size * len(heads) + size, ITEMS, len(heads))
+    return b"".join([head, *heads, *[payload for _, _, payload in found]])
 
 
-def split_item(body: bytes) -> tuple[int, int, bytes]:
-    return *_IN_ITEM.unpack_from(body), body[10:]
+def split_items(body: bytes) -> Iterator[tuple[int, int, bytes]]:
+    at = 4 + _ITEM.size * _IN_NUMBER.unpack_from(body)[0]
+    for seq, tries, n in _ITEM.iter_unpack(body[4:at]):
+        stop = at + n
+        yield seq, tries, body[at:stop]
+        at = stop
+
+
+def acked(seqs: Sequence[int], unknown: Sequence[int]) -> bytes:
+    """Those that are done by it, and those that were before, or are not known."""
+    body = struct.pack(f"!I{len(unknown) + len(seqs)}Q", len(unknown), *unknown, *seqs)
+    return frame(ACKED, body)
+
+
+def split_acked(body: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    n, *seqs = struct.unpack(f"!I{len(body) // 8}Q", body)
+    return tuple(seqs[n:]), tuple(seqs[:n])
 
 
 def write_letters(jobs: Iterator[tuple[int, int, str, bytes]], most: int) -> bytes:

@@ -19,7 +19,9 @@ A program with no main (the runtime started at first use) is never dead: the thr
 used it is a Python thread of its own.
 
 If only threads stand in the way, they may end without a word, so an idle M asks again, at
-growing intervals of 0.05 to 5 seconds (`Sched.recheck`); the first time much sooner if there is
+growing intervals of 0.05 to 5 seconds (`Sched.recheck`), and what was seen of them holds for the
+first of these: a program that waits for a pool of processes a thousand times a second does not list
+its threads as often. It asks the first time much sooner if there is
 a thread that was not there before, for it may turn out to be ours: one that has not begun to tell
 us, or has just ended. Who finds that out and is not about to go idle itself, since its G waits on
 its thread, has the thread that called `run` ask. The end of the last callback object asks at once
@@ -37,6 +39,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -73,6 +76,7 @@ _MOST: Final = 5.0
 
 _strict = False
 _seen: set[int] = set()  # the strangers that there were when it was last asked
+_until = 0.0  # until then they are taken to be there
 
 
 class _Outside:
@@ -118,8 +122,13 @@ def checkdead(sched: Sched) -> str | None:
         or sched.ended
         or sched.timers
         or (netdoor.opened and netdoor.waits())
-        or (not _strict and (outside.nlive() or outside.mayhandle()))
+        or (not _strict and outside.nlive())
     ):
+        return None
+    if not _strict and time.monotonic() < _until:
+        _again(sched, last)
+        return None
+    if not _strict and outside.mayhandle():
         return None
     handed = outside.handed()
     extras = outside.extras()
@@ -180,7 +189,7 @@ def _again(sched: Sched, last: float, soon: bool = False) -> None:
 
 def _help(sched: Sched, last: float, extras: list[M]) -> bool:
     """There are threads that may wake somebody. Then it is asked again, for they may end."""
-    global _seen
+    global _seen, _until
     # A thread of others that waits is a goroutine: it is at nothing else, as was seen.
     waiting = [m for m in extras if m.curg is not None]
     strangers = _strangers(sched, waiting)
@@ -192,6 +201,7 @@ def _help(sched: Sched, last: float, extras: list[M]) -> bool:
     fresh = not strangers <= _seen
     _seen = strangers
     if strangers:
+        _until = 0.0 if fresh else time.monotonic() + _FIRST
         _again(sched, last, fresh)
     return bool(strangers)
 
