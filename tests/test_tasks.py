@@ -131,6 +131,7 @@ def test_an_exception_that_nobody_asks_for_is_printed_as_ignored(monkeypatch):
     gc.collect()
     assert ["nobody has asked for its exception" in str(exc) for exc in seen] == [True]
     assert str(seen[0].__cause__) == "lost"
+    assert "It was ValueError('lost'), raised at " in str(seen[0])  # the hook prints no causes
 
 
 @pytest.mark.parametrize(

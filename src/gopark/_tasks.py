@@ -399,6 +399,16 @@ def _over(task: Task[Any], g: G) -> None:
 transparent.update((drive.__code__, Plain.__call__.__code__))
 
 
+def _brief(err: BaseException | None) -> str:
+    """An exception in one line, with where it was raised."""
+    tb = None if err is None else err.__traceback__
+    if err is None or tb is None:
+        return shown(err)
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    return f"{shown(err)}, raised at {tb.tb_frame.f_code.co_filename}:{tb.tb_lineno}"
+
+
 # --- outside of a group -------------------------------------------------------------------------
 
 
@@ -417,8 +427,10 @@ class _Spawned(Task[T]):
     def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
         if self._state is RAISED and not self._asked and not ending():
             err, self._err = self._err, None
+            # Python's hook prints no causes: what it was has to stand in the text itself.
             raise RuntimeError(
-                f"{shown(self)}: nobody has asked for its exception: await it, or call result()"
+                f"{shown(self)}: nobody has asked for its exception: await it, or call result(). "
+                f"It was {_brief(err)}"
             ) from err
 
 

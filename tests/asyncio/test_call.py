@@ -273,3 +273,31 @@ async def test_what_gopark_waits_for_awaited_in_a_task_is_an_error_that_names_wa
     with pytest.raises(gopark.NotOnGError, match=r"gopark\.asyncio\.wait"):
         await ga.call(task())
     assert ch.try_send(1) is False  # nobody is left in its queue
+
+
+def test_a_loop_that_is_looked_for_outside_of_call_has_a_note_that_names_call():
+    """`asyncio.sleep` looks for a loop before it yields anything: the error is Python's own."""
+
+    async def main():
+        await asyncio.sleep(0.01)
+
+    def plain():
+        asyncio.get_running_loop()
+
+    for fn in (main, plain):
+        with pytest.raises(RuntimeError, match="no running event loop") as caught:
+            gopark.run(fn)
+        assert ["gopark.asyncio.call(coro)" in note for note in caught.value.__notes__] == [True]
+
+
+def test_so_has_the_report_of_another_goroutine(capfd):
+    async def lost():
+        await asyncio.sleep(0.01)
+
+    async def main():
+        gopark.go(lost)
+        await gopark.Chan().recv()
+
+    with pytest.raises(gopark.FatalError):
+        gopark.run(main)
+    assert "gopark.asyncio.call(coro)" in capfd.readouterr().err

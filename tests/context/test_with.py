@@ -176,3 +176,9 @@ def test_who_has_a_child_alone_cannot():
     with context.with_cancel(BACKGROUND) as ctx:
         for child in (context.with_value(ctx, "k", 1), context.without_cancel(ctx)):
             assert not hasattr(child, "cancel")
+
+
+@pytest.mark.parametrize("who", ["with_timeout", "with_deadline"])
+def test_arguments_in_the_wrong_order_are_told_the_right_one(who):
+    with pytest.raises(TypeError, match=rf"{who}\(parent, "):
+        getattr(context, who)(5, context.background())

@@ -85,8 +85,9 @@ async def test_block_takes_any_awaitable():
 
 @pytest.mark.parametrize("wrong", [None, 1, gives, "x"])
 def test_block_refuses_what_is_not_awaitable(wrong):
-    with pytest.raises(TypeError, match="needs an awaitable"):
+    with pytest.raises(TypeError, match="needs an awaitable") as caught:
         gopark.block(wrong)
+    assert ("call it" in str(caught.value)) == (wrong is gives)
 
 
 @pytest.mark.usefixtures("procs")

@@ -549,3 +549,10 @@ def test_a_value_is_nobodys_once_its_select_is_over(run, sends):
         run(main)
     finally:
         gopark.runtime.gomaxprocs(before)
+
+
+async def test_a_list_of_cases_is_told_to_be_unpacked():
+    with pytest.raises(TypeError, match=r"select\(\*cases\)"):
+        await select([recv(Chan()), recv(Chan())])
+    with pytest.raises(TypeError, match=r"gopark\.send\(ch, v\)$"):
+        await select([Chan()])

@@ -114,7 +114,10 @@ async def test_next():
         *AUTO,
     )
     result.assert_outcomes(failed=1, passed=1)
-    result.stdout.fnmatch_lines(["*FatalError: panic: ValueError: bad*"])
+    result.stdout.fnmatch_lines(
+        ['>       raise ValueError("bad")', "*FatalError: panic: ValueError: bad*"]
+    )
+    result.stdout.no_fnmatch_line("*/gopark/*")
 
 
 # --- leaks -----------------------------------------------------------------------------------
@@ -492,6 +495,8 @@ def test_a_deadlock_is_found_though_the_watch_is_a_thread(pytest_run: Run) -> No
     )
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*DeadlockError: fatal error: all goroutines are asleep*"])
+    result.stdout.no_fnmatch_line("*/_plugin.py*")
+    result.stdout.no_fnmatch_line("*/rt0.py*")
 
 
 # --- arguments -----------------------------------------------------------------------------------

@@ -127,7 +127,8 @@ def parentof(who: str, parent: object) -> None:
 
 def _seconds(who: str, what: str, value: object) -> float:
     if isinstance(value, bool) or not hasattr(type(value), "__float__"):
-        raise TypeError(f"{who}: the {what} must be a number of seconds, got {shown(value)}")
+        order = f": {who}(parent, {what})" if isinstance(value, Ctx) else ""
+        raise TypeError(f"{who}: the {what} must be a number of seconds, got {shown(value)}{order}")
     try:
         seconds = float(value)  # type: ignore[arg-type]
     except OverflowError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from gopark._poll.errors import named
 from gopark._runtime.base.printstring import shown
 from gopark.net._addr import nameof, portof, split_host_port, unixname
 from gopark.net._addr import network as networkof
@@ -62,8 +63,7 @@ def listen(
             sock.close()
             raise
         return Listener(opened(sock, "tcp"))
-    errors[0].add_note(f"listen {network} {address}")
-    raise errors[0]
+    raise named(errors[0], f"listen {network} {address}") from None
 
 
 def _bound(family: int, kind: int, name: Any, dual: bool, reuse_port: bool) -> socket.socket:
@@ -109,8 +109,7 @@ def _listenunix(address: str, queue: int | None) -> Listener:
         sock.listen(backlog() if queue is None else queue)
     except OSError as exc:
         sock.close()
-        exc.add_note(f"listen unix {address}")
-        raise
+        raise named(exc, f"listen unix {address}") from None
     return Listener(opened(sock, "unix"), "" if address.startswith("@") else address)
 
 
@@ -145,8 +144,7 @@ def listen_packet(network: str, address: str, *, reuse_port: bool = False) -> Pa
             errors.append(exc)
             continue
         return PacketConn(opened(sock, "udp"), connected=False)
-    errors[0].add_note(f"listen_packet {network} {address}")
-    raise errors[0]
+    raise named(errors[0], f"listen_packet {network} {address}") from None
 
 
 def _listenunixgram(address: str) -> PacketConn:
@@ -156,8 +154,7 @@ def _listenunixgram(address: str) -> PacketConn:
         sock.bind(name)
     except OSError as exc:
         sock.close()
-        exc.add_note(f"listen_packet unixgram {address}")
-        raise
+        raise named(exc, f"listen_packet unixgram {address}") from None
     path = "" if address.startswith("@") else address
     return PacketConn(opened(sock, "unixgram"), connected=False, path=path)
 

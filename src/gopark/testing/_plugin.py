@@ -111,6 +111,7 @@ def _procs(request: pytest.FixtureRequest) -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    __tracebackhide__ = True
     settings = _settings(pyfuncitem)
     if settings is None:
         return None
@@ -235,7 +236,7 @@ def _runtest(
             outcome = exc.__cause__
             if isinstance(exc, FatalError) and isinstance(outcome, _OUTCOMES):
                 raise outcome from None  # of a callback from C
-            exc.__traceback__ = _fromtest(exc.__traceback__, fn)
+            exc.__traceback__ = _fromtest(exc.__traceback__, fn, exc)
             raise
     finally:
         watch.end()
@@ -288,15 +289,21 @@ async def _find(mark: object, left: list[str]) -> None:
 transparent.update((_main.__code__, _plainmain.__code__))
 
 
-def _fromtest(tb: TracebackType | None, fn: Callable[..., Any]) -> TracebackType | None:
-    """The part of a traceback that begins in the test; all of it if that is in no part."""
+def _fromtest(
+    tb: TracebackType | None, fn: Callable[..., Any], exc: BaseException
+) -> TracebackType | None:
+    """The part of a traceback that begins in the test; all of it if that is in no part.
+
+    Of a fatal error nothing is left then: it has come out of `run`, and the report on stderr, and a
+    panic's own exception as the cause, say where it struck.
+    """
     code = getattr(fn, "__code__", None)
     at = tb
     while at is not None:
         if at.tb_frame.f_code is code:
             return at
         at = at.tb_next
-    return tb
+    return None if isinstance(exc, FatalError) else tb
 
 
 class _Watch:

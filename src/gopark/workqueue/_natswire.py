@@ -87,7 +87,7 @@ class NatsWire:
             nats: Any = importlib.import_module("nats")
         except ImportError as exc:
             raise Unavailable(
-                f"{self.url}: queues on NATS need the package nats-py: pip install gopark[nats]"
+                f"{self.url}: queues on NATS need the package nats-py: pip install 'gopark[nats]'"
             ) from exc
         try:
             await ga.call(asyncio.wait_for(self._connect(nats), _CONNECT))

@@ -169,13 +169,19 @@ def _live(cases: tuple[Case, ...]) -> list[Polled]:
     polled = []
     for i, case in enumerate(cases):
         if not isinstance(case, (RecvCase, SendCase)):
+            several = "; for a list of cases write select(*cases)" if _iscases(case) else ""
             raise TypeError(
                 f"select: case {i} is {shown(case)}; a case is gopark.recv(ch) or "
-                "gopark.send(ch, v)"
+                f"gopark.send(ch, v){several}"
             )
         if case.ch is not None:
             polled.append((i, case, case.ch))
     return polled
+
+
+def _iscases(case: object) -> bool:
+    cases = (RecvCase, SendCase)
+    return isinstance(case, (list, tuple)) and any(isinstance(one, cases) for one in case)
 
 
 def _lockorder(polled: list[Polled]) -> list[Chan[Any]]:

@@ -5,11 +5,12 @@ Source: none. Tests: tests/runtime/test_lockedm.py, tests/asyncio/test_call.py
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from gopark._runtime.base.printstring import shown
 
-__all__ = ("foreigncommand",)
+__all__ = ("foreigncommand", "noloop", "notawaitable")
 
 
 def foreigncommand(command: Any) -> BaseException:
@@ -26,3 +27,24 @@ def foreigncommand(command: Any) -> BaseException:
         "use gopark's own sleep, channels and locks; what belongs to asyncio runs in "
         "await gopark.asyncio.call(coro)"
     )
+
+
+def notawaitable(thing: object) -> TypeError:
+    """The error for what `block` cannot wait for; an `async def` has not been called."""
+    what = "call it, block(f(x))" if inspect.iscoroutinefunction(thing) else "block(ch.recv())"
+    return TypeError(f"block() needs an awaitable, got {shown(thing)}: {what}")
+
+
+def noloop(exc: BaseException) -> None:
+    """Say what to do about asyncio's own "no running event loop", if it is that.
+
+    `asyncio.sleep(1)`, `create_task` and most clients look for a loop before they yield anything,
+    so the error is Python's. It is seen at a goroutine's end; who catches it before has it bare.
+    """
+    if type(exc) is RuntimeError and exc.args == ("no running event loop",):
+        note = (
+            "a goroutine is on no event loop: what belongs to asyncio runs in "
+            "await gopark.asyncio.call(coro)"
+        )
+        if note not in getattr(exc, "__notes__", ()):
+            exc.add_note(note)

@@ -40,7 +40,6 @@ from typing import Any, Final, TypeVar
 
 from gopark._runtime.base.errors import AmidRuntime, NotOnGError, ProgramEnded
 from gopark._runtime.base.hooks import hooks
-from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
     CAMEUP,
     FREETHREADED,
@@ -59,7 +58,7 @@ from gopark._runtime.base.runtime2 import (
     tls,
 )
 from gopark._runtime.base.suspend import unawaited
-from gopark._runtime.sched.foreign import foreigncommand
+from gopark._runtime.sched.foreign import foreigncommand, notawaitable
 from gopark._runtime.sched.onm0 import lendp, letmain
 from gopark._runtime.sched.runq import offqueue
 from gopark._runtime.sched.startm import (
@@ -141,7 +140,7 @@ def block(awaitable: Awaitable[T]) -> T:
     elif hasattr(awaitable, "__await__") or inspect.isawaitable(awaitable):
         coro = _await(awaitable)
     else:
-        raise TypeError(f"block() needs an awaitable, got {shown(awaitable)}: block(ch.recv())")
+        raise notawaitable(awaitable)
     m = tls.m
     if m is None or ((g := m.curg) is None and m.g is not None):
         return foreign.callback(partial(drive, coro))  # type: ignore[no-any-return]

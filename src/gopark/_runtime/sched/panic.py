@@ -65,6 +65,7 @@ from gopark._runtime.report.traceback import (
     threadstates,
     tracebackothers,
 )
+from gopark._runtime.sched.foreign import noloop
 from gopark._runtime.sched.newproc import checkcall, isasync
 from gopark._runtime.sched.startm import handoffp, maxthreads, releasep, wakep
 
@@ -147,6 +148,8 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
         exc = None
     if g.goexiting == g.goid and (exc is None or isinstance(exc, Goexit)):
         exc = Goexit()
+    if exc is not None:
+        noloop(exc)
     if exc is not None and not _quiet(sched, g, exc):
         gopanic(sched, g, exc)
     allgs.discard(g)
