@@ -255,6 +255,21 @@ def test_tls(served, folder):
             assert answered(secure).endswith(b"hello https")
 
 
+@pytest.mark.skipif(not shutil.which("openssl"), reason="the openssl command is not installed")
+@pytest.mark.parametrize(("options", "chosen"), [([], "h2"), (["--no-http2"], "http/1.1")])
+def test_tls_offers_http_2(served, folder, options, chosen):
+    pytest.importorskip("h2")
+    cert, key = made(folder, "localhost", "")
+    child = served("--ssl-certfile", str(cert), "--ssl-keyfile", str(key), *options)
+    child.expect("ready")
+    context = ssl.create_default_context(cafile=cert)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(folder / "s"))
+        with context.wrap_socket(sock, server_hostname="localhost") as secure:
+            assert secure.selected_alpn_protocol() == chosen
+
+
 @pytest.mark.parametrize(
     ("app", "text"),
     [

@@ -64,6 +64,21 @@ async def test_it_ends_when_the_client_leaves(how):
         assert isinstance(err, context.Canceled)
 
 
+async def test_an_application_that_ends_by_it_has_not_failed(caplog):
+    began = gopark.Chan()
+
+    async def app(scope, receive, send):
+        await began.send(None)
+        with context.scope(context.current()):
+            await gopark.Chan().recv()
+
+    async with serving(app) as connect:
+        async with connect() as client:
+            await client.send(GET)
+            await began.recv()
+    assert "failed" not in caplog.text
+
+
 async def test_it_ends_when_the_client_leaves_amid_its_body():
     async def read_and_wait(ctx, receive):
         assert (await receive())["body"] == b"abc"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from gopark._runtime.chan.chan import Chan
-from gopark.context import Context
+from gopark.context import Canceled, Context
 from gopark.http._exchange import Exchange
 from gopark.http._forwarded import Proxies
 from gopark.http._head import datebytes
@@ -109,7 +109,7 @@ class Host:
 
     def failed(self, exchange: Exchange, exc: BaseException) -> None:
         """The application has raised."""
-        if exchange.link.gone and isinstance(exc, OSError):
+        if exchange.link.gone and isinstance(exc, OSError | Canceled):
             return  # it was told that the client has left
         scope = exchange.scope
         _log.error(

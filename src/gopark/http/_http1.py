@@ -268,7 +268,7 @@ class HTTP1:
                 data = await ahead
                 if isinstance(data, OSError):
                     raise data
-                return data
+                return data  # type: ignore[no-any-return]
         try:
             return await self.conn.read(_READ)  # type: ignore[no-any-return]
         except EOFError:
