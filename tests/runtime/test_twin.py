@@ -14,7 +14,7 @@ import sys
 import pytest
 
 import gopark
-from harness import run_python
+from harness import Ended, run_python
 
 ROOT = pathlib.Path(gopark.__file__).parents[2]
 
@@ -152,7 +152,7 @@ async def main():
     await says(recv(a), send(full, 1), default=True)
     await says(recv(None), recv(None), default=True)
     await says(recv(a), send(b, "in"))
-    await says(recv(b), recv(b), default=True)
+    print((await select(recv(b), recv(b), default=True))[1:])
     tick = gopark.time.after(0)
     await says(SendCase(tick, 1))  # as a channel that refuses
     print((await select(recv(tick), recv(a)))[0])
@@ -192,10 +192,12 @@ async def main():
     many = [Chan(1) for _ in range(40)]
     await many[33].send("of many")
     await says(*map(recv, many))
-    both = Chan()
-    go(says, recv(both), send(both, "other"))
-    go(says, recv(both), send(both, "other"))
+    both, ends = Chan(), []
+    async def meets():
+        ends.append(await select(recv(both), send(both, "other")))
+    go(meets); go(meets)
     await gosched(); await gosched()
+    print(sorted(ends), len(both._recvq), len(both._sendq))
     seen = set()
     x, y = Chan(1), Chan(1)
     for _ in range(200):
@@ -262,6 +264,66 @@ gopark.run(main)
 
 def test_the_child_of_a_fork_goes_on(both):
     assert "over the network" in both(FORKS, PYTHONWARNINGS="ignore")
+
+
+NOMEMORY = """
+import os, signal, _testcapi, gopark
+from gopark import Chan, go, gosched, recv, select, send
+
+got = []
+
+async def main(n):
+    a, b, c = Chan(), Chan(4), Chan()
+    async def echo():
+        async for v in a:
+            await b.send(v)
+    async def work(i):
+        got.append(i)
+    if n >= 0:
+        _testcapi.set_nomemory(n, n + 1)
+    go(echo)
+    for i in range(5):
+        go(c.recv_ok)
+        go(work, i)
+    await gosched()
+    for i in range(5):
+        await a.send([i])
+        await b.recv_ok()
+    await select(recv(c), send(b, 3))
+    go(select, recv(c), recv(a))
+    await gosched()
+    _testcapi.remove_mem_hooks()  # to close is Python's
+    c.close()
+    await gosched()
+
+def child(n):
+    signal.alarm(60)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    try:
+        gopark.run(main, n)
+        os._exit(0 if len(got) == 5 else 1)
+    except BaseException:
+        _testcapi.remove_mem_hooks()
+        os._exit(2)
+
+gopark.run(main, -1)
+got.clear()
+ends = []
+for n in range(100):
+    pid = os.fork()
+    if not pid:
+        child(n)
+    ends.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+print(sorted(set(ends)), 0 in ends, 2 in ends)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_without_memory_there_is_an_error_and_nothing_crashes_hangs_or_is_lost(twin):
+    """One allocation fails, each in its turn: the program ends with that error, or is whole."""
+    pytest.importorskip("_testcapi", reason="no _testcapi")
+    ended = run_python(["-W", "ignore", "-c", NOMEMORY], env={"GOPARK_TWIN": twin})
+    assert ended == Ended("[0, 2] True True\n", "", 0)
 
 
 DUMP = """
