@@ -295,4 +295,5 @@ def test_an_address_that_is_taken(folder):
         args = ["-m", "gopark", "serve", "served_app:app", "--app-dir", str(folder)]
         result = run_python([*args, "--port", port])
     assert result.status == 1
-    assert f"gopark serve: cannot listen on 127.0.0.1:{port}: " in result.stderr
+    text = f"gopark serve: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert text in result.stderr

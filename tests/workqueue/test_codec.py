@@ -22,6 +22,13 @@ def test_json_refuses_what_it_cannot_write(value):
         encoded(json, value)
 
 
+def test_json_says_what_takes_bytes():
+    with pytest.raises(NotEncodable, match=r"codec=workqueue\.msgspec, or raw$"):
+        encoded(json, {"body": b"x"})
+    with pytest.raises(NotEncodable, match="make it of dicts"):
+        encoded(json, {1, 2})
+
+
 def test_json_refuses_a_circle():
     circle: list[object] = []
     circle.append(circle)

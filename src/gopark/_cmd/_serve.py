@@ -135,7 +135,7 @@ def serve(options: argparse.Namespace) -> int:
         try:
             held = None if options.fd is not None else _bound(options)
         except (OSError, ValueError) as exc:
-            raise Failed(f"cannot listen on {_where(options)}: {exc}") from None
+            raise Failed(f"cannot listen on {_where(options)}: {_why(exc)}") from None
         return _workers.supervise(options, held)
     sys.path.insert(0, options.app_dir or os.getcwd())
     try:
@@ -201,6 +201,13 @@ def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
     return context
 
 
+def _why(exc: OSError | ValueError) -> str:
+    """Without the address, which stands before it."""
+    if isinstance(exc, OSError) and exc.errno is not None and exc.errno > 0:
+        return os.strerror(exc.errno)
+    return str(exc)
+
+
 async def _main(
     server: gopark.http.Server, options: argparse.Namespace, tls: ssl.SSLContext | None
 ) -> None:
@@ -209,7 +216,7 @@ async def _main(
     try:
         ln = _listen(options)
     except (OSError, ValueError) as exc:
-        raise Failed(f"cannot listen on {_where(options)}: {exc}") from None
+        raise Failed(f"cannot listen on {_where(options)}: {_why(exc)}") from None
     signals = gopark.Chan[signal.Signals](2)
     gopark.signal.notify(signals, signal.SIGINT, signal.SIGTERM)
     gopark.go(_until, signals, server)

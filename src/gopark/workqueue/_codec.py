@@ -199,6 +199,14 @@ def codec_named(name: str) -> Codec | None:
     return _BYNAME.get(name)
 
 
+def _instead(codec: Codec, exc: Exception) -> str:
+    if codec is not json:
+        return ""
+    if "bytes" in str(exc):
+        return "; for bytes open the queue with codec=workqueue.msgspec, or raw"
+    return "; make it of dicts, lists, texts and numbers, or open the queue with another codec"
+
+
 def encoded(codec: Codec, value: object) -> bytes:
     """The value as bytes.
 
@@ -212,6 +220,7 @@ def encoded(codec: Codec, value: object) -> bytes:
     except Exception as exc:
         raise NotEncodable(
             f"the codec {shown(codec.name)} of the queue cannot write {_brief(value)}: {exc}"
+            f"{_instead(codec, exc)}"
         ) from exc
     if not isinstance(data, bytes):
         raise NotEncodable(f"the codec {shown(codec.name)} gave {_brief(data)}, which is no bytes")
