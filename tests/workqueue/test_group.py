@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import signal
 
 import pytest
 
@@ -118,7 +119,8 @@ async def test_a_call_that_kills_its_workers_is_lost(opened, url, name):
         with pytest.raises(workqueue.Lost, match=r"killer:die has no result"):
             async with Group(q) as g:
                 task = g.go("killer:die")
-                await gopark.spawn(lambda: worker.communicate())
+                _, err = await gopark.spawn(lambda: worker.communicate())
+                assert worker.returncode == -signal.SIGKILL, err
                 async with Workers(q, double):
                     await task
 
