@@ -165,9 +165,11 @@ def begin(where, ended, scope, park):
         threading.Thread(target=target, daemon=True).start()
 
 
+# A thread is help from outside until it has begun to wait.
 PLACES = (
     *("coroutine", "plain goroutine", "locked to its thread"),
-    *("block of a thread", "callback on a thread"),
+    pytest.param("block of a thread", marks=pytest.mark.outside_help),
+    pytest.param("callback on a thread", marks=pytest.mark.outside_help),
 )
 
 
