@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
-from gopark._runtime.base.errors import ProgramEnded
+from gopark._runtime.base.errors import ProgramEnded, nocopy
 from gopark._runtime.base.lockrank import Holding, Mutex
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
@@ -31,6 +31,7 @@ from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.scope.scope import shelter
 from gopark._runtime.time.timechan import after, seconds
+from gopark._util import string
 from gopark.workqueue._backend import Backend, Token
 from gopark.workqueue._codec import Codec
 
@@ -77,6 +78,7 @@ class Delivery(Generic[T]):
     """
 
     __slots__ = ("_arrived", "_receiver", "_settled", "_since", "_token", "tries", "value")
+    __reduce_ex__ = nocopy
 
     def __init__(self, receiver: Receiver, token: Token, tries: int, value: T) -> None:
         self.value = value
@@ -174,6 +176,7 @@ class Delivery(Generic[T]):
         Raises:
             Unavailable: nobody takes it; its lease ends in time.
             RuntimeError: it is settled already.
+            TypeError: `why` is no string.
         Example:
             >>> async def main():
             ...     async with await gopark.workqueue.open("drop-example") as q:
@@ -187,8 +190,9 @@ class Delivery(Generic[T]):
 
         Go: Msg.TermWithReason.
         """
+        string("Delivery.drop", "why", why)
         self._settle()
-        await self._receiver.backend.bury(self._token, str(why))
+        await self._receiver.backend.bury(self._token, why)
 
     async def _failed(self, delay: float, why: str) -> None:
         self._settle()
