@@ -17,12 +17,13 @@ import io
 import math
 import pathlib
 import pickle
+import tempfile
 import types
 
 import pytest
 
 import gopark
-from gopark import cgo, context, pprof, sync, trace
+from gopark import cgo, context, pprof, sync, trace, workqueue
 from gopark.sync import atomic, errgroup, semaphore, singleflight
 
 MODULES = (
@@ -327,6 +328,23 @@ def test_slips_that_were_told_badly(slip, error, text):
 
 # --- copies -----------------------------------------------------------------------------------
 
+
+async def _workqueue():
+    with tempfile.TemporaryDirectory() as folder:
+        q = await workqueue.open("slips", f"local:{folder}/q")
+        await q.leave()
+    return q
+
+
+async def _delivery():
+    with tempfile.TemporaryDirectory() as folder:
+        async with await workqueue.open("slips", f"local:{folder}/q") as q:
+            await q.send(1)
+            d = await q.C.recv()
+            await d.ack()
+    return d
+
+
 IDENTITIES = {
     "Chan": gopark.Chan,
     "Chan, full": lambda: [ch := gopark.Chan(1), ch.try_send(1)][0],
@@ -349,6 +367,12 @@ IDENTITIES = {
     "Task": lambda: gopark.Task(print),
     "errgroup.Task": lambda: errgroup.Group(limit=0).go(print),
     "singleflight.Group": singleflight.Group,
+    "http.Server": lambda: gopark.http.Server(int.__call__, interface="wsgi"),
+    "net.Reader": lambda: gopark.net.Reader(gopark.net.pipe()[0]),
+    "workqueue.Queue": lambda: gopark.run(_workqueue),
+    "workqueue.DeadLetters": lambda: gopark.run(_workqueue).dead,
+    "workqueue.Group": lambda: workqueue.Group(gopark.run(_workqueue)),
+    "workqueue.Delivery": lambda: gopark.run(_delivery),
     "Profile": lambda: pprof.lookup("goroutine"),
     "FlightRecorder": trace.FlightRecorder,
     "trace.Task": lambda: trace.new_task(context.background(), "x")[1],

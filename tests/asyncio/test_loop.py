@@ -483,3 +483,27 @@ async def test_descriptors_are_given_back():
     for _ in range(5):
         ga.new_event_loop().close()
     assert count() == before
+
+
+def test_a_task_that_stops_the_programs_loop_stops_nobody():
+    """Who waits for a call would wait for ever; and no other task would go on."""
+    said = []
+
+    async def stops():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: said.append(context["message"]))
+        loop.stop()
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="Cannot close a running event loop"):
+            loop.close()
+        return "after"
+
+    async def main():
+        assert await ga.call(stops()) == "after"
+        assert await ga.call(asyncio.sleep(0, "another")) == "another"
+
+    gopark.run(main)
+    assert said == [
+        "loop.stop() was called on the program's event loop, which goes on: it ends when main "
+        "returns"
+    ]

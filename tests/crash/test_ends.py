@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from harness import Ended, run
+from harness import Ended, run, run_python
 
 OK = Ended("OK\n", "", 0)
 
@@ -55,4 +55,43 @@ def test_a_child_that_comes_back_to_the_scheduler_of_its_parent_is_told():
     ended = run("testprog", "ForkComesBack")
     assert ended.stdout == "child ended with 1\n"
     assert "RuntimeError: a forked child came back to run()" in ended.stderr
+    assert ended.status == 0
+
+
+RAISES = """
+import os, warnings
+import gopark
+
+warnings.simplefilter("ignore")
+
+def fork():
+    pid = os.fork()
+    if not pid:
+        raise ValueError("of the child")
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+async def afork():
+    await gopark.gosched()
+    return fork()
+
+async def main():
+    ends = gopark.Chan(1)
+    gopark.go(lambda: ends.try_send(fork()))
+    print("go", await ends.recv())
+    gopark.go(lambda: gopark.block(gopark.gosched()) or ends.try_send(fork()))
+    print("block", await ends.recv())
+    print("main", await afork())
+
+gopark.run(main)
+"""
+
+
+@fork
+@pytest.mark.parametrize("procs", ["1", "8"])
+def test_what_a_goroutine_in_the_child_of_a_fork_raises_is_told_whatever_its_thread(procs):
+    """On a thread of ours it was lost, with status 0, or the child waited for the main thread."""
+    ended = run_python(["-c", RAISES], env={"GOMAXPROCS": procs})
+    assert ended.stdout == "go 1\nblock 1\nmain 1\n"
+    assert ended.stderr.count("ValueError: of the child") == 3
+    assert ended.stderr.count("RuntimeError: a forked child came back to ") == 3
     assert ended.status == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import time
+import warnings
 
 import pytest
 
@@ -132,3 +134,35 @@ def test_a_system_without_waitid():
         "unknown",
         "signal: killed",
     ]
+
+
+def test_a_cmd_whose_arguments_are_no_list():
+    for args in ("-l /tmp", b"-l", 3):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # nothing of a half-made Cmd comes later
+            with pytest.raises(TypeError, match=r"Cmd\(\) needs a list of strings as args, got"):
+                gexec.Cmd("ls", args)
+        gc.collect()
+
+
+async def test_arguments_that_are_set_to_one_string():
+    cmd = gexec.command("echo")
+    cmd.args = "echo hello"
+    with pytest.raises(TypeError, match="needs a list of strings as args, got 'echo hello'"):
+        await cmd.run()
+
+
+async def test_a_signal_that_is_no_number():
+    cmd = gexec.command("cat")
+    stdin = cmd.stdin_pipe()
+    await cmd.start()
+    with pytest.raises(TypeError, match=r"Process.signal\(\) needs an integer as sig, got 'TERM'"):
+        cmd.process.signal("TERM")
+    stdin.close()
+    await cmd.wait()
+
+
+async def test_a_name_with_a_line_break_forges_no_line():
+    with pytest.raises(gexec.NotFoundError) as caught:
+        await gexec.command("no\nsuch\x1b[31m").run()
+    assert "no\\nsuch\\x1b[31m" in str(caught.value)

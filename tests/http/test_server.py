@@ -113,3 +113,21 @@ def test_what_is_wrong_is_said():
         Timeouts(idle=-1)
     with pytest.raises(TypeError, match="body_size is an integer"):
         Limits(body_size="1M")
+    for what in ("root_path", "server_header"):
+        with pytest.raises(TypeError, match=rf"Server\(\) needs a string as {what}, got 1"):
+            gopark.http.Server(answering(), **{what: 1})
+    with pytest.raises(TypeError, match="proxies is a list of addresses, got 1"):
+        gopark.http.Server(answering(), proxies=1)
+
+
+async def test_what_is_no_listener_is_refused_and_ends_nothing():
+    server = gopark.http.Server(answering(), loop="bare", lifespan="off")
+    for wrong in (None, "127.0.0.1:0", 8000):
+        with pytest.raises(TypeError, match=r"Server.serve\(\) needs what net.listen"):
+            await server.serve(wrong)
+    with pytest.raises(TypeError, match=r"Server.shutdown: the grace must be .* got 'x'"):
+        await server.shutdown("x")
+    gopark.go(server.serve, ln := gopark.net.listen("tcp", "127.0.0.1:0"))
+    async with await gopark.net.dial("tcp", ln.addr) as conn:
+        assert (await Client(conn).get()).body == b"hello"
+    await server.shutdown()

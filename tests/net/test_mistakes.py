@@ -412,3 +412,21 @@ def test_a_warning_that_is_an_error_stays_one_at_the_end():
         with pytest.raises(ResourceWarning, match="unclosed connection unix"):
             conn._fd.__del__(lambda: True)
     other.close()
+
+
+# --- names and numbers of the wrong kind -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("slip", "text"),
+    [
+        (lambda: net.join_host_port(1, 80), r"join_host_port\(\) needs a string as host, got 1"),
+        (lambda: net.join_host_port("h", None), r"join_host_port\(\) .* as port, got None"),
+        (lambda: net.join_host_port("h", b"80"), r"join_host_port\(\) .* as port, got b'80'"),
+        (lambda: net.listen("tcp", ":0", queue="x"), r"listen\(\) .* as queue, got 'x'"),
+        (lambda: gopark.block(net.lookup_host("::1", network=[])), r"lookup_host.*\[\]"),
+    ],
+)
+def test_what_is_no_name_and_no_number(slip, text):
+    with pytest.raises(TypeError, match=text):
+        slip()

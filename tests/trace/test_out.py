@@ -136,3 +136,10 @@ def test_a_full_disk_is_told_of_by_the_flight_recorder():
             recorder.write_to("/dev/full")
     finally:
         recorder.stop()
+
+
+def test_the_name_of_a_file_that_cannot_be_made_reaches_no_terminal_as_a_command():
+    ended = run_python(["-c", PROGRAM], env={"GOPARKTRACE": "/no\x1b[31m\n/such"})
+    assert ended.status == 1
+    assert ended.stderr.startswith("gopark: GOPARKTRACE=/no\\x1b[31m\\n/such: ")
+    assert ended.stderr.count("\n") == 1

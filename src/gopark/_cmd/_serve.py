@@ -223,7 +223,7 @@ async def _main(
     if tls is not None:
         server.scheme = "https"
     _log.info("%s (%s, %s), process %d", _url(ln, tls), server.interface, server.loop, os.getpid())
-    await server.serve(ln if tls is None else gopark.tls.Listener(ln, tls))  # type: ignore[arg-type]
+    await server.serve(ln if tls is None else gopark.tls.Listener(ln, tls))
     _log.info("ended")
 
 

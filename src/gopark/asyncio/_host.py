@@ -150,6 +150,7 @@ def _program() -> Sched:
 def _begin(sched: Sched) -> Loop:
     install()
     loop = Loop()
+    loop.gopark_program = True
     sched.host = loop
     m = tls.m
     me = None if m is None else m.curg

@@ -98,6 +98,7 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         self.gopark_ended: Chan[None] | None = None
         self.gopark_over = False  # no call begins any more
         self._lead: deque[None] = deque((None,))
+        self.gopark_program = False  # its end is main's, and no task's
         _loops.add(self)
         doors.made(self)
 
@@ -174,7 +175,9 @@ class Loop(Signals, _Base):  # type: ignore[misc]
             while True:
                 self._step()
                 if self._stopping:
-                    return
+                    if not self.gopark_program or self.gopark_ended is not None:
+                        return
+                    self._goeson()
                 if ready or selector.look():
                     await gosched()
                 else:
@@ -185,6 +188,16 @@ class Loop(Signals, _Base):  # type: ignore[misc]
             self._thread_id = None
             if self.gopark_ended is not None:
                 self.gopark_ended.close()
+
+    def _goeson(self) -> None:
+        """A task has called `stop`: all others on it, and who calls, would wait for ever."""
+        self._stopping = False
+        self.call_exception_handler(
+            {
+                "message": "loop.stop() was called on the program's event loop, which goes on: "
+                "it ends when main returns"
+            }
+        )
 
     def _step(self) -> None:
         self._thread_id = get_ident()

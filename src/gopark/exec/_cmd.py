@@ -25,7 +25,7 @@ from gopark._runtime.time.timechan import Timer
 from gopark.context import Context
 from gopark.exec._copy import Tail, descriptor, drain, feed, sink, source
 from gopark.exec._errors import ExitError, WaitDelayError
-from gopark.exec._lookpath import apart
+from gopark.exec._lookpath import apart, words
 from gopark.exec._pipe import PipeReader, PipeWriter, _Pipe, readend, writeend
 from gopark.exec._process import NULL, Process, killed, start
 from gopark.exec._state import ProcessState
@@ -139,8 +139,9 @@ class Cmd:
     def __init__(self, path: str, args: Sequence[str]) -> None:
         self._startable: deque[None] = deque((None,))  # who takes the item starts it
         self._waitable: deque[None] = deque((None,))
-        self.path = path
-        self.args = list(args)
+        self._watch: Watch | None = None
+        self._stop: Callable[[], bool] | None = None
+        self.path, self.args = path, words(args)
         self.env: Mapping[str, str] | None = None
         self.dir: str | os.PathLike[str] = ""
         self.stdin: Any = None
@@ -157,8 +158,6 @@ class Cmd:
         self._childfiles: list[FileIO] = []  # the child's ends of pipes, closed here at the start
         self._pipes: list[_Pipe] = []  # ours, closed by `wait`
         self._copies: Copies | None = None
-        self._watch: Watch | None = None
-        self._stop: Callable[[], bool] | None = None
 
     __reduce_ex__ = nocopy
 
@@ -377,7 +376,7 @@ class Cmd:
         try:
             return start(
                 self.path,
-                self.args or [self.path],
+                words(self.args) or [self.path],
                 (stdin, stdout, stderr),
                 folder=os.fspath(self.dir),
                 env=self.environ(),

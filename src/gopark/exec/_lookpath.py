@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 
-from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.printstring import oneline, shown
 from gopark.exec._errors import DotError, Error, NotExecutableError, NotFoundError
 
 __all__ = ("look_path",)
@@ -49,7 +50,7 @@ def look_path(file: str) -> str:
     if not isinstance(file, str):
         raise TypeError(f"look_path() needs a name as string, got {shown(file)}")
     if file in ("", ".", ".."):
-        raise NotFoundError(f'exec: "{file}": names no program', file)
+        raise NotFoundError(f'exec: "{oneline(file)}": names no program', file)
     if "/" in file:
         exc = _refused(file)
         if exc is None:
@@ -63,15 +64,15 @@ def look_path(file: str) -> str:
             continue
         if not os.path.isabs(path):
             raise DotError(
-                f'exec: "{file}": cannot run executable found relative to current directory: '
-                f"say {shown(os.path.join('.', path))} if that is meant",
+                f'exec: "{oneline(file)}": cannot run executable found relative to current '
+                f"directory: say {shown(os.path.join('.', path))} if that is meant",
                 file,
                 path,
             )
         return path
     hint = apart(file)
     why = f": {hint}" if hint else ""
-    raise NotFoundError(f'exec: "{file}": executable file not found in $PATH{why}', file)
+    raise NotFoundError(f'exec: "{oneline(file)}": executable file not found in $PATH{why}', file)
 
 
 def apart(file: str) -> str:
@@ -82,8 +83,15 @@ def apart(file: str) -> str:
     return f"the arguments are separate: command({', '.join(map(shown, words))})"
 
 
+def words(args: Iterable[str]) -> list[str]:
+    """The arguments of a Cmd; one string would be one argument for each letter."""
+    if isinstance(args, str | bytes) or not isinstance(args, Iterable):
+        raise TypeError(f"Cmd() needs a list of strings as args, got {shown(args)}")
+    return list(args)
+
+
 def _error(file: str, exc: OSError) -> Error:
-    text = f'exec: "{file}": {(exc.strerror or str(exc)).lower()}'
+    text = f'exec: "{oneline(file)}": {(exc.strerror or str(exc)).lower()}'
     if isinstance(exc, FileNotFoundError | NotADirectoryError):
         hint = apart(file)
         return NotFoundError(f"{text}: {hint}" if hint else text, file)

@@ -34,6 +34,7 @@ from gopark._runtime.chan.chan import Chan
 from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.scope.scope import shelter
+from gopark._util import integer
 from gopark.exec._reaper import adopt, pidfd
 from gopark.exec._state import ProcessState
 
@@ -211,6 +212,7 @@ class Process:
             ProcessLookupError: it has ended, and was waited for.
             PermissionError: it runs as another user by now.
             ValueError: there is no such signal.
+            TypeError: `sig` is no integer.
         Example:
             >>> import signal
             >>> async def main():
@@ -223,6 +225,7 @@ class Process:
 
         Go: Process.Signal.
         """
+        integer("Process.signal", "sig", sig)
         number = signal.Signals(sig) if sig else 0
         with Holding(self._lock):
             if self._taken:

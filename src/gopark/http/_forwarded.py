@@ -32,7 +32,7 @@ class Proxies:
     """
 
     def __init__(self, named: Iterable[str]) -> None:
-        if isinstance(named, str):
+        if isinstance(named, str) or not isinstance(named, Iterable):
             raise TypeError(f"proxies is a list of addresses, got {shown(named)}")
         self._networks: list[Network] = []
         self._all = self._unix = False

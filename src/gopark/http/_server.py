@@ -17,13 +17,13 @@ from contextvars import Context as Variables
 from itertools import count
 from typing import Any, Final
 
-from gopark import net
+from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
-from gopark._runtime.time.timechan import after
-from gopark._util import integer
+from gopark._runtime.time.timechan import after, seconds
+from gopark._util import integer, string
 from gopark.context import background, current
 from gopark.http._exchange import Exchange
 from gopark.http._flight import servers
@@ -39,6 +39,7 @@ from gopark.http._reaper import Reaper
 from gopark.http._sleepers import Sleepers
 from gopark.http._stream import Stream
 from gopark.http._websocket import WebSocket
+from gopark.net._listener import Accepts
 
 __all__ = ("Server",)
 
@@ -123,6 +124,8 @@ class Server(Host):
         self.limits = limits or Limits()
         self.timeouts = timeouts or Timeouts()
         self.app = app
+        string("Server", "root_path", root_path)
+        string("Server", "server_header", server_header)
         self.root_path = root_path.rstrip("/")
         self.proxies = Proxies(proxies)
         self.logs = access_log
@@ -159,6 +162,8 @@ class Server(Host):
         if self.limits.max_requests is not None:
             self.run = self._counting(self.run, self.limits.max_requests)
 
+    __reduce_ex__ = nocopy
+
     def __repr__(self) -> str:
         where = ", ".join(str(ln.addr) for ln in self._listeners) or "nowhere"
         return (
@@ -167,7 +172,7 @@ class Server(Host):
 
     # --- its life -------------------------------------------------------------------------------
 
-    async def serve(self, *listeners: net.Listener) -> None:
+    async def serve(self, *listeners: Accepts[Any]) -> None:
         """Accept connections and answer them, until `shutdown` or `close` has done its work.
 
         Args:
@@ -175,6 +180,7 @@ class Server(Host):
                 from here on.
         Raises:
             LifespanError: the application cannot start.
+            TypeError: one of them is no listener.
             RuntimeError: the server has ended, or is running.
         Example:
             >>> async def app(scope, receive, send):
@@ -187,6 +193,11 @@ class Server(Host):
 
         Go: http.Server.Serve.
         """
+        for ln in listeners:
+            if not hasattr(ln, "__aiter__") or not hasattr(ln, "close"):
+                raise TypeError(
+                    f"Server.serve() needs what net.listen or tls.listen gives, got {shown(ln)}"
+                )
         if self._started:
             raise RuntimeError("Server.serve: it is running, or has ended: make another Server")
         self._started = True
@@ -253,6 +264,8 @@ class Server(Host):
 
         Go: http.Server.Shutdown.
         """
+        if grace is not None:
+            grace = seconds("Server.shutdown", grace, "grace")
         if self._ending:
             await self._over.recv_ok()
             return

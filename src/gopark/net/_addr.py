@@ -10,6 +10,7 @@ import socket
 from typing import Any, Final
 
 from gopark._runtime.base.printstring import shown
+from gopark._util import string
 
 __all__ = (
     "Addr",
@@ -135,12 +136,17 @@ def network(who: str, net: object) -> tuple[int, int]:
 def join_host_port(host: str, port: int | str) -> str:
     """`host:port`, with brackets around an IPv6 address.
 
+    Raises:
+        TypeError: `host` is no string, or `port` neither a string nor an integer.
     Example:
         >>> gopark.net.join_host_port("::1", 80)
         '[::1]:80'
 
     Go: net.JoinHostPort.
     """
+    string("join_host_port", "host", host)
+    if not isinstance(port, int | str) or isinstance(port, bool):
+        raise TypeError(f"join_host_port() needs a number or a string as port, got {shown(port)}")
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -17,6 +17,7 @@ from socket import socket as Socket
 from types import CoroutineType
 from typing import Any, Final, Protocol
 
+from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.printstring import shown
 from gopark.net._errors import TooLongError, UnexpectedEOFError
 
@@ -125,6 +126,7 @@ class Reader:
     """
 
     __slots__ = ("_at", "_data", "_size", "_stream")
+    __reduce_ex__ = nocopy
 
     def __init__(self, stream: Readable, size: int = SIZE) -> None:
         checkstream("Reader", "read", "read(n)", stream)

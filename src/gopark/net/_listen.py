@@ -10,6 +10,7 @@ from typing import Any
 
 from gopark._poll.errors import named
 from gopark._runtime.base.printstring import shown
+from gopark._util import integer
 from gopark.net._addr import nameof, portof, split_host_port, unixname
 from gopark.net._addr import network as networkof
 from gopark.net._lookup import hostsof, numeric
@@ -45,6 +46,8 @@ def listen(
     Go: net.Listen.
     """
     family, kind = networkof("listen", network)
+    if queue is not None:
+        integer("listen", "queue", queue)
     if kind != socket.SOCK_STREAM:
         raise ValueError(f"listen: {shown(network)} has no connections: use listen_packet")
     if network == "unix":

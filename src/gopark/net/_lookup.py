@@ -179,6 +179,7 @@ class Resolver:
         Go: Resolver.LookupHost, Resolver.LookupIP.
         """
         _string("lookup_host", "name", host)
+        _string("lookup_host", "network", network)
         if network not in _FAMILIES:
             raise ValueError(f"lookup_host: unknown network {shown(network)}: ip, ip4 or ip6")
         wanted = _FAMILIES[network]

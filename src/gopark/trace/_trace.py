@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from gopark._runtime.base.lockrank import lasting
+from gopark._runtime.base.printstring import oneline
 from gopark._runtime.prof import traceloop as traceloop  # it has to be there
 from gopark._runtime.prof.trace import Items, tracing
 from gopark._runtime.sched import panic
@@ -153,4 +154,4 @@ if path := os.environ.get("GOPARKTRACE"):
     try:
         start(path)
     except OSError as error:
-        sys.exit(f"gopark: GOPARKTRACE={path}: {error}")
+        sys.exit(f"gopark: GOPARKTRACE={oneline(path)}: {error}")

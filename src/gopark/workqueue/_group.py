@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from gopark._oneshot import OneShot
+from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.printstring import shown
 from gopark._tasks import Task, spawn
 from gopark._util import integer
@@ -72,6 +73,7 @@ class Group:
         "_results",
         "_waiting",
     )
+    __reduce_ex__ = nocopy
 
     def __init__(self, q: Queue[Any], ctx: Context | None = None, *, limit: int = 64) -> None:
         if not isinstance(q, Queue):

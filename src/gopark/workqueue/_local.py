@@ -27,6 +27,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from random import random
 from typing import Any, Final
+from weakref import WeakSet
 
 from gopark import net
 from gopark._oneshot import OneShot
@@ -103,6 +104,8 @@ class Local(Backend):
         self._wanted = 0  # credit that the keeper was given and has not used
         self._left = False
         self._failed: Exception | None = None
+        self._forked = False
+        _opened.add(self)
 
     # --- the way to the keeper --------------------------------------------------------------------
 
@@ -295,6 +298,8 @@ class Local(Backend):
             checked("send", ctx)
             if (err := ctx.err()) is not None:
                 raise err
+        if self._forked and self._failed is not None:
+            raise self._failed
         way = self._way
         if type(way) is not _Direct:
             code, _ = await self._request(wire.send, payload, id.encode(), ctx=ctx)
@@ -361,7 +366,23 @@ class Local(Backend):
     async def close(self) -> None:
         await self._request(partial(wire.asking, wire.CLOSE))
 
+    def forked(self) -> None:
+        """In the child of a fork: the way to the keeper is the parent's, and so is what it wants.
+
+        A keeper in this process would take what is sent for stored, and nobody would ever see it.
+        """
+        self._lock = Mutex((None,))  # whoever held it
+        self._forked = True
+        self._way = None
+        self._pending.clear()
+        self._failed = RuntimeError(
+            f"queue {shown(self._place.name)} was opened by the process that this one was forked "
+            "from: open it anew"
+        )
+
     async def leave(self) -> None:
+        if self._forked:
+            return
         with Holding(self._lock):
             self._left = True
             way, self._way = self._way, None
@@ -405,6 +426,18 @@ class Local(Backend):
 
     async def purge(self, dead: bool) -> int:
         return int((await self._ask("purge", dead=dead))[1])
+
+
+_opened: Final[WeakSet[Local]] = WeakSet()
+
+
+def _afterfork() -> None:
+    for local in list(_opened):
+        local.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_afterfork)
 
 
 async def _over(one: OneShot, ctx: Context) -> None:

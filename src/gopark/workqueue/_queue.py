@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
+from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.time.timechan import seconds
@@ -165,6 +166,7 @@ class Queue(Generic[T]):
     """
 
     __slots__ = ("_backend", "_options", "_receiver", "codec", "name", "url")
+    __reduce_ex__ = nocopy
 
     def __init__(
         self,
@@ -358,7 +360,7 @@ class Queue(Generic[T]):
 
         Go: none.
         """
-        return await self._backend.purge(dead)
+        return await self._backend.purge(bool(dead))
 
 
 class _Taking(Generic[T]):
@@ -418,6 +420,7 @@ class Letter(Generic[T]):
     """
 
     __slots__ = ("_queue", "_seq", "payload", "tries", "why")
+    __reduce_ex__ = nocopy
 
     def __init__(self, queue: Queue[T], letter: RawLetter) -> None:
         self._queue = queue
@@ -494,6 +497,7 @@ class DeadLetters(Generic[T]):
     """
 
     __slots__ = ("_queue",)
+    __reduce_ex__ = nocopy
 
     def __init__(self, queue: Queue[T]) -> None:
         self._queue = queue

@@ -24,7 +24,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
-from gopark._runtime.base.errors import ProgramEnded
+from gopark._runtime.base.errors import ProgramEnded, nocopy
 from gopark._runtime.base.lockrank import Holding, Mutex
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
@@ -34,6 +34,7 @@ from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.sched.newproc import go
 from gopark._runtime.scope.scope import shelter
 from gopark._runtime.time.timechan import after, seconds
+from gopark._util import string
 from gopark.workqueue._backend import Backend, Token
 from gopark.workqueue._codec import Codec
 
@@ -80,6 +81,7 @@ class Delivery(Generic[T]):
     """
 
     __slots__ = ("_arrived", "_receiver", "_settled", "_since", "_token", "tries", "value")
+    __reduce_ex__ = nocopy
 
     def __init__(
         self, receiver: Receiver, token: Token, tries: int, value: T, arrived: float
@@ -180,6 +182,7 @@ class Delivery(Generic[T]):
         Raises:
             Unavailable: nobody takes it; its lease ends in time.
             RuntimeError: it is settled already.
+            TypeError: `why` is no string.
         Example:
             >>> async def main():
             ...     async with await gopark.workqueue.open("drop-example") as q:
@@ -193,8 +196,9 @@ class Delivery(Generic[T]):
 
         Go: Msg.TermWithReason.
         """
+        string("Delivery.drop", "why", why)
         self._settle()
-        await self._receiver.backend.bury(self._token, str(why))
+        await self._receiver.backend.bury(self._token, why)
 
     async def _failed(self, delay: float, why: str) -> None:
         self._settle()

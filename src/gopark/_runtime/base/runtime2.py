@@ -438,6 +438,7 @@ class Sched(SchedBase):
         self.pollm: M | None = None  # the idle M that sleeps until the next timer
         self.polluntil = 0.0
         self.ended = False
+        self.forked = False  # it was the parent's, see rt0.py
         self.cleanup: Any = None  # once it has ended: what is still waited for, see cleanup.py
         self.main: G | None = None
         self.maincoro: Any = None  # an `async def` main's own coroutine, inside main's G

@@ -206,7 +206,7 @@ def _program(
                 break
             schedule(m)
         if forks != _forks:
-            raise RuntimeError("a forked child came back to run(); end it with os._exit")
+            raise RuntimeError("a forked child came back to run(): use os._exit") from sched.exc
     finally:
         signal_unix.ending()
         if forks == _forks:
@@ -525,7 +525,7 @@ def _afterfork() -> None:
     sched = startm.current()
     _forks += 1
     if sched is not None:
-        sched.ended = True
+        sched.ended = sched.forked = True
         for m in sched.allm:
             m.p = None
     relist()

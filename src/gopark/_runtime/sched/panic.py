@@ -150,6 +150,8 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
         exc = Goexit()
     if exc is not None:
         noloop(exc)
+    if sched.forked:
+        _cameback(m, sched, exc)
     if exc is not None and not _quiet(sched, g, exc):
         gopanic(sched, g, exc)
     allgs.discard(g)
@@ -238,6 +240,16 @@ def _unwinds(g: G | None, m: M | None, threads: Stacks) -> bool:
         if code in boundary:
             break
     return False
+
+
+def _cameback(m: M, sched: Sched, exc: BaseException | None) -> None:
+    """In the child of a fork. On its thread `run` says so; there is none below a thread of ours."""
+    sched.exc = exc
+    if m is not sched.m0 and m.g is None:  # no extra M, which is on a thread of the user's
+        err = RuntimeError("a forked child came back to its parent's program: use os._exit")
+        err.__cause__ = exc
+        sys.excepthook(RuntimeError, err, None)
+        exitnow(1)
 
 
 def _quiet(sched: Sched, g: G, exc: BaseException) -> bool:
