@@ -38,7 +38,7 @@ from functools import partial
 from types import CodeType, CoroutineType
 from typing import Any, Final, TypeVar
 
-from gopark._runtime.base.errors import AmidRuntime, NotOnGError, ProgramEnded
+from gopark._runtime.base.errors import AmidRuntime, ProgramEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import (
@@ -59,7 +59,7 @@ from gopark._runtime.base.runtime2 import (
     tls,
 )
 from gopark._runtime.base.suspend import unawaited
-from gopark._runtime.sched.foreign import foreigncommand
+from gopark._runtime.sched.foreign import foreigncommand, notong, told, undone
 from gopark._runtime.sched.onm0 import lendp, letmain
 from gopark._runtime.sched.runq import offqueue
 from gopark._runtime.sched.startm import (
@@ -211,16 +211,13 @@ def notparked(waiter: object, exc: BaseException, takes: bool = False) -> bool:
     m = tls.m
     g = None if m is None else m.curg
     if m is None or g is None or g.waiting is not waiter:
-        return False
+        return bool(undone) and g is not None and told(g, waiter, exc, takes)
     status = g.status
     woken = m.waitunlockf is not None and letgo(mprogram(m), m, g)
     g.status = status  # in C, it may be
     if woken and takes:
         return True
-    raise NotOnGError(
-        "a gopark operation had to wait where no goroutine runs it (under another event loop?): "
-        "use gopark.go, or gopark.block in a thread; in a task await gopark.asyncio.wait(...)"
-    ) from exc
+    raise notong() from exc
 
 
 # --- waiting on a thread -----------------------------------------------------------------
