@@ -20,6 +20,12 @@ from gopark.signal import notify_context
 from gopark.sync import WaitGroup
 
 
+def say_so(line: str) -> None:
+    """In one piece: `print` writes the end of the line apart, and another goroutine may be there
+    first."""
+    sys.stdout.write(line + "\n")
+
+
 async def one_way(dst: net.SocketConn, src: net.SocketConn, count: Chan[int]) -> None:
     """Copy until the end, and pass that on."""
     n = 0
@@ -38,13 +44,13 @@ async def forward(conn: net.SocketConn, target: str) -> None:
         try:
             out = await net.dial("tcp", target, timeout=10)
         except OSError as exc:
-            print(f"{conn.remote_addr}: {exc}")
+            say_so(f"{conn.remote_addr}: {exc}")
             return
         with out:
             there, back = Chan[int](), Chan[int]()
             gopark.go(one_way, out, conn, there)
             gopark.go(one_way, conn, out, back)
-            print(f"{await there.recv()} bytes there, {await back.recv()} bytes back")
+            say_so(f"{await there.recv()} bytes there, {await back.recv()} bytes back")
 
 
 async def serve(ctx: Context, ln: net.Listener, target: str) -> None:
@@ -92,7 +98,7 @@ async def show() -> None:
                 with await net.dial("tcp", ln.addr) as conn:
                     gopark.go(say, conn, words)
                     answer = await net.Reader(conn).read_all()
-                print("the answer is right:", answer == words.upper())
+                say_so(f"the answer is right: {answer == words.upper()}")
         await ended.recv()
     print("all have ended")
 

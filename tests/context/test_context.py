@@ -275,6 +275,14 @@ async def test_a_deadline_that_is_practically_never_is_one(seconds):
     cancel()
 
 
+@pytest.mark.parametrize(
+    "derive", [context.with_deadline, lambda p, when: context.with_deadline_cause(p, when, None)]
+)
+def test_a_moment_of_the_calendar_is_no_deadline(derive):
+    with pytest.raises(ValueError, match=r"a moment of time\.time\(\).*monotonic\(\) \+ seconds"):
+        derive(background(), time.time() + 5)
+
+
 def test_what_no_calendar_holds_prints_as_a_year():
     ctx, cancel = context.with_deadline(background(), 1e18)
     assert re.search(r"\(year 3\.16887e\+10 m=\+1e\+18 \[2\.77778e\+14h\]\)", str(ctx))

@@ -41,7 +41,7 @@ DETAILED = [
     re.compile(pattern)
     for pattern in (
         r"SCHED \d+ms: gomaxprocs=\d+ idleprocs=\d+ threads=\d+ spinningthreads=\d+"
-        r" needspinning=\d+ idlethreads=\d+ runqueue=\d+ gcwaiting=false nmidlelocked=\d+"
+        r" needspinning=\d+ idlethreads=\d+ runqueue=\d+ gcwaiting=false nmidlelocked=-?\d+"
         r" stopwait=\d+ sysmonwait=(true|false)",
         r"  P\d+: status=\d schedtick=\d+ syscalltick=\d+ m=(\d+|nil) runqsize=\d+ gfreecnt=\d+"
         r" timerslen=\d+",
@@ -87,6 +87,7 @@ def test_without_it_nothing_of_it_is_loaded():
     ("setting", "patterns"), [("schedtrace=5", [BRIEF]), ("schedtrace=5,scheddetail=1", DETAILED)]
 )
 def test_real_go_prints_lines_of_the_same_form(setting, patterns):
+    """Go 1.27 prints nmidlelocked=-1 where the trace is taken amid the hand-over of a thread."""
     done = subprocess.run(
         [str(built(GO_PROGRAM))],
         env={"GODEBUG": setting},
@@ -95,6 +96,7 @@ def test_real_go_prints_lines_of_the_same_form(setting, patterns):
         timeout=TIMEOUT,
         check=True,
     )
-    lines = [line for line in done.stderr.splitlines() if line]
+    whole = done.stderr.rpartition("\n")[0]  # it ends in the midst of a line now and then
+    lines = [line for line in whole.splitlines() if line]
     assert lines
     assert all(any(p.fullmatch(line) for p in patterns) for line in lines), lines

@@ -169,6 +169,33 @@ async def test_a_server_that_ends_says_so():
     assert ENDS == [{"type": "websocket.disconnect", "code": 1012, "reason": "the server ends"}]
 
 
+async def test_a_server_that_ends_amid_a_handshake_says_so_after_it():
+    asked, go_on = gopark.Chan(), gopark.Chan()
+
+    async def app(scope, receive, send):
+        assert (await receive())["type"] == "websocket.connect"
+        await asked.send(None)
+        await go_on.recv()
+        await send({"type": "websocket.accept"})
+        assert (await receive()) == {
+            "type": "websocket.disconnect",
+            "code": 1012,
+            "reason": "the server ends",
+        }
+
+    async with serving(app) as connect, connect() as client:
+        peer = Peer(client)
+        opening = gopark.spawn(peer.open)
+        await asked.recv()
+        ending = gopark.spawn(connect.server.shutdown, 60)
+        while not connect.server.closing:
+            await gopark.gosched()
+        go_on.close()
+        assert isinstance(await opening, AcceptConnection)
+        assert (await peer.next()).code == 1012
+        await ending
+
+
 async def test_a_handshake_that_is_none_is_refused():
     async with serving(echo) as connect, connect() as client:
         lines = b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"

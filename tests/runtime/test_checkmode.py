@@ -205,6 +205,7 @@ SABOTAGE = {
     "two run queues": (
         """
         async def main():
+            gopark.runtime.gomaxprocs(1)  # else two Ms may take it at the same time
             ch = Chan()
             gopark.go(ch.recv)
             await gopark.testing.wait_all_parked()

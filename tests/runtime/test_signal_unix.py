@@ -59,6 +59,40 @@ gopark.run(main)
     assert (result.stdout, result.stderr) == ("interrupted 1\n", "")
 
 
+@pytest.mark.parametrize("wait", ["await gopark.Chan().recv()", "time.sleep(100)"])
+@pytest.mark.parametrize("run", ["gopark.run(main)", "gopark.run(gopark.block, main())"])
+def test_a_main_thread_that_fell_asleep_as_the_signal_came_is_sent_another(child, run, wait):
+    """C serves what comes between its last look for signals and its sleep; Python does not yet."""
+    result = child(
+        PRELUDE
+        + f"""
+lost, kill = [], signal.pthread_kill
+
+def served_by_c_alone(thread, signum):
+    if len(lost) < 3:
+        lost.append(signum)
+    else:
+        kill(thread, signum)
+
+signal.pthread_kill = served_by_c_alone
+
+async def main():
+    interrupt_when(lambda: len(started) == 1 and entered.is_set())
+    started.append(1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])  # so another thread gets it
+    try:
+        entered.set()
+        {wait}
+    except KeyboardInterrupt:
+        print("interrupted", len(lost) > 0)
+
+started, entered = [], threading.Event()
+{run}
+"""
+    )
+    assert (result.stdout, result.stderr) == ("interrupted True\n", "")
+
+
 def test_a_computing_main_gets_it_too(child):
     result = child(
         PRELUDE

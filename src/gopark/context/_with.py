@@ -13,7 +13,7 @@ from typing import Any, Final, ParamSpec, Protocol, TypeVar
 
 from gopark._runtime.base.bothwith import BothWith
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.timenow import monotonic
+from gopark._runtime.base.timenow import monotonic, ofcalendar
 from gopark._runtime.sched.newproc import checkcall
 from gopark.context._cancel import AfterFuncCtx, CancelCtx, TimerCtx, cause_of, link
 from gopark.context._context import Context, Ctx, Detached, ValueCtx
@@ -137,6 +137,16 @@ def _seconds(who: str, what: str, value: object) -> float:
     return seconds
 
 
+def _moment(who: str, value: object) -> float:
+    when = _seconds(who, "deadline", value)
+    if ofcalendar(when):
+        raise ValueError(
+            f"{who}: {shown(value)} is a moment of time.time(), decades ahead on the clock that "
+            "this goes by: write gopark.time.monotonic() + seconds, or use with_timeout"
+        )
+    return when
+
+
 def _reason(who: str, cause: object) -> None:
     if cause is not None and not isinstance(cause, BaseException):
         raise TypeError(f"{who}: the cause must be an exception or None, got {shown(cause)}")
@@ -212,7 +222,7 @@ def with_deadline(parent: Context, when: float) -> Pair[CancelFunc]:
         The pair `(ctx, cancel)`, as for `with_cancel`.
     Raises:
         TypeError: `parent` is no context, or `when` is no number.
-        ValueError: `when` is NaN or infinite.
+        ValueError: `when` is NaN or infinite, or a moment of `time.time()`: decades ahead.
     Example:
         >>> from gopark.time import monotonic
         >>> with gopark.context.with_deadline(gopark.context.background(), monotonic()) as ctx:
@@ -221,7 +231,7 @@ def with_deadline(parent: Context, when: float) -> Pair[CancelFunc]:
 
     Go: context.WithDeadline.
     """
-    return _timed("with_deadline", parent, _seconds("with_deadline", "deadline", when), None)
+    return _timed("with_deadline", parent, _moment("with_deadline", when), None)
 
 
 def with_deadline_cause(
@@ -237,7 +247,7 @@ def with_deadline_cause(
         The pair `(ctx, cancel)`, as for `with_cancel`.
     Raises:
         TypeError: `parent` is no context, `when` no number or `cause` no exception.
-        ValueError: `when` is NaN or infinite.
+        ValueError: `when` is NaN or infinite, or a moment of `time.time()`: decades ahead.
     Example:
         >>> from gopark.time import monotonic
         >>> slow = TimeoutError("the index took too long")
@@ -249,7 +259,7 @@ def with_deadline_cause(
     Go: context.WithDeadlineCause.
     """
     who = "with_deadline_cause"
-    return _timed(who, parent, _seconds(who, "deadline", when), cause)
+    return _timed(who, parent, _moment(who, when), cause)
 
 
 def with_timeout(parent: Context, seconds: float) -> Pair[CancelFunc]:

@@ -78,6 +78,7 @@ class WebSocket:
         self._lock = Mutex()
         self._state = CONNECTING
         self._told = False  # that there is a client
+        self._ending = False  # the server is
         self._code, self._reason = _ABNORMAL, ""
         self._parts: list[Any] = []
         self._size = 0
@@ -206,9 +207,9 @@ class WebSocket:
         deflate = [_extensions.PerMessageDeflate()] if self._deflate else []
         extra = list(message.get("headers", ()))
         subprotocol = message.get("subprotocol")
-        await self._out(_events.AcceptConnection(subprotocol, deflate, extra))
-        self.exchange.status = 101
-        self._state = OPEN
+        await self._out(_events.AcceptConnection(subprotocol, deflate, extra), OPEN)
+        if self._ending:
+            await self._restarts()
 
     async def _refuse(self) -> None:
         await self._out(_events.RejectConnection(status_code=403, headers=[_EMPTY]))
@@ -220,9 +221,12 @@ class WebSocket:
         if self._state == OPEN:
             await self._fail(code, reason)
 
-    async def _out(self, event: Any) -> None:
+    async def _out(self, event: Any, state: int | None = None) -> None:
         async with self._lock:
             data = self._protocol.send(event)
+            if state is not None:  # before the client knows of it: it is what `shutdown` asks for
+                self._state = state
+                self.exchange.status = 101
             try:
                 await self.link.writelong(data)
             except OSError:
@@ -233,9 +237,12 @@ class WebSocket:
 
     def shutdown(self) -> None:
         """The server ends: tell both sides so."""
+        self._ending = True
         go(self._restarts)
 
     async def _restarts(self) -> None:
+        if self._state == CONNECTING:
+            return  # the application is asked just now: `_accept` looks at `_ending` after that
         try:
             await self.close(_RESTART, "the server ends")
         except OSError:

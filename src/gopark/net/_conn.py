@@ -14,12 +14,12 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from math import isnan
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO
 
 from gopark._poll.closes import Closes
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.suspend import called
-from gopark._runtime.base.timenow import monotonic, now
+from gopark._runtime.base.timenow import FAR, calendar, ofcalendar
 from gopark._runtime.time.timechan import seconds
 from gopark.net._addr import Addr
 from gopark.net._bufio import LIMIT, Reader
@@ -31,8 +31,6 @@ __all__ = ("Buffer", "Conn", "Reads", "checkn", "deadline", "duration")
 Buffer = bytes | bytearray | memoryview
 Reads = Callable[..., Coroutine[Any, Any, bytes]]
 
-_FAR: Final = 10 * 365 * 86400.0  # seconds: no machine is up for so long, no calendar that early
-
 
 def deadline(who: str, when: float | None) -> float | None:
     """A moment on the clock of `gopark.time.monotonic()`, or none.
@@ -41,7 +39,7 @@ def deadline(who: str, when: float | None) -> float | None:
         TypeError: it is neither a number nor None.
         ValueError: it is NaN, or a moment of the calendar.
     """
-    if when is None or (type(when) is float and 0.0 <= when < _FAR):
+    if when is None or (type(when) is float and 0.0 <= when < FAR):
         return when
     if not isinstance(when, float):
         when = seconds(who, when, "moment")
@@ -49,7 +47,7 @@ def deadline(who: str, when: float | None) -> float | None:
         raise ValueError(f"{who}: the moment is not a number: got {shown(when)}")
     if when == float("inf"):
         return None
-    if calendar(when) and abs(when - now()) < abs(when - monotonic()):
+    if ofcalendar(when):
         raise ValueError(
             f"{who}: {shown(when)} is a moment of time.time(), decades ahead on the clock that "
             "this goes by: write gopark.time.monotonic() + seconds, or None for no deadline"
@@ -71,11 +69,6 @@ def duration(who: str, value: float, what: str) -> float:
             "of time.time(): give the seconds alone"
         )
     return value
-
-
-def calendar(value: float) -> bool:
-    """It is what `time.time()` gives, some years earlier or later."""
-    return value >= _FAR and abs(value - now()) < _FAR
 
 
 class Conn(Closes, ABC):

@@ -15,10 +15,11 @@ import threading
 from collections import deque
 from typing import Final
 
-from gopark._runtime.base.errors import nocopy
+from gopark._runtime.base.errors import AmidRuntime, nocopy
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.prof.trace import Goroutine, Items, clock, tracing
+from gopark._runtime.sched.finq import exclusive
 from gopark._util import integer
 from gopark.trace._events import Recorded
 from gopark.trace._out import File, Out, checkfile
@@ -29,7 +30,7 @@ __all__ = ("FlightRecorder", "atdeath")
 _MOST: Final = sys.float_info.max
 _ITEM: Final = 14  # bytes that an item takes, on average
 _SLACK: Final = 1.0  # seconds: what is older than that, beyond min_age, is not written
-_lock: Final = lasting(threading.Lock())
+_lock: Final = lasting(threading.Lock())  # taken by `exclusive`: finq.py
 _now: FlightRecorder | None = None
 
 
@@ -133,7 +134,7 @@ class FlightRecorder:
         Go: FlightRecorder.Start.
         """
         global _now
-        with _lock:
+        with exclusive(_lock):
             if self._ring is not None:
                 raise RuntimeError("cannot enable a enabled flight recorder")
             if _now is not None:
@@ -151,14 +152,17 @@ class FlightRecorder:
         Go: FlightRecorder.Stop.
         """
         global _now
-        with _lock:
+        with exclusive(_lock):
             ring, self._ring = self._ring, None
             if ring is None:
                 return
             _now = None
             tracing.unsubscribe(ring)
-        with self._writing:
-            pass
+        try:
+            with exclusive(self._writing):
+                pass
+        except AmidRuntime:
+            pass  # it is under way below the finaliser that calls this, and waits for that
 
     def enabled(self) -> bool:
         """Whether it records.

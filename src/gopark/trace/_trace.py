@@ -22,6 +22,7 @@ from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.prof import traceloop as traceloop  # it has to be there
 from gopark._runtime.prof.trace import Items, tracing
 from gopark._runtime.sched import panic
+from gopark._runtime.sched.finq import exclusive
 from gopark.trace import _flight
 from gopark.trace._events import Recorded
 from gopark.trace._out import File, Out
@@ -58,7 +59,7 @@ class _Trace:
             raise spool.failed
 
 
-_lock: Final = lasting(threading.Lock())
+_lock: Final = lasting(threading.Lock())  # taken by `exclusive`: finq.py
 _now: _Trace | None = None
 
 
@@ -85,7 +86,7 @@ def start(file: File) -> None:
     Go: runtime/trace.Start.
     """
     global _now
-    with _lock:
+    with exclusive(_lock):
         if _now is not None:
             raise RuntimeError("execution tracer already enabled: call gopark.trace.stop first")
         _now = _Trace(file)
@@ -102,7 +103,7 @@ def stop() -> None:
     Go: runtime/trace.Stop.
     """
     global _now
-    with _lock:
+    with exclusive(_lock):
         trace, _now = _now, None
     if trace is not None:
         trace.end()

@@ -1,4 +1,4 @@
-"""What time it is: `monotonic`, `now`.
+"""What time it is: `monotonic`, `now`; and whether somebody has taken the one for the other.
 
 Outside a bubble these are the clocks of Python. The clock that timers and deadlines go by is the
 first one.
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ("doors", "monotonic", "now", "walltime")
+__all__ = ("FAR", "calendar", "doors", "monotonic", "now", "ofcalendar", "walltime")
 
 
 class _Doors:
@@ -65,3 +65,16 @@ def now() -> float:
 def walltime() -> int:
     """The same in nanoseconds."""
     return doors.walltime()
+
+
+FAR: Final = 10 * 365 * 86400.0  # seconds: no machine is up for so long, no calendar that early
+
+
+def calendar(value: float) -> bool:
+    """It is what `time.time()` gives, some years earlier or later."""
+    return value >= FAR and abs(value - now()) < FAR
+
+
+def ofcalendar(when: float) -> bool:
+    """What is to be a moment of `monotonic()` is one of `time.time()`, and decades ahead."""
+    return calendar(when) and abs(when - now()) < abs(when - monotonic())

@@ -47,6 +47,7 @@ from gopark._runtime.report.stackdump import Dump, Names, Raw, available
 from gopark._runtime.report.symtab import Frame, pathof, publicname
 from gopark._runtime.report.traceback import boundary, callback_entry, package, shown, threadframes
 from gopark._runtime.sched import panic, proc, runq, startm
+from gopark._runtime.sched.finq import exclusive
 from gopark._runtime.sched.startm import current, ourthreads, watchers
 
 __all__ = ("Profiler", "start", "stop")
@@ -312,7 +313,7 @@ _SCHEDULE: Final = (
 
 # --- on and off --------------------------------------------------------------------------
 
-_lock: Final = lasting(threading.Lock())
+_lock: Final = lasting(threading.Lock())  # taken by `exclusive`: finq.py
 _profiler: Profiler | None = None
 
 
@@ -325,7 +326,7 @@ def start(rate: int, file: IO[Any]) -> None:
         raise RuntimeError(
             "the stacks of running threads can be read on free-threaded builds from 3.13.2 on"
         )
-    with _lock:
+    with exclusive(_lock):
         if _profiler is not None:
             raise RuntimeError("cpu profiling already in use")
         profiler = Profiler(rate, file)
@@ -336,7 +337,7 @@ def start(rate: int, file: IO[Any]) -> None:
 def stop() -> Profiler | None:
     """End it; None if there is none."""
     global _profiler
-    with _lock:
+    with exclusive(_lock):
         profiler, _profiler = _profiler, None
         if profiler is not None:
             profiler.stop()

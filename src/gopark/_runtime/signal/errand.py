@@ -30,6 +30,7 @@ __all__ = (
     "flush",
     "forget",
     "met",
+    "missed",
     "onmain",
     "reachable",
     "sendurg",
@@ -133,6 +134,15 @@ def met() -> bool:
     ours = _state.seen != _state.sent
     _state.seen = _state.sent
     return ours
+
+
+def missed() -> bool:
+    """The main thread has not met the last that it was sent, so far.
+
+    One that comes in the instant before that thread sleeps, after it has looked for signals for the
+    last time, is served by C alone: Python's handler is called when the thread wakes.
+    """
+    return _state.seen != _state.sent
 
 
 def sigurg(signum: int, frame: FrameType | None) -> None:

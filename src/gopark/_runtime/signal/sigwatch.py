@@ -8,8 +8,9 @@ that descriptor while a program runs on the main thread, and one thread reads it
 The thread is started by the first such program of the process and stays, asleep in `read`. It holds
 no lock of the scheduler's and asks for none, so that it answers in a program that hangs. It also
 sends a SIGURG after each signal, for the kernel may have given that to a thread of ours, and the
-main thread, asleep, would not look. A second way leads to it, where something else has set a
-descriptor of its own meanwhile: the handlers in Python call `post`.
+main thread, asleep, would not look; and another until that thread has looked, for both may have
+come in the instant before it fell asleep (`_lookout`). A second way leads to it, where something
+else has set a descriptor of its own meanwhile: the handlers in Python call `post`.
 
 Who had set a descriptor before, or sets one meanwhile (`wakeupfd`), gets what we get (`_forward`);
 `gopark.signal` puts its own pipe in
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import select
 import signal
 import threading
 from collections import deque
@@ -32,7 +34,7 @@ from stat import S_ISDIR
 from typing import Any, Final
 
 from gopark._runtime.sched.startm import ourthreads, watchers
-from gopark._runtime.signal.errand import SIGURG
+from gopark._runtime.signal.errand import SIGURG, missed
 from gopark._runtime.signal.sigfwd import doors, set_wakeup_fd
 from gopark._runtime.signal.signal_unix import atfork, awaken, onwatch
 from gopark._runtime.signal.sigpipe import newpipe
@@ -45,6 +47,7 @@ handlers: Final[dict[int, Callable[[], None]]] = {}
 
 _MARK: Final = 0  # in the pipe: somebody waits until this has been read
 _MOMENT: Final = 1.0  # seconds that he waits, at most
+_AGAIN: Final = 10  # milliseconds until the main thread is sent another SIGURG; then 20, 40, ...
 _NOTHEIRS: Final = bytes((_MARK, SIGURG))  # bytes that no handler of others is to be called for
 
 
@@ -166,10 +169,15 @@ def _loop(r: int) -> None:
     me = threading.get_ident()
     ourthreads.add(me)
     watchers.add(me)
-    while data := os.read(r, 4096):
+    pause: int | None = None
+    while True:
+        if pause:
+            pause = _lookout(r, pause)
+        if not (data := os.read(r, 4096)):
+            return
         _forward(data)
         if data.translate(None, _NOTHEIRS):
-            awaken()
+            pause = _AGAIN if awaken() else None
         for signum in set(data):
             if signum == _MARK:
                 while _watch.marks:
@@ -182,6 +190,30 @@ def _loop(r: int) -> None:
                     handler()
                 except Exception:
                     pass  # what it could not do is not worth the thread
+
+
+def _lookout(r: int, pause: int) -> int | None:
+    """Return when there is something to read, and have the main thread look for signals meanwhile.
+
+    Each signal that is sent for this comes to the pipe as well. The pauses double, so that C which
+    the main thread does not come back from is interrupted ten times in ten seconds, no more.
+
+    Args:
+        r: The pipe.
+        pause: Milliseconds until it is sent the next.
+
+    Returns:
+        The pause that is next; None, if that thread has looked, or cannot be reached.
+    """
+    poll = select.poll()
+    poll.register(r, select.POLLIN)
+    while missed():
+        if poll.poll(pause):
+            return pause
+        if not awaken():
+            return None
+        pause *= 2
+    return None
 
 
 def _forward(data: bytes) -> None:
