@@ -126,7 +126,7 @@ TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
 }
 
 
-strays: Final[list[Callable[[], None]]] = []  # set by foreign.py
+strays: Final[list[Callable[[], None]]] = []  # set by lockedm.py
 
 
 class Command:

@@ -7,14 +7,15 @@ Source: none. Tests: tests/runtime/test_lockedm.py, tests/asyncio/test_call.py
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from gopark._runtime.base.errors import NotOnGError
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import G, strays, tls
+from gopark._runtime.base.runtime2 import G, M, Sched, tls
 from gopark._runtime.sched.startm import mprogram
 
-__all__ = ("foreigncommand", "notong", "told", "undone")
+__all__ = ("foreigncommand", "notong", "strayed", "told", "undone")
 
 
 def foreigncommand(command: Any) -> BaseException:
@@ -54,14 +55,12 @@ class _Undone:
         self.success = g.success
 
 
-def _strayed() -> None:
+def strayed(letgo: Callable[[Sched, M, G], bool]) -> None:
     """A task of asyncio has been handed PARK: undo the wait at once.
 
     Its loop runs others before it tells the coroutine so. They would find the lock held that a
     wait holds until its G is parked, for ever if they run on this thread, or begin waits of theirs.
     """
-    from gopark._runtime.sched.lockedm import letgo  # which goes by this module
-
     m = tls.m
     g = None if m is None else m.curg
     if m is not None and g is not None and g.waiting is not None and m.waitunlockf is not None:
@@ -89,6 +88,3 @@ def told(g: G, waiter: object, exc: BaseException, takes: bool) -> bool:
                 return False
             raise notong() from exc
     return False
-
-
-strays.append(_strayed)

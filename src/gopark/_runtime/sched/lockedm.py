@@ -56,10 +56,11 @@ from gopark._runtime.base.runtime2 import (
     M,
     Sched,
     casgstatus,
+    strays,
     tls,
 )
 from gopark._runtime.base.suspend import unawaited
-from gopark._runtime.sched.foreign import foreigncommand, notong, told, undone
+from gopark._runtime.sched.foreign import foreigncommand, notong, strayed, told, undone
 from gopark._runtime.sched.onm0 import lendp, letmain
 from gopark._runtime.sched.runq import offqueue
 from gopark._runtime.sched.startm import (
@@ -588,4 +589,5 @@ def badcommand(m: M, g: G, command: object) -> None:
 
 
 hooks.parklocked = parklocked
+strays.append(partial(strayed, letgo))
 hooks.badcommand = badcommand
