@@ -315,3 +315,32 @@ async def test_what_cannot_be_awaited_is_refused(what):
             await ga.wait(what)
 
     await call(task)
+
+
+@pytest.mark.parametrize("theirs", [False, True])
+def test_tasks_that_await_operations_straight_are_all_told_and_leave_nothing_locked(run, theirs):
+    """asyncio tells a task so a turn later, and other tasks begin waits of theirs before that."""
+
+    async def task(a, b):
+        found = await asyncio.gather(
+            *(a.recv(), a.recv(), b.recv(), b.send(1)),
+            gopark.select(gopark.recv(a), gopark.recv(b)),
+            gopark.time.sleep(60),
+            return_exceptions=True,
+        )
+        assert not a.try_send(1)
+        assert not b.try_send(1)
+        return found, await asyncio.gather(ga.wait(a.recv()), ga.wait(a.send("sent")))
+
+    async def main():
+        a, b, got = gopark.Chan(), gopark.Chan(), gopark.Chan(1)
+        if theirs:
+            gopark.go(lambda: got.try_send(asyncio.run(task(a, b))))
+        else:
+            got.try_send(await ga.call(task(a, b)))
+        return await got.recv()
+
+    told, exchanged = run(main)
+    assert [type(one) for one in told] == [gopark.NotOnGError] * 6
+    assert "await gopark.asyncio.wait(...)" in str(told[0])
+    assert exchanged == ["sent", None]

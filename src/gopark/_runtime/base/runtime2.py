@@ -73,7 +73,7 @@ __all__ = (
     "getg",
     "goids",
     "itemsof",
-    *("park_point", "startedwith", "tls"),
+    *("park_point", "startedwith", "strays", "tls"),
 )
 
 
@@ -126,6 +126,9 @@ TRANSITIONS: Final[dict[Status, frozenset[Status]]] = {
 }
 
 
+strays: Final[list[Callable[[], None]]] = []  # set by lockedm.py
+
+
 class Command:
     """What a goroutine's step hands to the scheduler loop. Compared by identity."""
 
@@ -136,6 +139,17 @@ class Command:
 
     def __repr__(self) -> str:
         return f"<gopark {self.name}>"
+
+    @property
+    def _asyncio_future_blocking(self) -> object:
+        """A task of asyncio looks for it in what it is handed; what begins a wait is not for it.
+
+        It tells the coroutine so a turn of its loop later, and other tasks come before that.
+        """
+        if self is PARK:
+            for undo in strays:
+                undo()
+        raise AttributeError("_asyncio_future_blocking")
 
 
 PARK: Final = Command("park")  # wait: m.waitunlockf lets the waker in

@@ -1,4 +1,5 @@
-"""What a goroutine awaited that is not ours: the error, which names what to do instead.
+"""What a goroutine awaited that is not ours, and a wait of ours that a task of asyncio was handed:
+the errors, which name what to do instead.
 
 Source: none. Tests: tests/runtime/test_lockedm.py, tests/asyncio/test_call.py
 """
@@ -6,11 +7,24 @@ Source: none. Tests: tests/runtime/test_lockedm.py, tests/asyncio/test_call.py
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
 
+from gopark._runtime.base.errors import NotOnGError
 from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.runtime2 import G, M, Sched, tls
+from gopark._runtime.sched.startm import mprogram
 
-__all__ = ("foreigncommand", "noloop", "notawaitable")
+__all__ = (
+    "foreigncommand",
+    "noloop",
+    "notawaitable",
+    "notong",
+    "strayed",
+    "told",
+    "undone",
+)
 
 
 def foreigncommand(command: Any) -> BaseException:
@@ -48,3 +62,59 @@ def noloop(exc: BaseException) -> None:
         )
         if note not in getattr(exc, "__notes__", ()):
             exc.add_note(note)
+
+
+def notong() -> NotOnGError:
+    """The error for a wait of ours that somebody else was handed."""
+    return NotOnGError(
+        "a gopark operation had to wait where no goroutine runs it (under another event loop?): "
+        "use gopark.go, or gopark.block in a thread; in a task await gopark.asyncio.wait(...)"
+    )
+
+
+class _Undone:
+    """A wait that was, and what had been handed over to it."""
+
+    __slots__ = ("elem", "g", "success", "waiter", "woken")
+
+    def __init__(self, g: G, waiter: object, woken: bool) -> None:
+        self.g = g
+        self.waiter = waiter
+        self.woken = woken
+        self.elem = g.elem
+        self.success = g.success
+
+
+def strayed(letgo: Callable[[Sched, M, G], bool]) -> None:
+    """A task of asyncio has been handed PARK: undo the wait at once.
+
+    Its loop runs others before it tells the coroutine so. They would find the lock held that a
+    wait holds until its G is parked, for ever if they run on this thread, or begin waits of theirs.
+    """
+    m = tls.m
+    g = None if m is None else m.curg
+    if m is not None and g is not None and g.waiting is not None and m.waitunlockf is not None:
+        status, waiter = g.status, g.waiting
+        woken = letgo(mprogram(m), m, g)
+        undone.append(_Undone(g, waiter, woken))
+        g.elem, g.success = None, True
+        g.status = status
+
+
+# Waits that were undone so, until their coroutines are told, the oldest first: somebody may have
+# been quicker. What is closed by another goroutine is not told, so there is an end to it.
+undone: Final[deque[_Undone]] = deque(maxlen=10_000)
+
+
+def told(g: G, waiter: object, exc: BaseException, takes: bool) -> bool:
+    """What has come to such a coroutine; True: it `takes` what somebody else was quicker with."""
+    for one in [*undone]:
+        if one.g is g and one.waiter is waiter:
+            undone.remove(one)
+            if one.woken and takes:
+                g.elem, g.success = one.elem, one.success
+                return True
+            if isinstance(exc, GeneratorExit):
+                return False
+            raise notong() from exc
+    return False

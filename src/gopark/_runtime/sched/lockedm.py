@@ -38,7 +38,7 @@ from functools import partial
 from types import CodeType, CoroutineType
 from typing import Any, Final, TypeVar
 
-from gopark._runtime.base.errors import AmidRuntime, NotOnGError, ProgramEnded
+from gopark._runtime.base.errors import AmidRuntime, ProgramEnded
 from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.runtime2 import (
     CAMEUP,
@@ -55,10 +55,18 @@ from gopark._runtime.base.runtime2 import (
     M,
     Sched,
     casgstatus,
+    strays,
     tls,
 )
 from gopark._runtime.base.suspend import unawaited
-from gopark._runtime.sched.foreign import foreigncommand, notawaitable
+from gopark._runtime.sched.foreign import (
+    foreigncommand,
+    notawaitable,
+    notong,
+    strayed,
+    told,
+    undone,
+)
 from gopark._runtime.sched.onm0 import lendp, letmain
 from gopark._runtime.sched.runq import offqueue
 from gopark._runtime.sched.startm import (
@@ -210,16 +218,13 @@ def notparked(waiter: object, exc: BaseException, takes: bool = False) -> bool:
     m = tls.m
     g = None if m is None else m.curg
     if m is None or g is None or g.waiting is not waiter:
-        return False
+        return bool(undone) and g is not None and told(g, waiter, exc, takes)
     status = g.status
     woken = m.waitunlockf is not None and letgo(mprogram(m), m, g)
     g.status = status  # in C, it may be
     if woken and takes:
         return True
-    raise NotOnGError(
-        "a gopark operation had to wait where no goroutine runs it (under another event loop?): "
-        "use gopark.go, or gopark.block in a thread; in a task await gopark.asyncio.wait(...)"
-    ) from exc
+    raise notong() from exc
 
 
 # --- waiting on a thread -----------------------------------------------------------------
@@ -590,4 +595,5 @@ def badcommand(m: M, g: G, command: object) -> None:
 
 
 hooks.parklocked = parklocked
+strays.append(partial(strayed, letgo))
 hooks.badcommand = badcommand
