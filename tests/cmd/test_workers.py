@@ -6,9 +6,11 @@ import os
 import signal
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from gopark._cmd._workers import _ofpython
 from gopark.http import _parser
 from harness import start_python
 
@@ -147,3 +149,25 @@ def test_a_source_that_changes_is_loaded_anew(served, tmp_path):
     os.kill(child.pid, signal.SIGTERM)
     assert child.end().status == 0
     child.kill = child.end = lambda: None
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"), [("added", True), ("modified", False), ("deleted", False)]
+)
+def test_a_package_that_is_moved_into_place_is_a_change_of_python_files(tmp_path, kind, seen):
+    """watchfiles names the folder alone: findings/watchfiles-folder-moved-in.sh."""
+
+    def python(change, path):
+        return path.endswith(".py") and "node_modules" not in path
+
+    def asked(folder):
+        return _ofpython(python, SimpleNamespace(name=kind), str(tmp_path / folder))
+
+    for folder, name in (("pkg/sub", "a.py"), ("data", "a.txt"), ("node_modules", "a.py")):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / name).touch()
+    assert asked("pkg") is seen
+    assert not asked("data")
+    assert not asked("node_modules")
+    assert asked("pkg/sub/a.py")
+    assert not asked("not there")

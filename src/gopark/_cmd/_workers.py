@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import importlib
 import logging
 import os
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final
 
 from gopark._cmd._failed import Failed
@@ -62,11 +64,28 @@ def _watch(folder: str) -> None:
     except ImportError:
         raise Failed("--reload needs watchfiles: pip install watchfiles") from None
 
+    chosen = functools.partial(_ofpython, watchfiles.PythonFilter())
+
     def watch() -> None:
-        for _ in watchfiles.watch(folder, watch_filter=watchfiles.PythonFilter()):
+        for _ in watchfiles.watch(folder, watch_filter=chosen):
             os.kill(os.getpid(), signal.SIGHUP)
 
     threading.Thread(target=watch, name="gopark-reload", daemon=True).start()
+
+
+def _ofpython(python: Callable[[Any, str], bool], change: Any, path: str) -> bool:
+    """Whether a change is one of Python files.
+
+    watchfiles (1.3.0) names no files of a folder that is moved into place: these are looked for.
+    """
+    return python(change, path) or (
+        change.name == "added"
+        and any(
+            python(change, os.path.join(top, name))
+            for top, _, names in os.walk(path)
+            for name in names
+        )
+    )
 
 
 class _Supervisor:
