@@ -82,15 +82,6 @@ async def test_it_serves_on_a_unix_socket(tmp_path):
     assert (scopes[0]["client"], scopes[0]["server"]) == (None, (path, None))
 
 
-async def test_one_that_is_ended_before_it_has_begun_listens_no_more():
-    server = gopark.http.Server(answering(), loop="bare", lifespan="off")
-    ln = net.listen("tcp", "127.0.0.1:0")
-    await server.shutdown()
-    await server.serve(ln)
-    with pytest.raises(ConnectionRefusedError):
-        await net.dial("tcp", ln.addr)
-
-
 async def test_a_server_serves_once():
     async with serving(answering()) as connect:
         await testing.wait_all_parked()
@@ -131,3 +122,15 @@ async def test_what_is_no_listener_is_refused_and_ends_nothing():
     async with await gopark.net.dial("tcp", ln.addr) as conn:
         assert (await Client(conn).get()).body == b"hello"
     await server.shutdown()
+
+
+@pytest.mark.parametrize("how", ["close", "shutdown"])
+async def test_one_that_has_ended_before_it_serves_has_nothing_to_do(how):
+    server = gopark.http.Server(answering(), loop="bare", lifespan="off")
+    ended = getattr(server, how)()
+    if ended is not None:
+        await ended
+    ln = net.listen("tcp", "127.0.0.1:0")
+    await server.serve(ln)
+    with pytest.raises(ConnectionRefusedError):
+        await net.dial("tcp", ln.addr)

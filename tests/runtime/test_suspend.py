@@ -306,8 +306,7 @@ def test_a_second_waiter_is_refused_and_the_first_gets_what_it_waits_for(run, na
         wait = {**OPS, **MORE}[name]()
         group = errgroup.Group()
         first = group.go(await_it, wait.op)
-        while not wait.op.cr_suspended:
-            await gopark.gosched()
+        await asleep(wait.op)
         if wait.end is not nothing:
             for _ in range(3):
                 assert "being awaited already" in str(await refused(wait.op, how))

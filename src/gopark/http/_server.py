@@ -306,8 +306,13 @@ class Server(Host):
         """
         self._stop()
         self._cut()
-        if self._started and not self._ending:
+        if self._ending:
+            return
+        if self._started:
             go(self.shutdown)
+        else:  # `serve` has nothing to do any more
+            self._ending = True
+            self._over.close()
 
     def _cut(self) -> None:
         cut = [one for link in list(self.conns) for one in link.requests()]
