@@ -87,6 +87,7 @@ async def main():
         print("interrupted", len(lost) > 0)
 
 started, entered = [], threading.Event()
+threading.Thread(target=threading.Event().wait, daemon=True).start()  # or it may be called dead
 {run}
 """
     )

@@ -266,7 +266,11 @@ def test_what_never_began_when_its_program_ended_is_done(recwarn, plain):
         for _ in range(3):
             wg.go(plainly if plain else coroutine)
 
-    gopark.run(main)
+    before = gopark.runtime.gomaxprocs(1)  # on another one they may begin
+    try:
+        gopark.run(main)
+    finally:
+        gopark.runtime.gomaxprocs(before)
     gopark.run(wg.wait)
     assert ran == []
     assert [str(w.message) for w in recwarn] == []

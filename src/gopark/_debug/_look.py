@@ -24,7 +24,15 @@ from types import CoroutineType, GeneratorType
 from typing import Any, Final, NamedTuple
 
 from gopark._debug._pacing import paced
-from gopark._runtime.base.runtime2 import FREETHREADED, GDEAD, GWAITING, G, allgs, framein
+from gopark._runtime.base.runtime2 import (
+    FREETHREADED,
+    GDEAD,
+    GWAITING,
+    G,
+    allgs,
+    framein,
+    itemsof,
+)
 from gopark._runtime.prof.mgcleak import count as leaks
 from gopark._runtime.report.hosted import tasks
 from gopark._runtime.report.symtab import Frame, frameof
@@ -93,7 +101,7 @@ def machines() -> dict[str, Any]:
             "id": p.pid,
             "state": pstate(p),
             "steps": p.schedtick,
-            "next": [g.goid for g in p.runnext.copy()],
+            "next": [g.goid for g in itemsof(p.runnext)],
             "queue": _queue(p.runq),
         }
         for p in sched.allp[:]
@@ -103,7 +111,7 @@ def machines() -> dict[str, Any]:
 
 def _queue(gs: Any) -> dict[str, Any]:
     """How many are on a queue, and the first of them."""
-    first = [g.goid for g in gs.copy()][:_SHOWN] if gs else []
+    first = [g.goid for g in itemsof(gs)][:_SHOWN] if gs else []
     return {"length": max(len(gs), len(first)), "first": first}
 
 
