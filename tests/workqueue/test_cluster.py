@@ -76,13 +76,15 @@ async def test_a_cluster_that_loses_one_goes_on(cluster):
                 async with d as value:
                     done.append(value)
 
+        async def reached(n):
+            while len(done) < n and not any(task.done and task.exception() for task in tasks):
+                await gopark.time.sleep(0.001)
+
         tasks = [gopark.spawn(send), *(gopark.spawn(receive) for _ in range(4))]
         for at, server in zip((50, 200, 350), cluster.servers, strict=True):
-            while len(done) < at:
-                await gopark.time.sleep(0.001)
+            await reached(at)
             server.kill()
-            while len(done) < at + 50:  # two are enough
-                await gopark.time.sleep(0.001)
+            await reached(at + 50)  # two are enough
             server.start()
         await gopark.gather(*tasks)
         assert set(done) == set(confirmed) == set(range(600))

@@ -30,7 +30,7 @@ def free_url() -> str:
 
 async def test_without_the_client_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "nats", None)
-    with pytest.raises(workqueue.Unavailable, match=r"pip install gopark\[nats\]"):
+    with pytest.raises(workqueue.Unavailable, match=r"pip install 'gopark\[nats\]'"):
         await workqueue.open("jobs", free_url())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 import gopark
@@ -255,7 +257,7 @@ async def test_a_close_amid_sends_loses_none_that_was_confirmed(opened):
         confirmed, done, refused = [], [], []
 
         async def send(first):
-            for n in range(first, first + 1000):
+            for n in count(first):
                 try:
                     await q.send(n)
                 except gopark.ClosedChannelError:
@@ -268,7 +270,7 @@ async def test_a_close_amid_sends_loses_none_that_was_confirmed(opened):
                 async with d as value:
                     done.append(value)
 
-        tasks = [*(gopark.spawn(send, 1000 * n) for n in range(5)), gopark.spawn(receive)]
+        tasks = [*(gopark.spawn(send, 1_000_000 * n) for n in range(5)), gopark.spawn(receive)]
         while len(done) < 100:
             await gopark.time.sleep(0.001)
         await q.close()

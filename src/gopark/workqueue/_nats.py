@@ -39,7 +39,7 @@ from gopark.context._with import checked
 from gopark.workqueue._backend import MAKE, Backend, RawLetter, Sink, Stats
 from gopark.workqueue._errors import Unavailable
 from gopark.workqueue._leftovers import clear_nats
-from gopark.workqueue._natswire import SILENCE, NatsWire, status_of
+from gopark.workqueue._natswire import ELECTION, SILENCE, NatsWire, status_of
 from gopark.workqueue._settings import WINDOW, Settings, Wanted, without_secrets
 
 __all__ = ("open_nats", "stream_names")
@@ -252,20 +252,22 @@ class Nats(Backend):
             checked("send", ctx)
             if (err := ctx.err()) is not None:
                 raise err
-        headers = {"Nats-Msg-Id": id} if id else None
-        until, pause, full = 0.0, 0.002, monotonic()
+        headers, until, pause, full = {"Nats-Msg-Id": id} if id else None, 0.0, 0.002, monotonic()
         while True:
             status, data = await self._wire.request(f"{self._subject}.job", payload, headers, ctx)
             if not status:
                 answer = json.loads(data)
                 if "error" not in answer:
                     return
-                if answer["error"].get("err_code") != _FULL:
+                if answer["error"].get("err_code") == _FULL:
+                    until = 0.0
+                    if monotonic() - full > 5 * _STUCK:
+                        full = monotonic()
+                        await self._sweep(await self._info())
+                elif answer["error"].get("code") == ELECTION:
+                    until = await self._nobody(SILENCE, until)
+                else:
                     raise self._refused(answer)
-                until = 0.0
-                if monotonic() - full > 5 * _STUCK:
-                    full = monotonic()
-                    await self._sweep(await self._info())
             else:
                 until = await self._nobody(status, until)
             await self._pause(pause, ctx)
@@ -275,7 +277,7 @@ class Nats(Backend):
         """Nobody took it. Because the queue is closed, or the server away; until when it may be."""
         if self._left:
             raise RuntimeError("the queue was left")
-        if status != SILENCE and not self._open((await self._info())["config"]):
+        if status != SILENCE and not await self._isopen():
             self._close_seen()
             raise ClosedChannelError(
                 f"queue {shown(self._name)} was closed: nobody sends to it any more. "
@@ -286,12 +288,20 @@ class Nats(Backend):
             raise self._wire.unavailable("no server has the queue", status)
         return until or now + _PATIENCE
 
+    async def _isopen(self) -> bool:
+        try:  # where nobody can be asked it may be
+            answer = await self._wire.api(f"STREAM.INFO.{self._stream}")
+        except Unavailable:
+            return True
+        if answer.get("error", {}).get("code", ELECTION) != ELECTION:
+            raise self._refused(answer)
+        return "error" in answer or self._open(answer["config"])
+
     async def _pause(self, seconds: float, ctx: Context | None) -> None:
+        seconds *= 0.5 + random()
         if ctx is None:
-            await sleep(seconds * (0.5 + random()))
-            return
-        late = after(seconds * (0.5 + random()))
-        if (await select(recv(late), recv(ctx.done())))[0] and (err := ctx.err()) is not None:
+            await sleep(seconds)
+        elif (await select(recv(after(seconds)), recv(ctx.done())))[0] and (err := ctx.err()):
             raise err
 
     async def _info(self) -> dict[str, Any]:

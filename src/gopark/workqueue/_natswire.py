@@ -31,9 +31,10 @@ from gopark.context import Context, after_func
 from gopark.workqueue._errors import Unavailable
 from gopark.workqueue._settings import without_secrets
 
-__all__ = ("SILENCE", "NatsWire", "Reply", "status_of")
+__all__ = ("ELECTION", "SILENCE", "NatsWire", "Reply", "status_of")
 
 SILENCE: Final = -1
+ELECTION: Final = 503  # an error's code: a cluster has no leader just now
 NO_RESPONDERS: Final = 503
 _TIME: Final = 2.0  # seconds until a request is said again
 _SWEEP: Final = 0.25
@@ -212,8 +213,10 @@ class NatsWire:
         while True:
             status, answer = await self.request(f"$JS.API.{what}", data, time=5.0)
             if not status:
-                return json.loads(answer)  # type: ignore[no-any-return]
-            if self.closed or monotonic() > until:
+                found: dict[str, Any] = json.loads(answer)
+                if found.get("error", {}).get("code") != ELECTION or monotonic() > until:
+                    return found
+            elif self.closed or monotonic() > until:
                 raise self.unavailable("it has no JetStream (nats-server -js)", status)
             await sleep(0.05)
 
