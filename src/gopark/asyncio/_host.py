@@ -197,6 +197,7 @@ async def _leave(loop: Loop) -> None:
     left: list[str] = []
 
     def over(ending: asyncio.Task[list[str]]) -> None:
+        loop.gopark_program = False  # this `stop` is no task's
         loop.stop()
         left.extend(ending.result())
 
