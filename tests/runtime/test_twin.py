@@ -15,7 +15,7 @@ import sys
 import pytest
 
 import gopark
-from harness import Ended, run_python
+from harness import run_python
 
 ROOT = pathlib.Path(gopark.__file__).parents[2]
 
