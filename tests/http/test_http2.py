@@ -46,13 +46,13 @@ async def test_what_an_application_sees():
         await answering()(scope, receive, send)
 
     headers = [("cookie", "a=1"), ("x", "y"), ("cookie", "b=2")]
-    async with serving2(app, root_path="/root") as connect, connect() as client:
+    async with serving2(app, root_path="/mounted") as connect, connect() as client:
         await client.get("/a%20b?c=d", headers=headers)
     scope = scopes[0]
     assert scope["http_version"] == "2"
     assert (scope["method"], scope["scheme"]) == ("GET", "http")
     assert (scope["path"], scope["raw_path"], scope["query_string"]) == (
-        "/root/a b",
+        "/mounted/a b",
         b"/a%20b",
         b"c=d",
     )

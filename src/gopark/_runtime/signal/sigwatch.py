@@ -48,6 +48,7 @@ handlers: Final[dict[int, Callable[[], None]]] = {}
 _MARK: Final = 0  # in the pipe: somebody waits until this has been read
 _MOMENT: Final = 1.0  # seconds that he waits, at most
 _AGAIN: Final = 10  # milliseconds until the main thread is sent another SIGURG; then 20, 40, ...
+_SELDOM: Final = 60_000  # milliseconds that this grows to: `poll` takes no more than 31 bits
 _NOTHEIRS: Final = bytes((_MARK, SIGURG))  # bytes that no handler of others is to be called for
 
 
@@ -212,7 +213,7 @@ def _lookout(r: int, pause: int) -> int | None:
             return pause
         if not awaken():
             return None
-        pause *= 2
+        pause = min(2 * pause, _SELDOM)
     return None
 
 
