@@ -296,18 +296,23 @@ class Exchange:
             self.state = STREAMING
         return b"".join((block, stamp, framing, b"\r\n\r\n", payload))
 
-    def next(self, body: bytes, more: bool) -> bytes | None:
-        """A piece of the body, in its frame."""
-        size = len(body)
+    def _counted(self, body: bytes, more: bool) -> bytes:
+        """What of it is sent: nothing in an answer to HEAD; no more and no less than was said."""
         if not self._body:
-            body, size = b"", 0
-        elif self._left is not None:
-            self._left -= size
+            return b""
+        if self._left is not None:
+            self._left -= len(body)
             if self._left < 0:
                 raise RuntimeError("the body of the answer is longer than its content-length says")
             if not more and self._left:
                 raise RuntimeError("the body of the answer is shorter than its content-length says")
-        self.sent += size
+        self.sent += len(body)
+        return body
+
+    def next(self, body: bytes, more: bool) -> bytes | None:
+        """A piece of the body, in its frame."""
+        body = self._counted(body, more)
+        size = len(body)
         if self.chunked:
             if more or (self._trailers and size):
                 out = b"%x\r\n%b\r\n" % (size, body) if size else b""

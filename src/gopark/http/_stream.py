@@ -235,16 +235,7 @@ class Stream(Exchange):
         return fields, body, end
 
     def next(self, body: bytes, more: bool) -> Any:
-        size = len(body)
-        if not self._body:
-            body, size = b"", 0
-        elif self._left is not None:
-            self._left -= size
-            if self._left < 0:
-                raise RuntimeError("the body of the answer is longer than its content-length says")
-            if not more and self._left:
-                raise RuntimeError("the body of the answer is shorter than its content-length says")
-        self.sent += size
+        body = self._counted(body, more)
         end = not more
         if end and self._trailers:
             self.state, end = TRAILING, False
