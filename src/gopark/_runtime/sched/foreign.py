@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from gopark._runtime.base.errors import NotOnGError
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import G, M, Sched, tls
+from gopark._runtime.base.runtime2 import G, M, Sched, itemsof, tls
 from gopark._runtime.sched.startm import mprogram
 
 __all__ = (
@@ -108,7 +108,7 @@ undone: Final[deque[_Undone]] = deque(maxlen=10_000)
 
 def told(g: G, waiter: object, exc: BaseException, takes: bool) -> bool:
     """What has come to such a coroutine; True: it `takes` what somebody else was quicker with."""
-    for one in [*undone]:
+    for one in itemsof(undone):
         if one.g is g and one.waiter is waiter:
             undone.remove(one)
             if one.woken and takes:
