@@ -298,7 +298,7 @@ async def main(n):
     await gosched()
 
 def child(n):
-    signal.alarm(20)
+    signal.alarm(60)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
         gopark.run(main, n)
@@ -321,16 +321,11 @@ print(*ends)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_without_memory_there_is_an_error_and_nothing_crashes_hangs_or_is_lost(twin):
-    """One allocation fails, each in its turn: the program ends with that error, or is whole.
-
-    Where it is the coroutine that a `select` waits in, which is Python's, its channels stay locked.
-    """
+    """One allocation fails, each in its turn: the program ends with that error, or is whole."""
     pytest.importorskip("_testcapi", reason="no _testcapi")
     ended = run_python(["-W", "ignore", "-c", NOMEMORY], env={"GOPARK_TWIN": twin})
     ends = [int(end) for end in ended.stdout.split()]
-    hung = ends.count(-signal.SIGALRM)
-    assert (len(ends), ended.stderr, hung <= 1) == (100, "", True), ended
-    assert {*ends} - {-signal.SIGALRM} == {0, 2}
+    assert (len(ends), ended.stderr, {*ends}) == (100, "", {0, 2}), ended
 
 
 DUMP = """
