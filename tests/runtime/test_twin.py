@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 
