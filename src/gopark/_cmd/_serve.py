@@ -63,7 +63,11 @@ def arguments(parser: argparse.ArgumentParser, kinds: dict[str, Callable[[str], 
     what.add_argument("--interface", default="auto", choices=("auto", "asgi", "wsgi"))
     what.add_argument("--loop", default="auto", choices=("auto", "bare", "asyncio"))
     what.add_argument(
-        "--loops", type=count, default=1, metavar="N", help="event loops, for --loop asyncio (1)"
+        "--loops",
+        type=lambda text: text if text == "auto" else count(text),
+        default=1,
+        metavar="N",
+        help="event loops, for --loop asyncio; auto: others than the first while it is blocked (1)",
     )
     what.add_argument("--lifespan", default="auto", choices=("auto", "on", "off"))
     what.add_argument("--root-path", default="", metavar="PATH", help="where it is mounted")

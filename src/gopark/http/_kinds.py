@@ -88,6 +88,11 @@ def hint(loop: str, exc: BaseException) -> str:
         or "of asyncio" in text
     ):
         return "; it needs asyncio: serve it with loop='asyncio' (--loop asyncio)"
+    if loop == "asyncio" and ("different event loop" in text or "different loop" in text):
+        return (
+            "; it shares what is bound to one event loop, a lock, a pool of connections: serve it "
+            "with loops=1 (--loops 1), or have one for each loop"
+        )
     if loop == "asyncio" and type(exc).__name__ == "NotOnGError":
         return (
             "; it awaits what a goroutine would: in a task write gopark.asyncio.wait(...), or "

@@ -59,9 +59,10 @@ class Server(Host):
             each request is a task of the program's event loop; `auto`: bare exactly if nothing
             in this process has imported asyncio.
         loops: For `asyncio`: how many event loops there may be. With one, a task that blocks its
-            thread holds up the other tasks, as everywhere in asyncio; with more, each request
-            has a loop that no other is on, as long as they suffice, and nothing that is bound
-            to a loop can be shared between requests.
+            thread holds up the other tasks, as everywhere in asyncio. `auto`: other requests
+            begin on a spare loop then, one each. With a number above one, each request has a
+            loop that no other is on, as long as they suffice. With more than one, nothing that
+            is bound to a loop can be shared between requests.
         lifespan: `on`, `off`, or `auto`: unless the application raises when it hears of it.
         limits: How much a client may have.
         timeouts: How long the server waits.
@@ -103,7 +104,7 @@ class Server(Host):
         *,
         interface: str = "auto",
         loop: str = "auto",
-        loops: int = 1,
+        loops: int | str = 1,
         lifespan: str = "auto",
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
@@ -153,7 +154,7 @@ class Server(Host):
         self._lifespan = Lifespan(app, mode, self.loop)
         self.state = self._lifespan.state
         self._listeners: list[Any] = []
-        self._loops = _count("loops", loops)
+        self._loops = _loops(loops)
         self._ends: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._room = Chan[None](1)  # somebody has left
         self._over = Chan[None]()
@@ -323,10 +324,14 @@ class Server(Host):
             link.close()
 
 
-def _count(what: str, value: int) -> int:
-    integer("Server", what, value)
+def _loops(value: int | str) -> int:
+    if value == "auto":
+        return 0
+    if isinstance(value, str):
+        raise ValueError(f"loops is a number, or 'auto', got {shown(value)}")
+    integer("Server", "loops", value)
     if value < 1:
-        raise ValueError(f"{what} is at least 1, got {shown(value)}")
+        raise ValueError(f"loops is at least 1, got {shown(value)}")
     return value
 
 
