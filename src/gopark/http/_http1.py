@@ -28,7 +28,7 @@ from gopark._runtime.sched.newproc import go
 from gopark._runtime.sched.sysmon import hostcodes
 from gopark.http._context import begin, end
 from gopark.http._exchange import DONE, FRESH, PIECE, STARTED, Exchange
-from gopark.http._have import answered
+from gopark.http._have import answered, failure
 from gopark.http._head import refusal
 from gopark.http._http2 import HTTP2, PREFACE
 from gopark.http._parser import Malformed, Upgrade, newparser
@@ -524,7 +524,9 @@ class HTTP1:
         try:
             await server.run(exchange.websocket)
             failed = False
-        except Exception as exc:
+        except BaseException as exc:
+            if not failure(exc):
+                raise
             server.failed(exchange.websocket, exc)
         finally:
             end(ctx)

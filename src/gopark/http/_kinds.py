@@ -34,6 +34,11 @@ def interfaceof(app: Any, wanted: str) -> str:
     """
     if wanted not in INTERFACES:
         raise ValueError(f"interface is one of {', '.join(INTERFACES)}, got {shown(wanted)}")
+    if isinstance(app, str):
+        raise TypeError(
+            f"Server() needs the application itself, got {shown(app)}, which is a name: import it, "
+            f"take what gopark.http.load({shown(app)}) gives, or run `gopark serve`"
+        )
     if not callable(app):
         raise TypeError(f"no application: {shown(app)} cannot be called")
     if wanted != "auto":

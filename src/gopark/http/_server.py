@@ -33,6 +33,7 @@ from gopark.http._http1 import HTTP1
 from gopark.http._http2 import available
 from gopark.http._kinds import interfaceof, loopof
 from gopark.http._lifespan import MODES, Lifespan
+from gopark.http._mount import Mount, checked
 from gopark.http._options import Limits, Timeouts
 from gopark.http._parser import backend
 from gopark.http._reaper import Reaper
@@ -71,6 +72,9 @@ class Server(Host):
             `unix`, or `*` for all.
         access_log: Each answer is a line of the logger `gopark.http.access`.
         server_header: What `Server` says; "": the header is not sent.
+        debug: `local`: the live page, Go's profiles and the metrics are at `/debug/gopark/`,
+            `/debug/pprof/` and `/metrics`, before the application, for clients of this machine;
+            `public`: for all; `off`.
         http2: Clients may speak HTTP/2, if the library h2 is there: over TLS where the context of
             the listener offers `h2` (`set_alpn_protocols`), else by beginning with it.
     Attributes:
@@ -112,6 +116,7 @@ class Server(Host):
         proxies: Iterable[str] = (),
         access_log: bool = False,
         server_header: str = "gopark",
+        debug: str = "off",
         http2: bool = True,
     ) -> None:
         backend()
@@ -162,6 +167,11 @@ class Server(Host):
         self.run = self._runner()
         if self.limits.max_requests is not None:
             self.run = self._counting(self.run, self.limits.max_requests)
+        self._mount = None
+        if checked(debug) != "off":
+            self._mount = Mount(debug, self.run)
+            self.run = self._mount.run
+            self._ends.append(self._mount.end)
 
     __reduce_ex__ = nocopy
 
@@ -209,6 +219,8 @@ class Server(Host):
         self.base = current()
         servers.add(self)
         try:
+            if self._mount is not None:
+                self._mount.start()
             await self._lifespan.startup()
         except BaseException:
             self._unlisten()
