@@ -70,7 +70,8 @@ async def body(receive: Receive) -> bytes:
     whole = b""
     while True:
         message = await receive()
-        whole += message.get("body", b"")
+        piece: bytes = message.get("body", b"")
+        whole += piece
         if not message.get("more_body"):
             return whole
 
