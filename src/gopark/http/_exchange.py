@@ -174,6 +174,12 @@ class Exchange:
 
     async def send(self, message: Any) -> None:
         """What ASGI calls `send`."""
+        if self.state == FRESH and message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._headers = message.get("headers", ())
+            self._trailers = message.get("trailers", False)
+            self.state = STARTED
+            return
         out = self.render(message)
         if out is not None:
             link = self.link
