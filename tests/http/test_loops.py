@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import sys
 import threading
 
@@ -115,6 +116,45 @@ async def test_beyond_the_most_a_request_waits(monkeypatch):
         for client, body in ((one, b"/wait"), (two, b"/wait"), (three, b"/third")):
             assert (await client.answer()).body == body
         assert len(set().union(*app.loops.values())) <= 2
+
+
+async def test_without_a_descriptor_for_one_more_a_request_waits(monkeypatch):
+    def none():
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    app = Blocking()
+    async with grown(app) as connect, connect() as one, connect() as two:
+        monkeypatch.setattr(_loops, "new_event_loop", none)
+        await one.send(WAIT)
+        await app.begun.recv()
+        await two.send(b"GET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+        pool = connect.server._ends[0].__self__
+        while not (pool._stuck and pool.waiting):
+            await gopark.time.sleep(0.001)
+        app.event.set()
+        assert (await one.answer()).body == b"/wait"
+        assert (await two.answer()).body == b"/second"
+
+
+async def test_an_application_that_raises_as_it_is_called_costs_no_loop():
+    app = Blocking()
+
+    def raises(scope, receive, send):
+        if scope["path"] == "/raises":
+            raise ValueError("at once")
+        return app(scope, receive, send)
+
+    options = {"interface": "asgi", "loop": "asyncio", "loops": "auto"}
+    async with serving(raises, **options) as connect, connect() as one, connect() as two:
+        await one.send(WAIT)
+        await app.begun.recv()
+        assert (await two.get("/")).status == 200  # on the spare one
+        assert (await two.get("/raises")).status == 500
+        async with connect() as three:
+            assert (await three.get("/")).status == 200
+        assert len(connect.server._ends[0].__self__._all) == 1
+        app.event.set()
+        await one.answer()
 
 
 async def test_a_body_and_a_client_that_leaves_on_a_spare_loop():

@@ -62,7 +62,10 @@ class _Made:
         with self._lock:
             if len(self._all) >= self._most or self._ends:
                 return None
-            loop = new_event_loop()
+            try:
+                loop = new_event_loop()
+            except OSError:  # no descriptor is left: those that there are have to do
+                return None
             self._all.append(loop)
         Variables().run(go, _steps, loop)
         return loop
@@ -217,8 +220,8 @@ class Growing(_Made):
         if first is None:
             first = self.first = bridge()
         path = exchange.scope["path"]
-        spare = self._spare() if first in self._stuck or path in self.sleepers else None
         coro = app(exchange.scope, exchange.receive, exchange.send)
+        spare = self._spare() if first in self._stuck or path in self.sleepers else None
         one = _Request(self, spare or first, coro, path)
         one.spare = spare
         self.waiting.add(one)
