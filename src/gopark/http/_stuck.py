@@ -14,12 +14,12 @@ import logging
 import os
 import sys
 import sysconfig
-from types import FrameType
 from typing import Final
 
 from gopark._runtime.base.printstring import oneline
 from gopark._runtime.sched.startm import mysched
 from gopark._runtime.time.timesleep import sleep
+from gopark.asyncio._loop import Loop
 from gopark.http._loops import where
 
 __all__ = ("Stuck",)
@@ -27,10 +27,9 @@ __all__ = ("Stuck",)
 MARGIN: Final = 0.05  # seconds
 _MOST: Final = 20  # places that are named
 _log: Final = logging.getLogger("gopark.http")
-_OTHERS: Final = tuple(
-    {sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    | {os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep}
-)
+_OURS: Final = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PYTHON: Final = sysconfig.get_path("stdlib") + os.sep
+_INSTALLED: Final = f"{os.sep}site-packages{os.sep}"
 
 
 class Stuck:
@@ -63,18 +62,20 @@ class Stuck:
 
 
 def _place(ident: int | None) -> str:
-    """Where that thread is in the program: not in a library that is called there."""
+    """Where that thread is in the step: in the program if it can be, else in a library; "": in
+    Python itself, or here.
+    """
+    library = ""
     frame = sys._current_frames().get(ident or 0)
-    top = frame
-    while frame is not None and _within(frame):
+    while frame is not None and frame.f_code is not Loop._step.__code__:
+        code = frame.f_code
+        name = code.co_filename
+        installed = _INSTALLED in name
+        ours = name.startswith((_OURS, "<")) or (name.startswith(_PYTHON) and not installed)
+        if not ours:
+            place = oneline(f"{code.co_qualname} ({name}:{frame.f_lineno})")
+            if not installed:
+                return place
+            library = library or place
         frame = frame.f_back
-    found = frame or top
-    if found is None:
-        return ""
-    return oneline(f"{found.f_code.co_qualname} ({found.f_code.co_filename}:{found.f_lineno})")
-
-
-def _within(frame: FrameType) -> bool:
-    """It is of the standard library, of one that is installed, or of this one."""
-    name: str = frame.f_code.co_filename
-    return name.startswith((*_OTHERS, "<"))
+    return library
