@@ -252,6 +252,8 @@ class HTTP1(Requests):
                 if not await self._next():
                     return False
             exchange = queue.popleft()
+            if self.gone:
+                return False  # it was cut as this came: nobody is there for an answer
             if not queue and self._bad is not None and not exchange.complete:
                 self.exchange = exchange
                 await self._reject()
