@@ -218,6 +218,8 @@ m_getunlock(M *m, void *Py_UNUSED(closure))
 {
     if (m->token != NULL)
         return PyObject_GetAttrString((PyObject *)m->token, "append");
+    if (m->waitunlockf != NULL && Py_IS_TYPE(m->waitunlockf, TimerT))
+        return PyObject_GetAttrString(m->waitunlockf, "start");
     return Py_NewRef(m->waitunlockf ? m->waitunlockf : Py_None);
 }
 
@@ -310,6 +312,7 @@ sched_traverse(Sched *sched, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(sched));
     Py_VISIT(sched->main);
     Py_VISIT(sched->runq);
+    Py_VISIT(sched->timers);
     return 0;
 }
 
@@ -318,6 +321,7 @@ sched_tp_clear(Sched *sched)
 {
     Py_CLEAR(sched->main);
     Py_CLEAR(sched->runq);
+    Py_CLEAR(sched->timers);
     return 0;
 }
 
@@ -332,7 +336,7 @@ sched_dealloc(Sched *sched)
 }
 
 static PyMemberDef sched_members[] = {
-    O(Sched, main), O(Sched, runq),
+    O(Sched, main), O(Sched, runq), O(Sched, timers),
     {"ended", T_BOOL, offsetof(Sched, ended), 0, NULL},
     {"npidle", T_INT, offsetof(Sched, npidle), 0, NULL},
     {0},

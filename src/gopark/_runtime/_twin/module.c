@@ -13,8 +13,10 @@ Source: Go 1.27 runtime. Tests: tests/runtime/test_twin.py */
 #include "runq.c"
 #include "suspend.c"
 #include "sema.c"
+#include "timer.c"
 #include "chan.c"
 #include "select.c"
+#include "timesleep.c"
 #include "go.c"
 #include "loop.c"
 #include "mutex.c"
@@ -46,6 +48,13 @@ static const struct {
     {"astray", &door.astray},
     {"putback", &door.putback},
     {"netblock", &door.netblock},
+    {"ready", &door.ready},
+    {"never", &door.never},
+    {"monotonic", &door.monotonic},
+    {"timebase", &door.timebase},
+    {"seconds", &door.seconds},
+    {"nosleep", &door.nosleep},
+    {"notparked", &door.notparked},
     {"lockslow", &door.lockslow},
     {"closed", &door.closed},
     {"chan", &door.chan},
@@ -98,6 +107,25 @@ readyfunction(PyObject *Py_UNUSED(module), PyObject *fn)
     return compiled_make(fn, py_ready, RECV, NULL);
 }
 
+/* function(name, fn): what stands for one of a module's. */
+static PyObject *
+function(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *name;
+    PyObject *fn;
+    if (!PyArg_ParseTuple(args, "sO", &name, &fn))
+        return NULL;
+    if (!strcmp(name, "go"))
+        return compiled_make(fn, go_call, RECV, NULL);
+    if (!strcmp(name, "gosched"))
+        return compiled_make(fn, gosched_call, RECV, NULL);
+    if (!strcmp(name, "timebase"))
+        return compiled_make(fn, timebase_call, RECV, NULL);
+    if (!strcmp(name, "sleep"))
+        return compiled_make(fn, sleep_call, RECV, &sleep_does);
+    return PyErr_Format(PyExc_ValueError, "no function %s", name);
+}
+
 static PyMethodDef methods[] = {
     {"compiled", compiled, METH_VARARGS, NULL},
     {"function", function, METH_VARARGS, NULL},
@@ -139,6 +167,7 @@ addtypes(PyObject *module)
            addtype(module, &SelectingT, &selecting_spec, NULL) ||
            addtype(module, &SemaT, &sema_spec, NULL) || addtype(module, &MutexT, &mutex_spec, NULL) ||
            addtype(module, &nothing, &nothing_spec, NULL) ||
+           addtype(module, &TimersT, &timers_spec, NULL) || addtype(module, &TimerT, &timer_spec, NULL) ||
            addtype(module, &StopT, &stop_spec, PyExc_StopIteration);
 }
 
@@ -155,7 +184,9 @@ addstrings(void)
         {&str_unlock, "unlock"},           {&str_select, "select"},
         {&str_sweep, "_sweep"},
         {&str_failed, "_failed"},          {&send_closed, "send on closed channel"},
-        {&str_run, "run"},                 {&str_when, "when"},
+        {&str_run, "run"},                 {&str_sleep, "sleep"},
+        {&str_delete, "delete"},           {&str_due, "due"},
+        {&str_timers, "timers"},           {&str_timebase, "timebase"},
         {&str_starves, "STARVES"},         {&str_mutexlock, "sync.Mutex.Lock"},
         {&str_ongoroutine, "_ongoroutine"}, {&str_passon, "_passon"},
         {&str_left, "left"},               {&str_fed, "_fed"},

@@ -4,6 +4,8 @@ from typing import Any
 Nothing: Any
 Op: type
 Sudog: type
+Timer: Any
+Timers: Any
 Token: Any
 Yield: type
 
@@ -15,5 +17,5 @@ def readyfunction(fn: Any) -> Any: ...
 def selectbegin(cases: tuple[Any, ...], default: bool) -> Any: ...
 def take(q: Any, n: int, rest: Any) -> Any: ...
 def runslice(
-    m: Any, p: Any, g: Any, steps: int, now: float, timers: Any, armed: Any, opened: Any
+    m: Any, p: Any, g: Any, steps: int, now: float, timers: Any, opened: Any
 ) -> Any: ...

@@ -279,13 +279,15 @@ static PyType_Spec compiled_spec = {
 
 /* --- an operation ------------------------------------------------------------------------------- */
 
-/* The calling G waits in `op` for what `waiting` is; `token` is taken until it has parked. */
+/* The calling G waits in `op` for what `waiting` is. `unlock` is done once it has parked: a Token is given back, a
+Timer started. */
 static PyObject *
-op_parks(Op *op, M *m, G *g, PyObject *token, PyObject *waiting, PyObject *reason)
+op_parks(Op *op, M *m, G *g, PyObject *unlock, PyObject *waiting, PyObject *reason)
 {
     PyObject *before[] = {(PyObject *)m->token, m->waitunlockf, g->waitreason, g->waiting};
-    m->token = (Token *)Py_NewRef(token);
-    m->waitunlockf = NULL;
+    int istoken = Py_IS_TYPE(unlock, TokenT);
+    m->token = (Token *)Py_XNewRef(istoken ? unlock : NULL);
+    m->waitunlockf = Py_XNewRef(istoken ? NULL : unlock);
     op->g = (G *)Py_NewRef((PyObject *)g);
     op->state = PARKED;
     g->waitreason = Py_NewRef(reason);
