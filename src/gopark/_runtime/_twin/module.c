@@ -10,6 +10,7 @@ Source: Go 1.27 runtime. Tests: tests/runtime/test_twin.py */
 
 #include "ring.c"
 #include "g.c"
+#include "allgs.c"
 #include "runq.c"
 #include "suspend.c"
 #include "sema.c"

@@ -37,11 +37,10 @@ typedef struct {
 struct Op {
     PyObject_HEAD
     PyObject *of;    /* the Chan, the Mutex, the Timer */
-    PyObject *value; /* what to send, until it is on its way */
+    PyObject *value; /* chan.c: what to send, until it is on its way; mutex.c: since when it waits */
     G *g;            /* who is parked */
     Compiled *fn;    /* borrowed: it is the class's, for good */
     PyObject **out;  /* set while am_send is called: the value goes there */
-    double since;    /* mutex.c: when the wait began */
     char kind, state;
     char woken, starving; /* mutex.c */
     char finalized; /* Python marks it so for good: it is not used again */
@@ -416,7 +415,6 @@ op_make(Compiled *fn, PyObject *of, PyObject *value)
     op->fn = fn;
     op->kind = (char)fn->kind;
     op->state = FRESH;
-    op->since = 0.0;
     op->woken = op->starving = 0;
     PyObject_GC_Track(op);
     return (PyObject *)op;
