@@ -86,6 +86,42 @@ gopark.run(main)
 """
 
 
+PARKS = """
+import os, warnings
+import gopark
+
+warnings.simplefilter("ignore")
+
+async def main():
+    ends = gopark.Chan(1)
+
+    def fork():
+        pid = os.fork()
+        if pid:
+            ends.try_send(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return pid
+
+    async def parks():
+        if not fork():
+            await gopark.Chan().recv()
+
+    gopark.runtime.lock_os_thread()  # others run on other threads
+    gopark.go(parks)
+    print("ended with", await ends.recv())
+
+gopark.run(main)
+"""
+
+
+@fork
+def test_a_child_that_parks_in_its_parents_goroutine_is_told_whatever_its_thread():
+    """On a thread of ours it ended with status 0, in silence."""
+    ended = run_python(["-c", PARKS], env={"GOMAXPROCS": "8"})
+    assert ended.stdout == "ended with 1\n"
+    assert "RuntimeError: a forked child came back to " in ended.stderr
+    assert ended.status == 0
+
+
 @fork
 @pytest.mark.parametrize("procs", ["1", "8"])
 def test_what_a_goroutine_in_the_child_of_a_fork_raises_is_told_whatever_its_thread(procs):

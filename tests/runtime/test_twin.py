@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 
@@ -394,8 +393,10 @@ def test_sleeps_and_timers_are_the_same(both):
 
 
 FORKS = """
-import os, socket, gopark
+import os, socket, warnings, gopark
 from gopark import Chan, go, net, recv, select
+
+warnings.simplefilter("ignore")  # of a fork beside threads
 
 async def child():
     ch = Chan()
@@ -437,7 +438,7 @@ gopark.run(main)
 
 
 def test_the_child_of_a_fork_goes_on(both):
-    assert "over the network" in both(FORKS, PYTHONWARNINGS="ignore")
+    assert "over the network" in both(FORKS)
 
 
 NOMEMORY = """
@@ -485,7 +486,7 @@ async def main(n):
     await gosched()
 
 def child(n):
-    signal.alarm(20)
+    signal.alarm(60)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     try:
         gopark.run(main, n)
@@ -508,16 +509,11 @@ print(*ends)
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_without_memory_there_is_an_error_and_nothing_crashes_hangs_or_is_lost(twin):
-    """One allocation fails, each in its turn: the program ends with that error, or is whole.
-
-    Where it is the coroutine that a `select` waits in, which is Python's, its channels stay locked.
-    """
+    """One allocation fails, each in its turn: the program ends with that error, or is whole."""
     pytest.importorskip("_testcapi", reason="no _testcapi")
     ended = run_python(["-W", "ignore", "-c", NOMEMORY], env={"GOPARK_TWIN": twin})
     ends = [int(end) for end in ended.stdout.split()]
-    hung = ends.count(-signal.SIGALRM)
-    assert (len(ends), ended.stderr, hung <= 1) == (100, "", True), ended
-    assert {*ends} - {-signal.SIGALRM} == {0, 2}
+    assert (len(ends), ended.stderr, {*ends}) == (100, "", {0, 2}), ended
 
 
 DUMP = """

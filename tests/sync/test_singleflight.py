@@ -15,6 +15,7 @@ import pytest
 import gopark
 from gopark import recv
 from gopark.sync import WaitGroup, errgroup, singleflight
+from gopark.testing import wait_all_parked
 
 
 class Boom(Exception):
@@ -479,3 +480,37 @@ async def test_a_call_that_cannot_be_started_leaves_nothing_behind(monkeypatch):
         with pytest.raises(gopark.ProgramEnded):
             group.do_chan("key", len, "")
     assert await group.do("key", len, "abc") == (3, False)
+
+
+async def test_who_waits_is_told_though_the_key_cannot_be_found_any_more():
+    """Two keys of one hash, and comparing them fails: the call could not leave the map."""
+
+    class Key:
+        fails = False
+
+        def __hash__(self):
+            return 1
+
+        def __eq__(self, other):
+            if Key.fails:
+                raise Boom("__eq__")
+            return self is other
+
+    group = singleflight.Group()
+    one, two, slow = Key(), Key(), Gated()
+    first = Gated()
+    gopark.go(group.do, one, first)  # stays there, before the other
+    while first.calls == 0:
+        await gopark.gosched()
+    waits = [gopark.spawn(group.do, two, slow)]
+    while slow.calls == 0:
+        await gopark.gosched()
+    waits.append(gopark.spawn(group.do, two, slow))
+    await wait_all_parked()
+    Key.fails = True
+    slow.gate.close()
+    with pytest.raises(Boom, match="__eq__"):
+        await waits[0]
+    assert await waits[1] == ("bar", True)
+    Key.fails = False
+    assert await group.do(two, lambda: "anew") == ("anew", False)

@@ -70,7 +70,18 @@ class _ResultChan(RecvOnly[Result[Any]]):
 class _Call:
     """One call that runs, or has run."""
 
-    __slots__ = ("broken", "chans", "done", "dups", "err", "left", "model", "traceback", "value")
+    __slots__ = (
+        "broken",
+        "chans",
+        "done",
+        "dups",
+        "err",
+        "left",
+        "model",
+        "over",
+        "traceback",
+        "value",
+    )
 
     def __init__(self) -> None:
         self.done: Chan[None] = Chan()  # closed when the rest is there
@@ -80,6 +91,7 @@ class _Call:
         self.model: BaseException | None = None  # what copies of `err` are made after
         self.broken: BaseException | None = None
         self.left = False  # by Goexit
+        self.over = False  # guarded by the group's lock
         self.dups = 0  # who waits beside the first; guarded by the group's lock, as is `chans`
         self.chans: list[_ResultChan] = []
 
@@ -226,6 +238,8 @@ class Group:
         new = _Call()
         with Holding(self._lock):
             call = self._calls.setdefault(key, new)
+            if call.over:  # it could not be taken out, see _end
+                call = self._calls[key] = new
             if call is not new:
                 call.dups += 1
             if ch is not None:
@@ -282,16 +296,19 @@ class Group:
         block(self._run(*call))
 
     def _end(self, key: Hashable, call: _Call) -> bool:
-        with Regaining(self._lock):
-            if self._calls.get(key) is call:  # else it has been forgotten
-                del self._calls[key]
-            shared = call.dups > 0
-        call.done.close()
-        for ch in call.chans:  # nobody can join it any more
-            if call.left:
-                shut(ch)
-            else:
-                put(ch, _result(key, call, shared))
+        try:
+            with Regaining(self._lock):
+                call.over = True
+                shared = call.dups > 0
+                if self._calls.get(key) is call:  # else it has been forgotten
+                    del self._calls[key]
+        finally:  # a key whose `__eq__` fails: who waits is told all the same
+            call.done.close()
+            for ch in call.chans:  # nobody can join it any more
+                if call.left:
+                    shut(ch)
+                else:
+                    put(ch, _result(key, call, shared))
         return shared
 
 

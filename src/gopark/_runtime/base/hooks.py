@@ -53,6 +53,7 @@ class Hooks:
     extras: Callable[[], list[M]]  # extram.py
     mcount: Callable[[Sched], int]  # extram.py
     exhausted: Callable[[Sched], None]  # panic.py
+    cameback: Callable[[M, Sched, BaseException | None], None]  # panic.py: a forked child
     newosproc: Callable[[Sched, M | None, P, bool, BaseException], None]  # newosproc.py
     sysmon: Callable[[], None]  # sysmon.py: start its thread
     updateprocs: Callable[[], None]  # gomaxprocs.py: follow the CPUs that there are

@@ -14,7 +14,7 @@ Source: Go 1.27 runtime/select.go. Tests: tests/runtime/test_selectgo.py, test_c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from random import Random
 from typing import Any, Final, Generic, TypeVar
 
@@ -138,7 +138,7 @@ async def select(*cases: Case, default: bool = False) -> Result:
                 return -1, None, False
             raise
         if begun is not None:
-            return begun if type(begun) is tuple else await _wait(cases, begun)
+            return begun if type(begun) is tuple else await _waits(cases, begun)
     polled = _live(cases)
     if not polled:
         return await _nocases(bool(cases), default)
@@ -158,7 +158,7 @@ async def select(*cases: Case, default: bool = False) -> Result:
         _unlock(chans)
         raise
     if waiting is not None:
-        return await _wait(cases, waiting)
+        return await _waits(cases, waiting)
     _unlock(chans)
     if entry is not None:
         wake(entry)
@@ -246,6 +246,15 @@ def _park(polled: list[Polled], chans: list[Chan[Any]]) -> _Selecting:
     return waiting
 
 
+def _waits(cases: tuple[Case, ...], waiting: _Selecting) -> Coroutine[Any, Any, Result]:
+    """What to await; where there is no memory for it, nobody waits and no lock is left."""
+    try:
+        return _wait(cases, waiting)
+    except BaseException:
+        waiting.undo()
+        raise
+
+
 @suspends
 def _wait(cases: tuple[Case, ...], waiting: _Selecting) -> Generator[Command, None, Result]:
     """Pass 3."""
@@ -327,8 +336,28 @@ class _Selecting(SelectingBase, Waiter):
             self.sudogs.append((ch, case.is_send, sudog))
 
     def enqueue(self) -> None:
-        for ch, is_send, sudog in self.sudogs:
-            (ch._sendq if is_send else ch._recvq).append(sudog)
+        done = 0
+        try:
+            for ch, is_send, sudog in self.sudogs:
+                (ch._sendq if is_send else ch._recvq).append(sudog)
+                done += 1
+        except BaseException:  # no memory
+            del self.sudogs[done:]
+            self.dequeue()
+            raise
+
+    def dequeue(self) -> None:
+        """Off every queue, with all locks held since `enqueue`: each is the last one there."""
+        for ch, is_send, sudog in reversed(self.sudogs):
+            ch.leave(ch._sendq if is_send else ch._recvq, sudog)
+
+    def undo(self) -> None:
+        """This wait is not to be: as if it had not begun."""
+        self.dequeue()
+        self.g.waiting = None
+        if (m := tls.m) is not None:
+            m.waitunlockf = None
+        self.unlock()
 
     def unlock(self, _: None = None) -> None:
         _unlock(self.chans)

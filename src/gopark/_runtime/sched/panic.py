@@ -151,7 +151,7 @@ def goexit0(m: M, g: G, exc: BaseException | None) -> None:
     if exc is not None:
         noloop(exc)
     if sched.forked:
-        _cameback(m, sched, exc)
+        cameback(m, sched, exc)
     if exc is not None and not _quiet(sched, g, exc):
         gopanic(sched, g, exc)
     allgs.discard(g)
@@ -242,7 +242,7 @@ def _unwinds(g: G | None, m: M | None, threads: Stacks) -> bool:
     return False
 
 
-def _cameback(m: M, sched: Sched, exc: BaseException | None) -> None:
+def cameback(m: M, sched: Sched, exc: BaseException | None) -> None:
     """In the child of a fork. On its thread `run` says so; there is none below a thread of ours."""
     sched.exc = exc
     if m is not sched.m0 and m.g is None:  # no extra M, which is on a thread of the user's
@@ -588,3 +588,4 @@ goexitcode.append(goexit.__code__)
 hooks.goexit0 = goexit0
 hooks.throw = throw
 hooks.exhausted = exhausted
+hooks.cameback = cameback

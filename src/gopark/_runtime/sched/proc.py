@@ -96,6 +96,8 @@ def mstart(m: M) -> None:
         hooks.minit()
         acquirep(m)
         schedule(m)
+        if sched.forked:  # this is the child, and what it was in has parked
+            hooks.cameback(m, sched, None)
         if sched.ended:  # it may have drained a P since it last looked, or have been given one
             if (p := m.p) is not None:
                 drainp(p)
