@@ -91,13 +91,13 @@ def counts(child: subprocess.Popen[str], names: list[str], folder: Path) -> dict
     files = sorted(folder.glob("out.*"), key=lambda file: int(file.suffix[1:]))
     # The first one of each pair has what came before it.
     totals = [
-        int(found[1])
+        int(line[1])
         for file in files
-        if (found := re.search(r"^totals: (\d+)", file.read_text(), re.MULTILINE)) is not None
+        if (line := re.search(r"^totals: (\d+)", file.read_text(), re.MULTILINE)) is not None
     ][1::2][: 2 * ROUNDS * len(names)]
     if child.returncode or len(totals) != 2 * ROUNDS * len(names):
         raise SystemExit(f"callgrind has counted {len(totals)} runs, too few:\n{said}")
-    found = {}
+    found: dict[str, int] = {}
     for i, name in enumerate(names):
         runs = totals[2 * ROUNDS * i :][: 2 * ROUNDS]
         few, many = SIZES[name]
