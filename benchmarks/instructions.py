@@ -5,16 +5,16 @@
     python -m benchmarks.instructions --only spawn,pingpong --python python3.13
 
 An instruction count says the same on a busy machine and on a quiet one, so it can be a gate: where
-an operation takes 3 % more than `instructions.txt` says, the status is 1. That file has counts by
+an operation takes 10 % more than `instructions.txt` says, the status is 1. That file has counts by
 version of Python; another build of the same version may need other ones. An interpreter that it
 does not know, or a machine without valgrind, is said, and no failure.
 
 The workloads are those beside this file, gopark's side of them, on one P, each in two sizes: the
 difference is what so many operations take, without the beginning and the end of a program. What is
-added by the clock (a look of sysmon, a timer that was late) is only ever too much, so the least of
-a few rounds counts, each after a collection. All of them run in one process for the pure source and
-in one for the twin; callgrind writes down and zeroes its counts whenever that process calls
-`getppid`.
+added by the clock (a look of sysmon) is only ever too much, so the least of a few rounds counts,
+each after a collection; on a machine that is very busy it may still be too much. All of them run in
+one process for the pure source and in one for the twin; callgrind writes down and zeroes its counts
+whenever that process calls `getppid`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from benchmarks.driver import ROOT
 __all__ = ("main",)
 
 LIMITS = ROOT / "benchmarks" / "instructions.txt"
-SLACK = 1.03
+SLACK = 1.1
 ROUNDS = 3
 # What is measured, and in which sizes.
 SIZES = {
@@ -42,11 +42,8 @@ SIZES = {
     "spawn": (500, 2500),
     "buffered": (500, 2500),
     "giveway": (500, 2500),
-    "ring": (500, 1500),
-    "fanin": (500, 2500),
     "select8": (100, 300),
     "mutex": (500, 1500),
-    "sleepers": (200, 700),
 }
 _HEADER = """\
 # Instructions of one operation, at most: see instructions.py, which writes this file.

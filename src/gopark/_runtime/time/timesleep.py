@@ -106,6 +106,8 @@ def gosched() -> Generator[Command, None, None]:
 yieldcodes.add(gosched.__code__)
 
 if native is not None:
+    hooks.timebase = native.function("timebase", hooks.timebase)
+    native.install(timebase=hooks.timebase)
     native.install(seconds=seconds, nosleep=_nosleep, notparked=notparked)
     gosched = native.function("gosched", gosched)
     sleep = native.function("sleep", sleep)
