@@ -60,14 +60,18 @@ def both(twin):
 SHAPES = """
 import inspect, gopark, pickle, copy
 from gopark import Chan
-for fn in (gopark.go, gopark.gosched, Chan.send, Chan.recv, Chan.recv_ok):
+from gopark.sync import Mutex
+blocks = Mutex.__aenter__, Mutex.__aexit__, Mutex.__enter__, Mutex.__exit__
+locks = Mutex.lock, Mutex.try_lock, Mutex.unlock, *blocks
+for fn in (gopark.go, gopark.gosched, Chan.send, Chan.recv, Chan.recv_ok, *locks):
     names = ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__", "__defaults__")
     print([getattr(fn, name) for name in names], inspect.signature(fn))
     print(inspect.iscoroutinefunction(fn), inspect.getsourcelines(fn)[1], callable(fn))
     print(pickle.loads(pickle.dumps(fn)) is fn, copy.deepcopy(fn) is fn)
-for cls in (Chan, Chan[int]):
+for cls in (Chan, Chan[int], Mutex):
     print(cls, inspect.signature(cls), cls.__doc__)
-print([name for name in dir(Chan) if not name.startswith("__")])
+for cls in (Chan, Mutex):
+    print([name for name in dir(cls) if not name.startswith("__")])
 """
 
 
@@ -219,6 +223,108 @@ def test_selects_are_the_same(both):
     assert "{0, 1}" in said
 
 
+LOCKS = """
+import gc, sys, warnings, weakref, gopark
+from gopark import block, go, gosched
+from gopark.sync import Mutex, _mutex
+from gopark.testing import wait_all_parked
+
+order = []
+
+def says(*what):
+    order.append(what)
+
+async def held(mu, name):
+    async with mu:
+        says(name, mu._starving, mu._woken)
+
+async def locks(mu, name):
+    try:
+        with gopark.timeout(0.01):
+            await mu.lock()
+    except TimeoutError:
+        return says(name, "in time", len(mu._sema.waiters))
+    says(name)
+
+def plain(mu, name):
+    with mu:
+        says(name)
+
+async def modes(limit):
+    _mutex.STARVES = limit
+    mu = Mutex()
+    await mu.lock()
+    for n in range(3):
+        go(held, mu, n)
+    go(plain, mu, "plain")
+    await wait_all_parked()
+    mine = True
+    for n in range(3):
+        if mine:
+            mu.unlock()
+        mine = mu.try_lock()
+        says("newcomer", n, mine)
+        await wait_all_parked()
+    if mine:
+        mu.unlock()
+    await wait_all_parked()
+    says(mu, len(mu._sema.waiters))
+
+async def ends():
+    mu = Mutex()
+    await mu.lock()
+    go(locks, mu, "late")
+    while len(order) == 0:
+        await gopark.time.sleep(0.001)
+    mu.unlock()
+    async with mu:
+        says("again", mu.try_lock())
+    op = mu.lock()
+    await op
+    try:
+        await op
+    except RuntimeError as exc:
+        says(str(exc))
+    mu.unlock()
+    Value = type("Value", (Mutex,), {})
+    value = Value()
+    ref = weakref.ref(value)
+    async with value:
+        go(held, value, "of a subclass")
+        await gosched()
+    await wait_all_parked()
+    del value
+    gc.collect()
+    says(ref() is None)
+
+for program in (ends, lambda: modes(1000.0), lambda: modes(-1.0)):
+    gopark.run(program)
+    print(*(str(what).partition(" at 0x")[0] for what in order), sep="\\n")
+    order.clear()
+mu = Mutex()
+try:
+    mu.unlock()
+except gopark.FatalError as exc:
+    print(exc)
+mu.try_lock()
+for begin in (mu.lock, mu.__aenter__):
+    try:
+        begin().send(None)
+    except gopark.NotOnGError as exc:
+        print(str(exc).partition(" at 0x")[0])
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    mu.lock(); mu.__aenter__()
+print([(w.category.__name__, str(w.message)) for w in seen])
+"""
+
+
+def test_locks_are_the_same(both):
+    said = both(LOCKS)
+    assert "('late', 'in time', 0)" in said
+    assert "unlock of unlocked mutex" in said
+
+
 FORKS = """
 import os, socket, gopark
 from gopark import Chan, go, net, recv, select
@@ -269,6 +375,7 @@ def test_the_child_of_a_fork_goes_on(both):
 NOMEMORY = """
 import os, signal, _testcapi, gopark
 from gopark import Chan, go, gosched, recv, select, send
+from gopark.sync import Mutex
 
 got = []
 
@@ -292,6 +399,14 @@ async def main(n):
     await select(recv(c), send(b, 3))
     go(select, recv(c), recv(a))
     await gosched()
+    mu = Mutex()
+    async def locks():
+        for i in range(3):
+            async with mu:
+                await gosched()
+    go(locks)
+    await locks()
+    await mu.lock()
     _testcapi.remove_mem_hooks()  # to close is Python's
     c.close()
     await gosched()
@@ -330,10 +445,15 @@ def test_without_memory_there_is_an_error_and_nothing_crashes_hangs_or_is_lost(t
 DUMP = """
 import re, gopark
 from gopark import Chan
+from gopark.sync import Mutex
 from gopark.testing import wait_all_parked
 
 async def receiver(ch): await ch.recv()
 async def sender(ch): await ch.send(receiver)
+async def locker(mu):
+    async with mu:
+        await Chan().recv()
+
 async def chooser(a, b): await gopark.select(gopark.recv(a), gopark.send(b, 1))
 
 async def main():
@@ -344,9 +464,15 @@ async def main():
     gopark.go(a.recv)
     gopark.go(a.recv_ok)
     gopark.go(lambda: gopark.block(a.recv()))
+    mu = Mutex()
+    gopark.go(locker, mu)
+    gopark.go(locker, mu)
+    await gopark.gosched()
+    gopark.go(mu.lock)
+    gopark.go(lambda: gopark.block(mu.lock()))
     await wait_all_parked()
     text = gopark.runtime.stack(all=True)
-    print(re.sub(r"(chan|timesleep)\\.py:\\d+", r"\\1.py", text))
+    print(re.sub(r"(chan|timesleep|_mutex)\\.py:\\d+", r"\\1.py", text))
 
 gopark.run(main)
 """

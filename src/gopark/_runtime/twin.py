@@ -2,8 +2,8 @@
 
 The pure source is the reference, and complete. The twin (`_twin/`, C11) has what costs most of it,
 with every account kept: G, M, P and their queues, `allgs`, `ready`, the inner loop, `go`, channels,
-select and `gosched`. It is all of that or nothing: a Python loop over C objects is slower than
-today's.
+select, `gosched`, `sync.Mutex` and the Semas. It is all of that or nothing: a Python loop over C
+objects is slower than today's.
 
 Pure is taken where
   - `GOPARK_PURE=1` says so, or nothing has asked for the twin by `GOPARK_TWIN=1` (so far); that may
@@ -27,7 +27,7 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 __all__ = (
-    *("ChanBase", "MBase", "PBase", "Ring", "SchedBase", "SelectingBase"),
+    *("ChanBase", "MBase", "MutexBase", "PBase", "Ring", "SchedBase", "SelectingBase", "SemaBase"),
     *("coroutines", "native", "operations", "slots", "why"),
 )
 
@@ -83,19 +83,28 @@ if TYPE_CHECKING:
 
     class MBase: ...
 
+    class MutexBase: ...
+
     class PBase: ...
 
     class SchedBase: ...
 
     class SelectingBase: ...
 
+    class SemaBase: ...
+
     Ring = deque
 elif native is None:
-    ChanBase = MBase = PBase = SchedBase = SelectingBase = _Pure
+    ChanBase = MBase = MutexBase = PBase = SchedBase = SelectingBase = SemaBase = _Pure
     Ring = deque
 else:
     ChanBase, MBase, PBase, SchedBase = native.Chan, native.M, native.P, native.Sched
-    Ring, SelectingBase = native.Ring, native.Selecting
+    Ring, SelectingBase, SemaBase, MutexBase = (
+        native.Ring,
+        native.Selecting,
+        native.Sema,
+        native.Mutex,
+    )
 
 
 # What its operations are, which stand in the place of coroutines.

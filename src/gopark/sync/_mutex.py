@@ -45,6 +45,7 @@ from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import block
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.sema import HANDOFF, WOKEN, Sema, ongoroutine, syncfatal
+from gopark._runtime.twin import MutexBase, native, slots
 from gopark.sync._common import nocopy, nothing, yielding
 
 __all__ = ("Locker", "Mutex")
@@ -89,7 +90,7 @@ class Locker(Protocol):
         """
 
 
-class Mutex:
+class Mutex(MutexBase):
     """A lock that one goroutine holds at a time: `async with mu:`, in plain code `with mu:`.
 
     It belongs to nobody: one goroutine may lock it and another unlock it. Who waits gets it in
@@ -106,15 +107,16 @@ class Mutex:
     Go: sync.Mutex.
     """
 
-    __slots__ = ("__weakref__", "_sema", "_starving", "_token", "_woken")
+    __slots__ = ("__weakref__", *slots(MutexBase, "_sema", "_starving", "_token", "_woken"))
 
+    _sema: Sema
     _starving: bool  # starvation mode; written under the Sema's lock
     _token: deque[None]
     _woken: bool  # a waiter has been woken and has not tried yet
 
     def __init__(self) -> None:
         self._sema = Sema()
-        self._token = deque((None,), maxlen=1)
+        self._token = deque((None,), maxlen=1) if native is None else native.Token()
         self._starving = self._woken = False
 
     def __repr__(self) -> str:
@@ -165,7 +167,7 @@ class Mutex:
 
     def _lockslow(self) -> Generator[Command, None, None]:
         """The token is gone: queue up, until it is ours. For `RWMutex` as well."""
-        g = ongoroutine(f"lock of {shown(self)}", "gopark.block(mu.lock()) or `with mu:`")
+        g = self._ongoroutine()
         since = 0.0
         woken = starving = False
         while not self._queueup(g, woken, starving):
@@ -187,6 +189,9 @@ class Mutex:
             except IndexError:
                 continue
             return
+
+    def _ongoroutine(self) -> G:
+        return ongoroutine(f"lock of {shown(self)}", "gopark.block(mu.lock()) or `with mu:`")
 
     def _queueup(self, g: G, woken: bool, starving: bool) -> bool:
         """Queue up for the token, the lock kept until `g` has parked; True: no need, it is ours."""
@@ -329,3 +334,11 @@ class Mutex:
 
 def _unlocked() -> NoReturn:
     syncfatal(_UNLOCKED)
+
+
+if native is not None:
+    native.install(mutex=Mutex, mutexnames=globals())
+    for _name in ("lock", "_queued", "try_lock", "unlock"):
+        setattr(Mutex, _name, native.mutex(_name, vars(Mutex)[_name]))
+    for _name in ("__aenter__", "__aexit__", "__enter__", "__exit__"):
+        setattr(Mutex, _name, native.mutex(_name, vars(Mutex)[_name]))

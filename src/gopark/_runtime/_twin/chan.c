@@ -1,8 +1,7 @@
 /* Channels: `send`, `recv`, `recv_ok`. The rest of chan.py, close and select among it, is Python's.
 
-A call makes an Op, which is what the user awaits. It goes through the steps of the function of the same
-name in chan.py, in the same order, and may be looked at as a coroutine: `cr_code` is that function's, so
-dumps and warnings call it by that name. An operation has one waiter, as suspend.py says.
+A call makes an Op (suspend.c). It goes through the steps of the function of the same name in chan.py, in the
+same order.
 
 Left to the pure function (compiled_call): a channel whose lock is not a Token (in a bubble) or whose queues
 are not Rings (a timer's).
@@ -12,16 +11,7 @@ Source: Go 1.27 runtime/chan.go. Tests: tests/runtime/test_chan.py, test_chan_mo
 
 #include "twin.h"
 
-typedef struct {
-    PyObject_HEAD
-    Chan *ch;
-    PyObject *value; /* what to send, until it is on its way */
-    G *g;            /* who is parked */
-    Compiled *fn;    /* borrowed: it is the class's, for good */
-    PyObject **out;  /* set while am_send is called: the value goes there */
-    char kind, state;
-    char finalized; /* Python marks it so for good: it is not used again */
-} Op;
+#define chanof(op) ((Chan *)(op)->of)
 
 static PyObject *str_send, *str_receive, *str_append, *str_notong, *str_failed, *send_closed;
 
@@ -118,7 +108,7 @@ static PyObject *
 op_raise(Op *op)
 {
     op->state = OVER;
-    unlock(op->ch);
+    unlock(chanof(op));
     return NULL;
 }
 
@@ -197,7 +187,7 @@ static PyObject *
 op_notong(Op *op)
 {
     PyObject *name = PyUnicode_FromString(op->kind == SEND ? "send" : "recv");
-    PyObject *exc = name ? PyObject_CallMethodOneArg((PyObject *)op->ch, str_notong, name) : NULL;
+    PyObject *exc = name ? PyObject_CallMethodOneArg(op->of, str_notong, name) : NULL;
     Py_XDECREF(name);
     if (exc != NULL)
         PyErr_SetRaisedException(exc);
@@ -208,32 +198,25 @@ op_notong(Op *op)
 static PyObject *
 op_park(Op *op, PyObject *queue, PyObject *reason)
 {
-    Chan *ch = op->ch;
+    Chan *ch = chanof(op);
     M *m = curm;
     G *g = m == NULL ? NULL : (G *)m->curg;
     if (isnone(g))
         return op_notong(op);
     if (ring_put(ringof(queue), Py_NewRef((PyObject *)g)) < 0)
         return op_raise(op);
-    PyObject *before[] = {(PyObject *)m->token, m->waitunlockf, g->elem, g->waitreason, g->waiting};
-    m->token = (Token *)Py_NewRef(ch->lock);
-    m->waitunlockf = NULL;
+    PyObject *elem = g->elem;
     g->elem = op->value;
     op->value = NULL;
-    op->g = (G *)Py_NewRef((PyObject *)g);
-    op->state = PARKED;
-    g->waitreason = Py_NewRef(reason);
-    g->waiting = Py_NewRef((PyObject *)ch);
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(before); i++)
-        Py_XDECREF(before[i]); /* nothing of the user's: an M's last unlock function keeps none */
-    return Py_NewRef(door.PARK);
+    Py_XDECREF(elem); /* None between two operations */
+    return op_parks(op, m, g, ch->lock, op->of, reason);
 }
 
 /* The first steps of `send`. */
 static PyObject *
 op_send(Op *op)
 {
-    Chan *ch = op->ch;
+    Chan *ch = chanof(op);
     PyObject *entry = dequeue(ch, ringof(ch->recvq));
     if (entry != NULL) {
         setelem(entry, op->value);
@@ -264,7 +247,7 @@ op_send(Op *op)
 static PyObject *
 op_recv(Op *op)
 {
-    Chan *ch = op->ch;
+    Chan *ch = chanof(op);
     Ring *queue = ringof(ch->sendq), *buf = ringof(ch->buf);
     PyObject *value = ring_get(buf), *entry = dequeue(ch, queue);
     if (value == NULL && entry != NULL) {
@@ -290,10 +273,8 @@ op_recv(Op *op)
 static PyObject *
 op_woken(Op *op)
 {
-    G *g = op->g;
+    G *g = op_leaves(op);
     int ok = g->success;
-    op->state = OVER;
-    op->g = NULL;
     g->success = 1;
     PyObject *value = takeelem((PyObject *)g);
     Py_DECREF(g);
@@ -304,31 +285,23 @@ op_woken(Op *op)
 }
 
 static PyObject *
-op_next(Op *op)
+op_step(Op *op)
 {
-    switch (op->state) {
-    case FRESH:
-        if (lock(op->ch) < 0) {
-            op->state = OVER;
-            return NULL;
-        }
-        return op->kind == SEND ? op_send(op) : op_recv(op);
-    case PARKED:
+    if (op->state == PARKED)
         return op_woken(op);
-    default:
-        PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+    if (lock(chanof(op)) < 0) {
+        op->state = OVER;
         return NULL;
     }
+    return op->kind == SEND ? op_send(op) : op_recv(op);
 }
 
 /* It is raised at the wait: see Chan._failed, which may find that somebody was quicker. */
 static PyObject *
 op_failed(Op *op, PyObject *exc)
 {
-    G *g = op->g;
-    op->g = NULL;
-    op->state = OVER;
-    PyObject *got = PyObject_CallMethodObjArgs((PyObject *)op->ch, str_failed, g, exc, NULL);
+    G *g = op_leaves(op);
+    PyObject *got = PyObject_CallMethodObjArgs(op->of, str_failed, g, exc, NULL);
     Py_DECREF(g);
     if (got == NULL)
         return NULL;
@@ -346,210 +319,7 @@ op_failed(Op *op, PyObject *exc)
     return NULL;
 }
 
-static PyObject *
-op_throw(Op *op, PyObject *const *args, Py_ssize_t nargs)
-{
-    if (nargs < 1) {
-        PyErr_SetString(PyExc_TypeError, "throw expected at least 1 argument, got 0");
-        return NULL;
-    }
-    PyObject *exc = raised(args, nargs);
-    if (exc == NULL)
-        return NULL;
-    if (op->state == PARKED) {
-        op_failed(op, exc);
-        Py_DECREF(exc);
-        return ended(NULL);
-    }
-    op->state = OVER;
-    PyErr_SetRaisedException(exc);
-    return NULL;
-}
-
-static PyObject *
-op_close(Op *op, PyObject *Py_UNUSED(none))
-{
-    if (op->state == PARKED) {
-        PyObject *exc = PyObject_CallNoArgs(PyExc_GeneratorExit);
-        if (exc == NULL)
-            return NULL;
-        op_failed(op, exc);
-        Py_DECREF(exc);
-        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_GeneratorExit) &&
-            !PyErr_ExceptionMatches(PyExc_StopIteration))
-            return NULL;
-        PyErr_Clear();
-    }
-    op->state = OVER;
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-op_sendmethod(Op *op, PyObject *Py_UNUSED(value))
-{
-    return ended(op_next(op));
-}
-
-static PyObject *
-op_await(Op *op)
-{
-    if (op->state == FRESH)
-        return Py_NewRef((PyObject *)op);
-    PyErr_SetString(PyExc_RuntimeError,
-                    op->state == PARKED ? "coroutine is being awaited already"
-                                        : "cannot reuse already awaited coroutine");
-    return NULL;
-}
-
-static PySendResult
-op_amsend(PyObject *op, PyObject *Py_UNUSED(value), PyObject **result)
-{
-    PyObject *value = NULL;
-    ((Op *)op)->out = &value;
-    PyObject *command = op_next((Op *)op);
-    ((Op *)op)->out = NULL;
-    if (command != NULL) {
-        *result = command;
-        return PYGEN_NEXT;
-    }
-    *result = value;
-    return value != NULL ? PYGEN_RETURN : PYGEN_ERROR;
-}
-
-/* --- an operation as an object ------------------------------------------------------------------ */
-
-#define KEEPOPS 64
-static Op *ops[KEEPOPS];
-static int nops;
-
-static PyObject *
-op_make(Compiled *fn, Chan *ch, PyObject *value)
-{
-    Op *op;
-    if (nops) {
-        op = ops[--nops];
-        revive(op);
-    } else if ((op = PyObject_GC_New(Op, OpT)) == NULL) {
-        return NULL;
-    }
-    op->finalized = 0;
-    op->ch = (Chan *)Py_NewRef((PyObject *)ch);
-    op->value = Py_XNewRef(value);
-    op->g = NULL;
-    op->out = NULL;
-    op->fn = fn;
-    op->kind = (char)fn->kind;
-    op->state = FRESH;
-    PyObject_GC_Track(op);
-    return (PyObject *)op;
-}
-
-static int
-op_traverse(Op *op, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(op));
-    Py_VISIT(op->ch);
-    Py_VISIT(op->value);
-    Py_VISIT(op->g);
-    return 0;
-}
-
-static int
-op_tp_clear(Op *op)
-{
-    if (op->state == PARKED)
-        op->state = OVER;
-    Py_CLEAR(op->value);
-    Py_CLEAR(op->g);
-    return 0;
-}
-
-/* As Python says it of a coroutine. */
-static void
-op_finalize(PyObject *o)
-{
-    Op *op = (Op *)o;
-    PyObject *exc = PyErr_GetRaisedException();
-    op->finalized = 1; /* by the collector, it may be, which asks those that are over as well */
-    if (op->state == FRESH) {
-        PyObject *name = PyObject_GetAttrString(op->fn->fn, "__qualname__");
-        if (name == NULL ||
-            PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%U' was never awaited", name) < 0)
-            PyErr_WriteUnraisable(o);
-        Py_XDECREF(name);
-    } else if (op->state == PARKED && done(op_close(op, NULL)) < 0) {
-        PyErr_WriteUnraisable(o);
-    }
-    if (exc != NULL)
-        PyErr_SetRaisedException(exc);
-}
-
-static void
-op_dealloc(Op *op)
-{
-    int over = op->state == OVER;
-    if (!over && PyObject_CallFinalizerFromDealloc((PyObject *)op) < 0)
-        return;
-    PyObject_GC_UnTrack(op);
-    Py_CLEAR(op->ch);
-    Py_CLEAR(op->value);
-    Py_CLEAR(op->g);
-    if (over && !op->finalized && nops < KEEPOPS) {
-        ops[nops++] = op; /* with its reference to the type */
-        return;
-    }
-    PyTypeObject *type = Py_TYPE(op);
-    PyObject_GC_Del(op);
-    Py_DECREF(type);
-}
-
-static PyObject *
-op_code(Op *op, void *Py_UNUSED(closure))
-{
-    return Py_NewRef(op->fn->code);
-}
-
-static PyObject *
-op_name(Op *op, void *name)
-{
-    return PyObject_GetAttrString(op->fn->fn, name);
-}
-
-static PyObject *
-op_suspended(Op *op, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(op->state == PARKED);
-}
-
-static PyMethodDef op_methods[] = {
-    {"__await__", (PyCFunction)op_await, METH_NOARGS, NULL},
-    {"close", (PyCFunction)op_close, METH_NOARGS, NULL},
-    {"send", (PyCFunction)op_sendmethod, METH_O, NULL},
-    {"throw", (PyCFunction)(void (*)(void))op_throw, METH_FASTCALL, NULL},
-    {0},
-};
-static PyGetSetDef op_getset[] = {
-    {"__name__", (getter)op_name, NULL, NULL, "__name__"},
-    {"__qualname__", (getter)op_name, NULL, NULL, "__qualname__"},
-    {"cr_await", op_none, NULL, NULL, NULL},
-    {"cr_code", (getter)op_code, NULL, NULL, NULL},
-    {"cr_frame", op_none, NULL, NULL, NULL},
-    {"cr_running", op_false, NULL, NULL, NULL},
-    {"cr_suspended", (getter)op_suspended, NULL, NULL, NULL},
-    {0},
-};
-static PyType_Slot op_slots[] = {
-    {Py_tp_methods, op_methods},   {Py_tp_getset, op_getset},     {Py_tp_dealloc, op_dealloc},
-    {Py_tp_traverse, op_traverse}, {Py_tp_clear, op_tp_clear},    {Py_tp_finalize, op_finalize},
-    {Py_am_await, op_await},       {Py_am_send, op_amsend},       {Py_tp_iter, PyObject_SelfIter},
-    {Py_tp_iternext, op_next},     {0},
-};
-static PyType_Spec op_spec = {
-    .name = "gopark.Op", /* a dump calls what it does by this module */
-    .basicsize = sizeof(Op),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
-    .slots = op_slots,
-};
+static const Does chan_does = {op_step, op_failed};
 
 /* --- the methods of Chan --------------------------------------------------------------------------- */
 
@@ -560,7 +330,7 @@ compiled_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *na
     Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
     if (names == NULL && nargs == (c->kind == SEND ? 2 : 1) && PyObject_TypeCheck(args[0], ChanT) &&
         plainchan((Chan *)args[0]))
-        return op_make(c, (Chan *)args[0], c->kind == SEND ? args[1] : NULL);
+        return op_make(c, args[0], c->kind == SEND ? args[1] : NULL);
     return PyObject_Vectorcall(c->fn, args, nargsf, names); /* and what is wrong with the call */
 }
 
@@ -575,7 +345,7 @@ compiled(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     for (int kind = 0; kind < NKINDS; kind++)
         if (!strcmp(name, kinds[kind]))
-            return compiled_make(fn, compiled_call, (enum kind)kind);
+            return compiled_make(fn, compiled_call, (enum kind)kind, &chan_does);
     PyErr_Format(PyExc_ValueError, "no operation %s", name);
     return NULL;
 }

@@ -278,5 +278,5 @@ function(PyObject *Py_UNUSED(module), PyObject *args)
     PyObject *fn;
     if (!PyArg_ParseTuple(args, "sO", &name, &fn))
         return NULL;
-    return compiled_make(fn, strcmp(name, "go") ? gosched_call : go_call, RECV);
+    return compiled_make(fn, strcmp(name, "go") ? gosched_call : go_call, RECV, NULL);
 }

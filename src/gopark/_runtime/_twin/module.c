@@ -12,10 +12,12 @@ Source: Go 1.27 runtime. Tests: tests/runtime/test_twin.py */
 #include "g.c"
 #include "runq.c"
 #include "suspend.c"
+#include "sema.c"
 #include "chan.c"
 #include "select.c"
 #include "go.c"
 #include "loop.c"
+#include "mutex.c"
 
 static const struct {
     const char *name;
@@ -51,6 +53,13 @@ static const struct {
     {"sendcase", &door.sendcase},
     {"selecting", &door.selecting},
     {"leaveslow", &door.leaveslow},
+    {"sema", &door.sema},
+    {"handoff", &door.handoff},
+    {"woken", &door.woken},
+    {"nothing", &door.nothing},
+    {"yielding", &door.yielding},
+    {"mutex", &door.mutex},
+    {"mutexnames", &door.mutexnames},
 };
 
 /* install(name=object, ...): each module sets the doors to what it has, once. */
@@ -86,13 +95,14 @@ py_ready(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
 static PyObject *
 readyfunction(PyObject *Py_UNUSED(module), PyObject *fn)
 {
-    return compiled_make(fn, py_ready, RECV);
+    return compiled_make(fn, py_ready, RECV, NULL);
 }
 
 static PyMethodDef methods[] = {
     {"compiled", compiled, METH_VARARGS, NULL},
     {"function", function, METH_VARARGS, NULL},
     {"install", (PyCFunction)(void (*)(void))install, METH_VARARGS | METH_KEYWORDS, NULL},
+    {"mutex", mutex, METH_VARARGS, NULL},
     {"readyfunction", readyfunction, METH_O, NULL},
     {"selectbegin", (PyCFunction)(void (*)(void))selectbegin, METH_FASTCALL, NULL},
     {"take", (PyCFunction)(void (*)(void))take, METH_FASTCALL, NULL},
@@ -117,7 +127,7 @@ addtype(PyObject *module, PyTypeObject **place, PyType_Spec *spec, PyObject *bas
 static int
 addtypes(PyObject *module)
 {
-    PyTypeObject *goids;
+    PyTypeObject *goids, *nothing;
     return addtype(module, &RingT, &ring_spec, NULL) || addtype(module, &TokenT, &token_spec, NULL) ||
            addtype(module, &GT, &g_spec, NULL) || addtype(module, &MT, &m_spec, NULL) ||
            addtype(module, &PT, &p_spec, NULL) || addtype(module, &SchedT, &sched_spec, NULL) ||
@@ -127,6 +137,8 @@ addtypes(PyObject *module)
            addtype(module, &CompiledT, &compiled_spec, NULL) ||
            addtype(module, &SudogT, &sudog_spec, NULL) ||
            addtype(module, &SelectingT, &selecting_spec, NULL) ||
+           addtype(module, &SemaT, &sema_spec, NULL) || addtype(module, &MutexT, &mutex_spec, NULL) ||
+           addtype(module, &nothing, &nothing_spec, NULL) ||
            addtype(module, &StopT, &stop_spec, PyExc_StopIteration);
 }
 
@@ -144,6 +156,9 @@ addstrings(void)
         {&str_sweep, "_sweep"},
         {&str_failed, "_failed"},          {&send_closed, "send on closed channel"},
         {&str_run, "run"},                 {&str_when, "when"},
+        {&str_starves, "STARVES"},         {&str_mutexlock, "sync.Mutex.Lock"},
+        {&str_ongoroutine, "_ongoroutine"}, {&str_passon, "_passon"},
+        {&str_left, "left"},               {&str_fed, "_fed"},
     };
     for (size_t i = 0; i < Py_ARRAY_LENGTH(strings); i++)
         if ((*strings[i].place = PyUnicode_InternFromString(strings[i].text)) == NULL)

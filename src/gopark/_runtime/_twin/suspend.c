@@ -3,7 +3,12 @@
 How a value comes out of one: SEND calls `am_send` on 3.11 and from 3.15 on, `tp_iternext` in between, where
 a value is a StopIteration. That is made of a free list and goes back to it, for nobody keeps one.
 
-Invariant: a Compiled is the class's or the module's for good, so that what it makes may borrow it.
+A call makes an Op, which is what the user awaits. It may be looked at as a coroutine: `cr_code` is that of the
+pure function, so dumps and warnings call it by that name. It has one waiter, as suspend.py says. What it does
+when it is stepped, and when something is raised at its wait, is told by the file of the primitive (`Does`).
+
+Invariants: a Compiled is the class's or the module's for good, so that what it makes may borrow it; `op->g` is
+there exactly while it is PARKED.
 Source: none in Go; CPython's genobject.c. Tests: tests/runtime/test_twin.py, test_suspend.py */
 
 #include "twin.h"
@@ -11,14 +16,36 @@ Source: none in Go; CPython's genobject.c. Tests: tests/runtime/test_twin.py, te
 enum kind { SEND, RECV, RECV_OK, NKINDS };
 enum opstate { FRESH, PARKED, OVER };
 
+typedef struct Op Op;
+
+/* What an operation does. Both return NULL for the end, by `stop` or with an exception. */
+typedef struct {
+    PyObject *(*step)(Op *op); /* FRESH or PARKED: to the next Command */
+    PyObject *(*failed)(Op *op, PyObject *exc); /* it was PARKED, and this is raised there */
+} Does;
+
 /* A function of C with the name, the signature and the documentation of that which it stands for. */
 typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     PyObject *fn;   /* the pure one */
     PyObject *code; /* its code: what an Op shows as `cr_code` */
+    const Does *does; /* what it makes, if it makes Ops */
     enum kind kind;
 } Compiled;
+
+struct Op {
+    PyObject_HEAD
+    PyObject *of;    /* the Chan, the Mutex, the Timer */
+    PyObject *value; /* what to send, until it is on its way */
+    G *g;            /* who is parked */
+    Compiled *fn;    /* borrowed: it is the class's, for good */
+    PyObject **out;  /* set while am_send is called: the value goes there */
+    double since;    /* mutex.c: when the wait began */
+    char kind, state;
+    char woken, starving; /* mutex.c */
+    char finalized; /* Python marks it so for good: it is not used again */
+};
 
 /* --- how a value comes out of an iterator ------------------------------------------------------- */
 
@@ -207,7 +234,7 @@ compiled_dealloc(Compiled *c)
 }
 
 static PyObject *
-compiled_make(PyObject *fn, vectorcallfunc call, enum kind kind)
+compiled_make(PyObject *fn, vectorcallfunc call, enum kind kind, const Does *does)
 {
     PyObject *code = PyObject_GetAttrString(fn, "__code__");
     if (code == NULL)
@@ -221,6 +248,7 @@ compiled_make(PyObject *fn, vectorcallfunc call, enum kind kind)
     c->fn = Py_NewRef(fn);
     c->code = code;
     c->kind = kind;
+    c->does = does;
     return (PyObject *)c;
 }
 
@@ -247,4 +275,285 @@ static PyType_Spec compiled_spec = {
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL |
              Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
     .slots = compiled_slots,
+};
+
+/* --- an operation ------------------------------------------------------------------------------- */
+
+/* The calling G waits in `op` for what `waiting` is; `token` is taken until it has parked. */
+static PyObject *
+op_parks(Op *op, M *m, G *g, PyObject *token, PyObject *waiting, PyObject *reason)
+{
+    PyObject *before[] = {(PyObject *)m->token, m->waitunlockf, g->waitreason, g->waiting};
+    m->token = (Token *)Py_NewRef(token);
+    m->waitunlockf = NULL;
+    op->g = (G *)Py_NewRef((PyObject *)g);
+    op->state = PARKED;
+    g->waitreason = Py_NewRef(reason);
+    g->waiting = Py_NewRef(waiting);
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(before); i++)
+        Py_XDECREF(before[i]); /* nothing of the user's: an M's last unlock function keeps none */
+    return Py_NewRef(door.PARK);
+}
+
+/* Woken, or not to come back: who was parked; the reference is the caller's. */
+static inline G *
+op_leaves(Op *op)
+{
+    G *g = op->g;
+    op->g = NULL;
+    op->state = OVER;
+    return g;
+}
+
+static PyObject *
+op_next(Op *op)
+{
+    if (op->state != OVER)
+        return op->fn->does->step(op);
+    PyErr_SetString(PyExc_RuntimeError, "cannot reuse already awaited coroutine");
+    return NULL;
+}
+
+static void
+op_fail(Op *op, PyObject *exc)
+{
+    op->fn->does->failed(op, exc);
+}
+
+static PyObject *
+op_throw(Op *op, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs < 1) {
+        PyErr_SetString(PyExc_TypeError, "throw expected at least 1 argument, got 0");
+        return NULL;
+    }
+    PyObject *exc = raised(args, nargs);
+    if (exc == NULL)
+        return NULL;
+    if (op->state == PARKED) {
+        op_fail(op, exc);
+        Py_DECREF(exc);
+        return ended(NULL);
+    }
+    op->state = OVER;
+    PyErr_SetRaisedException(exc);
+    return NULL;
+}
+
+static PyObject *
+op_close(Op *op, PyObject *Py_UNUSED(none))
+{
+    if (op->state == PARKED) {
+        PyObject *exc = PyObject_CallNoArgs(PyExc_GeneratorExit);
+        if (exc == NULL)
+            return NULL;
+        op_fail(op, exc);
+        Py_DECREF(exc);
+        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_GeneratorExit) &&
+            !PyErr_ExceptionMatches(PyExc_StopIteration))
+            return NULL;
+        PyErr_Clear();
+    }
+    op->state = OVER;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+op_sendmethod(Op *op, PyObject *Py_UNUSED(value))
+{
+    return ended(op_next(op));
+}
+
+static PyObject *
+op_await(Op *op)
+{
+    if (op->state == FRESH)
+        return Py_NewRef((PyObject *)op);
+    PyErr_SetString(PyExc_RuntimeError,
+                    op->state == PARKED ? "coroutine is being awaited already"
+                                        : "cannot reuse already awaited coroutine");
+    return NULL;
+}
+
+static PySendResult
+op_amsend(PyObject *op, PyObject *Py_UNUSED(value), PyObject **result)
+{
+    PyObject *value = NULL;
+    ((Op *)op)->out = &value;
+    PyObject *command = op_next((Op *)op);
+    ((Op *)op)->out = NULL;
+    if (command != NULL) {
+        *result = command;
+        return PYGEN_NEXT;
+    }
+    *result = value;
+    return value != NULL ? PYGEN_RETURN : PYGEN_ERROR;
+}
+
+/* --- an operation as an object ------------------------------------------------------------------ */
+
+#define KEEPOPS 64
+static Op *ops[KEEPOPS];
+static int nops;
+
+static PyObject *
+op_make(Compiled *fn, PyObject *of, PyObject *value)
+{
+    Op *op;
+    if (nops) {
+        op = ops[--nops];
+        revive(op);
+    } else if ((op = PyObject_GC_New(Op, OpT)) == NULL) {
+        return NULL;
+    }
+    op->finalized = 0;
+    op->of = Py_NewRef(of);
+    op->value = Py_XNewRef(value);
+    op->g = NULL;
+    op->out = NULL;
+    op->fn = fn;
+    op->kind = (char)fn->kind;
+    op->state = FRESH;
+    op->since = 0.0;
+    op->woken = op->starving = 0;
+    PyObject_GC_Track(op);
+    return (PyObject *)op;
+}
+
+static int
+op_traverse(Op *op, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(op));
+    Py_VISIT(op->of);
+    Py_VISIT(op->value);
+    Py_VISIT(op->g);
+    return 0;
+}
+
+static int
+op_tp_clear(Op *op)
+{
+    if (op->state == PARKED)
+        op->state = OVER;
+    Py_CLEAR(op->value);
+    Py_CLEAR(op->g);
+    return 0;
+}
+
+/* As Python says it of a coroutine. */
+static void
+op_finalize(PyObject *o)
+{
+    Op *op = (Op *)o;
+    PyObject *exc = PyErr_GetRaisedException();
+    op->finalized = 1; /* by the collector, it may be, which asks those that are over as well */
+    if (op->state == FRESH) {
+        PyObject *name = PyObject_GetAttrString(op->fn->fn, "__qualname__");
+        if (name == NULL ||
+            PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine '%U' was never awaited", name) < 0)
+            PyErr_WriteUnraisable(o);
+        Py_XDECREF(name);
+    } else if (op->state == PARKED && done(op_close(op, NULL)) < 0) {
+        PyErr_WriteUnraisable(o);
+    }
+    if (exc != NULL)
+        PyErr_SetRaisedException(exc);
+}
+
+static void
+op_dealloc(Op *op)
+{
+    int over = op->state == OVER;
+    if (!over && PyObject_CallFinalizerFromDealloc((PyObject *)op) < 0)
+        return;
+    PyObject_GC_UnTrack(op);
+    Py_CLEAR(op->of);
+    Py_CLEAR(op->value);
+    Py_CLEAR(op->g);
+    if (over && !op->finalized && nops < KEEPOPS) {
+        ops[nops++] = op; /* with its reference to the type */
+        return;
+    }
+    PyTypeObject *type = Py_TYPE(op);
+    PyObject_GC_Del(op);
+    Py_DECREF(type);
+}
+
+static PyObject *
+op_code(Op *op, void *Py_UNUSED(closure))
+{
+    return Py_NewRef(op->fn->code);
+}
+
+static PyObject *
+op_name(Op *op, void *name)
+{
+    return PyObject_GetAttrString(op->fn->fn, name);
+}
+
+static PyObject *
+op_suspended(Op *op, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(op->state == PARKED);
+}
+
+static PyMethodDef op_methods[] = {
+    {"__await__", (PyCFunction)op_await, METH_NOARGS, NULL},
+    {"close", (PyCFunction)op_close, METH_NOARGS, NULL},
+    {"send", (PyCFunction)op_sendmethod, METH_O, NULL},
+    {"throw", (PyCFunction)(void (*)(void))op_throw, METH_FASTCALL, NULL},
+    {0},
+};
+static PyGetSetDef op_getset[] = {
+    {"__name__", (getter)op_name, NULL, NULL, "__name__"},
+    {"__qualname__", (getter)op_name, NULL, NULL, "__qualname__"},
+    {"cr_await", op_none, NULL, NULL, NULL},
+    {"cr_code", (getter)op_code, NULL, NULL, NULL},
+    {"cr_frame", op_none, NULL, NULL, NULL},
+    {"cr_running", op_false, NULL, NULL, NULL},
+    {"cr_suspended", (getter)op_suspended, NULL, NULL, NULL},
+    {0},
+};
+static PyType_Slot op_slots[] = {
+    {Py_tp_methods, op_methods},   {Py_tp_getset, op_getset},     {Py_tp_dealloc, op_dealloc},
+    {Py_tp_traverse, op_traverse}, {Py_tp_clear, op_tp_clear},    {Py_tp_finalize, op_finalize},
+    {Py_am_await, op_await},       {Py_am_send, op_amsend},       {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, op_next},     {0},
+};
+static PyType_Spec op_spec = {
+    .name = "gopark.Op", /* a dump calls what it does by this module */
+    .basicsize = sizeof(Op),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = op_slots,
+};
+
+/* --- nothing ------------------------------------------------------------------------------------ */
+
+/* `await nothing` goes on at once: it is its own iterator, and at its end. See sync/_common.py. */
+static PyObject *
+nothing_next(PyObject *Py_UNUSED(self))
+{
+    return NULL;
+}
+
+static PySendResult
+nothing_amsend(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(value), PyObject **result)
+{
+    *result = Py_NewRef(Py_None);
+    return PYGEN_RETURN;
+}
+
+static PyType_Slot nothing_slots[] = {
+    {Py_am_await, PyObject_SelfIter},
+    {Py_am_send, nothing_amsend},
+    {Py_tp_iter, PyObject_SelfIter},
+    {Py_tp_iternext, nothing_next},
+    {Py_tp_dealloc, plain_dealloc},
+    {0},
+};
+static PyType_Spec nothing_spec = {
+    .name = "gopark._runtime._twin.Nothing",
+    .basicsize = sizeof(PyObject),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = nothing_slots,
 };

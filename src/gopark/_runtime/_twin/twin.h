@@ -31,10 +31,13 @@ static struct {
     PyObject *badrunnable, *unusual, *astray, *putback, *netblock; /* proc.py, netsleep.py */
     PyObject *lockslow, *closed;                         /* chan.py, lockrank.py */
     PyObject *chan, *recvcase, *sendcase, *selecting, *leaveslow; /* selectgo.py */
+    PyObject *sema, *handoff, *woken;                    /* sema.py */
+    PyObject *nothing, *yielding, *mutex, *mutexnames;           /* sync/_common.py, sync/_mutex.py */
 } door;
 
 static PyTypeObject *RingT, *TokenT, *GT, *MT, *PT, *SchedT, *AllgsT, *TlsT, *ChanT;
 static PyTypeObject *OpT, *YieldT, *StopT, *CompiledT, *SudogT, *SelectingT;
+static PyTypeObject *SemaT, *MutexT;
 
 typedef struct {
     PyObject_HEAD

@@ -38,6 +38,7 @@ from gopark._runtime.report.traceback import gtraceback, handled, tracebackother
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.panic import fatal, printreport
 from gopark._runtime.sched.startm import current
+from gopark._runtime.twin import Ring, SemaBase, native, slots
 
 __all__ = ("HANDOFF", "WOKEN", "Sema", "syncfatal")
 
@@ -46,10 +47,10 @@ HANDOFF: Final = "handoff"  # what it waited for is its own now
 WOKEN: Final = "woken"  # it may try again
 
 
-class Sema(Waiter):
+class Sema(SemaBase, Waiter):
     """A queue of parked Gs, first come first served unless one is put at the front."""
 
-    __slots__ = ("bubble", "lock", "waiters")
+    __slots__ = slots(SemaBase, "bubble", "lock", "waiters")
 
     bubble: Any  # set in a bubble alone: bubble.py
     lock: Mutex
@@ -65,8 +66,8 @@ class Sema(Waiter):
 
     def enqueue(self, g: G, front: bool = False) -> None:
         queue = self.waiters
-        if not isinstance(queue, deque):
-            queue = self.waiters = deque()
+        if isinstance(queue, tuple):
+            queue = self.waiters = Ring()
         if front:
             queue.appendleft(g)
         else:
@@ -129,6 +130,12 @@ class Sema(Waiter):
         # Who takes a G off the queue clears its `waiting`, under the same lock.
         with Holding(self.lock):
             return look(g) if g.waiting is self else []
+
+
+if native is not None:
+    native.install(sema=Sema, handoff=HANDOFF, woken=WOKEN)
+    # Those of its base stand for them.
+    del Sema.dequeue, Sema.discard, Sema.enqueue, Sema.leave, Sema.park
 
 
 def ongoroutine(what: str, instead: str) -> G:
