@@ -8,6 +8,7 @@
 #   make stress   random programs for a minute;  ARGS="--hours 2" for longer
 #   make twin     the compiled twin of the hot path, in place; GOPARK_TWIN=1 asks for it
 #   make sanitize the core of the suite on the twin with ASan and UBSan, in gcc
+#   make instructions  what an operation takes by callgrind, pure and in C, beside its limits
 #   make wheels   a wheel with the twin for each interpreter here, and a pure one, in dist/
 #   make lint     ruff;  make format  lets it rewrite
 #   make types    mypy --strict
@@ -41,7 +42,7 @@ WORKERS := --dist worksteal --tx '$(JOBS)*popen//python=$(PY) $(STRICT)'
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test suite conformance stress twin sanitize wheels lint format types docs bench bench-here clean
+.PHONY: help demo test suite conformance stress twin sanitize instructions wheels lint format types docs bench bench-here clean
 
 help:
 	@sed -n 's/^#   make/  make/p' Makefile
@@ -73,6 +74,10 @@ sanitize: $(VENV)/.installed-test
 	$(COMPILED) GOPARK_TWIN=$$made PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    $(PY) -X dev -m pytest -p no:xdist $(or $(ARGS),$(SANITIZED))
+
+# Under a minute on a machine that does nothing else; where there is no valgrind it says so.
+instructions: twin
+	$(PY) -m benchmarks.instructions $(ARGS)
 
 # Tagged for the machine at hand (linux_x86_64): for others to use, auditwheel has to look at them.
 wheels: $(VENV)/.made

@@ -18,6 +18,7 @@ import gopark
 from gopark import Chan, recv, select
 from gopark._runtime.sched import startm
 from gopark._runtime.time.timechan import TimerChan, fire
+from gopark._runtime.twin import native
 from gopark.testing import wait_all_parked
 from gopark.time import Ticker, Timer, after, after_func, tick
 
@@ -27,6 +28,8 @@ FAR = 3600.0
 def inheap():
     """How many timers of the running program are going to run."""
     timers = startm.getsched().timers
+    if native is not None:
+        return len(timers)  # what is stopped leaves its heap at once
     with timers.lock:
         return sum(entry[2].seq == entry[1] for entry in timers._heap + timers._old)
 

@@ -64,7 +64,8 @@ from gopark import Chan
 from gopark.sync import Mutex
 blocks = Mutex.__aenter__, Mutex.__aexit__, Mutex.__enter__, Mutex.__exit__
 locks = Mutex.lock, Mutex.try_lock, Mutex.unlock, *blocks
-for fn in (gopark.go, gopark.gosched, Chan.send, Chan.recv, Chan.recv_ok, *locks):
+waits = gopark.gosched, gopark.time.sleep
+for fn in (gopark.go, *waits, Chan.send, Chan.recv, Chan.recv_ok, *locks):
     names = ("__name__", "__qualname__", "__module__", "__doc__", "__annotations__", "__defaults__")
     print([getattr(fn, name) for name in names], inspect.signature(fn))
     print(inspect.iscoroutinefunction(fn), inspect.getsourcelines(fn)[1], callable(fn))
@@ -326,9 +327,77 @@ def test_locks_are_the_same(both):
     assert "unlock of unlocked mutex" in said
 
 
+SLEEPS = """
+import warnings, gopark
+from gopark import go
+from gopark.time import after, after_func, sleep
+
+woken = []
+
+async def sleeper(n):
+    await sleep(n / 500)
+    woken.append(n)
+
+async def says(duration):
+    try:
+        print(await sleep(duration))
+    except BaseException as exc:
+        print(type(exc).__qualname__, exc)
+
+async def main():
+    for n in (4, 1, 3, 5, 2):
+        go(sleeper, n)
+    for duration in (0, -1, 0.0, True, "1", None, float("nan"), float("inf"), 10**400, 1e-9):
+        await says(duration)
+    try:
+        with gopark.timeout(0.001):
+            await sleep(3600)
+    except TimeoutError:
+        print("timeout")
+    op = sleep(0.001)
+    print(op.__name__, op.cr_running, op.cr_await)
+    await op
+    try:
+        await op
+    except RuntimeError as exc:
+        print(exc)
+    ran = []
+    timers = [after_func(0.001 * (n * 7 % 50), ran.append, n) for n in range(50)]
+    stopped = [timers[n].stop() for n in range(0, 50, 2)]
+    print(stopped.count(True), [timers[n].stop() for n in range(0, 50, 2)].count(True))
+    print(timers[0].reset(0.001), timers[1].reset(0.06), timers[1].reset(0.02))
+    await sleep(0.1)
+    print(sorted(ran), timers[1].stop())
+    print(type(await after(0.001).recv()), sorted(woken))
+
+async def unended():
+    go(sleep, 3600)
+    await sleep(0)
+
+gopark.run(main)
+gopark.run(unended)
+try:
+    sleep(1).send(None)
+except gopark.NotOnGError as exc:
+    print(exc)
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    sleep(1)
+print([(w.category.__name__, str(w.message)) for w in seen])
+"""
+
+
+def test_sleeps_and_timers_are_the_same(both):
+    said = both(SLEEPS)
+    assert "[1, 2, 3, 4, 5]" in said
+    assert "use time.sleep" in said
+
+
 FORKS = """
-import os, socket, gopark
+import os, socket, warnings, gopark
 from gopark import Chan, go, net, recv, select
+
+warnings.simplefilter("ignore")  # of a fork beside threads
 
 async def child():
     ch = Chan()
@@ -370,7 +439,7 @@ gopark.run(main)
 
 
 def test_the_child_of_a_fork_goes_on(both):
-    assert "over the network" in both(FORKS, PYTHONWARNINGS="ignore")
+    assert "over the network" in both(FORKS)
 
 
 NOMEMORY = """
@@ -408,6 +477,11 @@ async def main(n):
     go(locks)
     await locks()
     await mu.lock()
+    go(gopark.time.sleep, 0.0001)
+    for timer in [gopark.time.after_func(3600.0 - i, got.append, i) for i in range(20)]:
+        timer.reset(1800.0)
+        timer.stop()
+    await gopark.time.sleep(0.0002)
     _testcapi.remove_mem_hooks()  # to close is Python's
     c.close()
     await gosched()
@@ -469,6 +543,8 @@ async def main():
     gopark.go(locker, mu)
     gopark.go(locker, mu)
     await gopark.gosched()
+    gopark.go(gopark.time.sleep, 3600)
+    gopark.go(gopark.go, gopark.time.sleep, 3600)
     gopark.go(mu.lock)
     gopark.go(lambda: gopark.block(mu.lock()))
     await wait_all_parked()

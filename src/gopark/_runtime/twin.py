@@ -2,8 +2,8 @@
 
 The pure source is the reference, and complete. The twin (`_twin/`, C11) has what costs most of it,
 with every account kept: G, M, P and their queues, `allgs`, `ready`, the inner loop, `go`, channels,
-select, `gosched`, `sync.Mutex`, the Semas, and what a connection reads and writes. It is all of
-that or nothing: a Python loop over C objects is slower than today's.
+select, `gosched`, `sleep` and the timers, `sync.Mutex`, the Semas, and what a connection reads and
+writes. It is all of that or nothing: a Python loop over C objects is slower than today's.
 
 Pure is taken where
   - `GOPARK_PURE=1` says so, or nothing has asked for the twin by `GOPARK_TWIN=1` (so far); that may

@@ -10,6 +10,7 @@ Source: none. Tests: tests/runtime/test_twin.py */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <frameobject.h>
+#include <math.h>
 #include <stddef.h>
 #include <structmember.h>
 #include <sys/socket.h>

@@ -1,14 +1,30 @@
 /* G, M, P: what they hold. The classes M, P and Sched of runtime2.py are subclasses of these.
 
 G is whole: it has no Python part. Subclasses of it (bubble.py, scope.py) have a `status` of their own, which
-is why a state is stored through `setstatus` here. `allgs` is a list through the Gs themselves: to list one
-and to take it off allocates nothing and hashes nothing, however many there are.
+is why a state is stored through `setstatus` here.
 
 `G.step` of a coroutine is the coroutine; who asks gets its iterator, for next() takes no coroutine.
 
 Source: Go 1.27 runtime/runtime2.go. Tests: tests/runtime/test_runtime2.py, test_twin.py */
 
 #include "twin.h"
+
+/* A listed G is alive whatever it refers to, and so are its coroutine and its context, which are its own. The
+collector need look at none of the three: to it, what only they refer to is held from outside. A burst of goroutines
+would make it go through all of them again and again. They are tracked again before the G lets go of them. */
+static inline void
+untrack(PyObject *o)
+{
+    if (o != NULL && (PyCoro_CheckExact(o) || PyContext_CheckExact(o)))
+        PyObject_GC_UnTrack(o);
+}
+
+static inline void
+retrack(PyObject *o)
+{
+    if (o != NULL && (PyCoro_CheckExact(o) || PyContext_CheckExact(o)) && !PyObject_GC_IsTracked(o))
+        PyObject_GC_Track(o);
+}
 
 /* --- G ---------------------------------------------------------------------------------------- */
 
@@ -78,6 +94,8 @@ g_repr(G *g)
 static PyObject *
 g_clear(G *g, PyObject *Py_UNUSED(none))
 {
+    retrack(g->coro); /* it may still be listed */
+    retrack(g->ctx);
     Py_CLEAR(g->step);
     Py_CLEAR(g->coro);
     Py_CLEAR(g->ctx);
@@ -132,13 +150,30 @@ g_getstep(G *g, void *Py_UNUSED(closure))
 static int
 g_setstep(G *g, PyObject *value, void *Py_UNUSED(closure))
 {
+    retrack(g->step);
     Py_XSETREF(g->step, Py_XNewRef(isnone(value) ? NULL : value));
+    return 0;
+}
+
+static PyObject *
+g_getowned(G *g, void *offset)
+{
+    PyObject *value = *(PyObject **)((char *)g + (uintptr_t)offset);
+    return Py_NewRef(value ? value : Py_None);
+}
+
+static int
+g_setowned(G *g, PyObject *value, void *offset)
+{
+    PyObject **field = (PyObject **)((char *)g + (uintptr_t)offset);
+    retrack(*field);
+    Py_XSETREF(*field, Py_XNewRef(isnone(value) ? NULL : value));
     return 0;
 }
 
 #define O(type, field) {#field, T_OBJECT, offsetof(type, field), 0, NULL}
 static PyMemberDef g_members[] = {
-    O(G, bubble), O(G, coro), O(G, ctx), O(G, elem), O(G, gocode), O(G, goglobals),
+    O(G, bubble), O(G, elem), O(G, gocode), O(G, goglobals),
     O(G, lockedm), O(G, m), O(G, scope), O(G, waiting), O(G, waitreason),
     {"goexiting", T_LONGLONG, offsetof(G, goexiting), 0, NULL},
     {"goid", T_LONGLONG, offsetof(G, goid), 0, NULL},
@@ -151,6 +186,8 @@ static PyMemberDef g_members[] = {
     {0},
 };
 static PyGetSetDef g_getset[] = {
+    {"coro", (getter)g_getowned, (setter)g_setowned, NULL, (void *)offsetof(G, coro)},
+    {"ctx", (getter)g_getowned, (setter)g_setowned, NULL, (void *)offsetof(G, ctx)},
     {"status", (getter)g_getstatus, (setter)g_setstatus, NULL, NULL},
     {"step", (getter)g_getstep, (setter)g_setstep, NULL, NULL},
     {0},
@@ -218,6 +255,8 @@ m_getunlock(M *m, void *Py_UNUSED(closure))
 {
     if (m->token != NULL)
         return PyObject_GetAttrString((PyObject *)m->token, "append");
+    if (m->waitunlockf != NULL && Py_IS_TYPE(m->waitunlockf, TimerT))
+        return PyObject_GetAttrString(m->waitunlockf, "start");
     return Py_NewRef(m->waitunlockf ? m->waitunlockf : Py_None);
 }
 
@@ -310,6 +349,7 @@ sched_traverse(Sched *sched, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(sched));
     Py_VISIT(sched->main);
     Py_VISIT(sched->runq);
+    Py_VISIT(sched->timers);
     return 0;
 }
 
@@ -318,6 +358,7 @@ sched_tp_clear(Sched *sched)
 {
     Py_CLEAR(sched->main);
     Py_CLEAR(sched->runq);
+    Py_CLEAR(sched->timers);
     return 0;
 }
 
@@ -332,7 +373,7 @@ sched_dealloc(Sched *sched)
 }
 
 static PyMemberDef sched_members[] = {
-    O(Sched, main), O(Sched, runq),
+    O(Sched, main), O(Sched, runq), O(Sched, timers),
     {"ended", T_BOOL, offsetof(Sched, ended), 0, NULL},
     {"npidle", T_INT, offsetof(Sched, npidle), 0, NULL},
     {0},
@@ -346,238 +387,4 @@ static PyType_Spec sched_spec = {
     .basicsize = sizeof(Sched),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_BASETYPE,
     .slots = sched_slots,
-};
-
-/* --- allgs ------------------------------------------------------------------------------------ */
-
-/* A listed G is alive whatever it refers to, so the collector need not look at it: to it, what only such a G
-refers to is held from outside. A burst of goroutines would make it look at each of them again and again. */
-static struct {
-    G head;
-    Py_ssize_t len;
-} allgs;
-
-static inline void
-listg(G *g) /* owns a reference from here on */
-{
-    if (g->listed)
-        return;
-    G *head = &allgs.head;
-    PyObject_GC_UnTrack(g);
-    g->listed = 1;
-    g->prev = head->prev;
-    g->next = head;
-    head->prev->next = g;
-    head->prev = (G *)Py_NewRef((PyObject *)g);
-    allgs.len++;
-}
-
-static inline void
-unlistg(G *g)
-{
-    if (!g->listed)
-        return;
-    g->listed = 0;
-    g->prev->next = g->next;
-    g->next->prev = g->prev;
-    g->next = g->prev = NULL;
-    allgs.len--;
-    PyObject_GC_Track(g);
-    Py_DECREF(g);
-}
-
-static PyObject *
-notag(PyObject *o)
-{
-    PyErr_Format(PyExc_TypeError, "allgs holds Gs, not %R", o);
-    return NULL;
-}
-
-static PyObject *
-allgs_add(PyObject *Py_UNUSED(self), PyObject *g)
-{
-    if (!isg(g))
-        return notag(g);
-    listg((G *)g);
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-allgs_discard(PyObject *Py_UNUSED(self), PyObject *g)
-{
-    if (!isg(g))
-        return notag(g);
-    unlistg((G *)g);
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-allgs_copy(PyObject *self, PyObject *none)
-{
-    PyObject *list = PyList_New(allgs.len);
-    if (list == NULL)
-        return NULL;
-    if (PyList_GET_SIZE(list) != allgs.len) { /* the collector has run, and more */
-        Py_DECREF(list);
-        return allgs_copy(self, none);
-    }
-    Py_ssize_t i = 0;
-    for (G *g = allgs.head.next; g != &allgs.head; g = g->next)
-        PyList_SET_ITEM(list, i++, Py_NewRef((PyObject *)g));
-    PyObject *set = PySet_New(list);
-    Py_DECREF(list);
-    return set;
-}
-
-static PyObject *
-allgs_clear(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(none))
-{
-    while (allgs.head.next != &allgs.head)
-        unlistg(allgs.head.next);
-    Py_RETURN_NONE;
-}
-
-static Py_ssize_t
-allgs_len(PyObject *Py_UNUSED(self))
-{
-    return allgs.len;
-}
-
-static int
-allgs_contains(PyObject *Py_UNUSED(self), PyObject *g)
-{
-    return isg(g) && ((G *)g)->listed;
-}
-
-static PyObject *
-allgs_iter(PyObject *self)
-{
-    PyObject *set = allgs_copy(self, NULL);
-    if (set == NULL)
-        return NULL;
-    PyObject *it = PyObject_GetIter(set);
-    Py_DECREF(set);
-    return it;
-}
-
-static PyObject *
-allgs_subtract(PyObject *a, PyObject *b)
-{
-    PyObject *left = PySet_New(a), *right = PySet_New(b), *rest = NULL;
-    if (left != NULL && right != NULL)
-        rest = PyNumber_Subtract(left, right);
-    Py_XDECREF(left);
-    Py_XDECREF(right);
-    return rest;
-}
-
-/* For who asks what it refers to, as mgcleak.py does; the collector does not. */
-static int
-allgs_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(Py_TYPE(self));
-    for (G *g = allgs.head.next; g != &allgs.head; g = g->next)
-        Py_VISIT(g);
-    return 0;
-}
-
-static PyObject *
-allgs_new(PyTypeObject *type, PyObject *Py_UNUSED(args), PyObject *Py_UNUSED(kwargs))
-{
-    PyObject *self = type->tp_alloc(type, 0);
-    if (self != NULL)
-        PyObject_GC_UnTrack(self);
-    return self;
-}
-
-static void
-plain_dealloc(PyObject *o)
-{
-    PyTypeObject *type = Py_TYPE(o);
-    if (PyType_IS_GC(type))
-        PyObject_GC_UnTrack(o);
-    type->tp_free(o);
-    Py_DECREF(type);
-}
-
-static PyMethodDef allgs_methods[] = {
-    {"add", allgs_add, METH_O, NULL},
-    {"clear", allgs_clear, METH_NOARGS, NULL},
-    {"copy", allgs_copy, METH_NOARGS, NULL},
-    {"discard", allgs_discard, METH_O, NULL},
-    {0},
-};
-static PyType_Slot allgs_slots[] = {
-    {Py_tp_methods, allgs_methods},   {Py_nb_subtract, allgs_subtract},
-    {Py_sq_length, allgs_len},        {Py_sq_contains, allgs_contains},
-    {Py_tp_iter, allgs_iter},         {Py_tp_dealloc, plain_dealloc},
-    {Py_tp_traverse, allgs_traverse}, {Py_tp_new, allgs_new},
-    {0},
-};
-static PyType_Spec allgs_spec = {
-    .name = "gopark._runtime._twin.Allgs",
-    .basicsize = sizeof(PyObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
-    .slots = allgs_slots,
-};
-
-/* --- goids, tls ------------------------------------------------------------------------------- */
-
-static long long nextgoid = 2; /* 1 is main's */
-
-static PyObject *
-goids_next(PyObject *Py_UNUSED(self))
-{
-    return PyLong_FromLongLong(nextgoid++);
-}
-
-/* That of itertools.count, by which the profiles know how many there have been. */
-static PyObject *
-goids_repr(PyObject *Py_UNUSED(self))
-{
-    return PyUnicode_FromFormat("count(%lld)", nextgoid);
-}
-
-static PyType_Slot goids_slots[] = {
-    {Py_tp_iter, PyObject_SelfIter}, {Py_tp_iternext, goids_next},
-    {Py_tp_repr, goids_repr},        {Py_tp_dealloc, plain_dealloc}, {0},
-};
-static PyType_Spec goids_spec = {
-    .name = "gopark._runtime._twin.Goids",
-    .basicsize = sizeof(PyObject),
-    .flags = Py_TPFLAGS_DEFAULT,
-    .slots = goids_slots,
-};
-
-static PyObject *
-tls_getm(PyObject *Py_UNUSED(self), void *Py_UNUSED(closure))
-{
-    return Py_NewRef(curm ? (PyObject *)curm : Py_None);
-}
-
-static int
-tls_setm(PyObject *Py_UNUSED(self), PyObject *value, void *Py_UNUSED(closure))
-{
-    if (!isnone(value) && !PyObject_TypeCheck(value, MT)) {
-        PyErr_Format(PyExc_TypeError, "tls.m is an M or None, not %R", value);
-        return -1;
-    }
-    Py_XSETREF(curm, (M *)Py_XNewRef(isnone(value) ? NULL : value));
-    return 0;
-}
-
-static PyGetSetDef tls_getset[] = {
-    {"m", tls_getm, tls_setm, NULL, NULL},
-    {0},
-};
-static PyType_Slot tls_slots[] = {
-    {Py_tp_getset, tls_getset},
-    {Py_tp_dealloc, plain_dealloc},
-    {0},
-};
-static PyType_Spec tls_spec = {
-    .name = "gopark._runtime._twin.TLS",
-    .basicsize = sizeof(PyObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
-    .slots = tls_slots,
 };

@@ -269,14 +269,3 @@ go_call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *names)
         return NULL;
     Py_RETURN_NONE;
 }
-
-/* function("go" or "gosched", fn) */
-static PyObject *
-function(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    const char *name;
-    PyObject *fn;
-    if (!PyArg_ParseTuple(args, "sO", &name, &fn))
-        return NULL;
-    return compiled_make(fn, strcmp(name, "go") ? gosched_call : go_call, RECV, NULL);
-}

@@ -10,13 +10,14 @@ Source: Go 1.27 runtime/proc.go, schedule and execute. Tests: tests/runtime/test
 
 #include "twin.h"
 
-static PyObject *str_run, *str_when, *nextfn;
+static PyObject *str_run, *nextfn;
 
 /* What a slice goes by. */
 typedef struct {
     M *m;
     P *p;
-    PyObject *sched, *timers, *armed, *opened;
+    Timers *timers;
+    PyObject *sched, *opened;
     Ring *runnext, *runq;
     double now;
 } Slice;
@@ -97,6 +98,13 @@ step_park(Slice *s, G *g)
         Py_DECREF(token);
         return 0;
     }
+    if (m->waitunlockf != NULL && Py_IS_TYPE(m->waitunlockf, TimerT)) {
+        PyObject *timer = m->waitunlockf;
+        m->waitunlockf = NULL;
+        int r = timer_start((Timer *)timer);
+        Py_DECREF(timer);
+        return r;
+    }
     PyObject *unlockf = Py_XNewRef(m->waitunlockf);
     int r = done(PyObject_CallOneArg(unlockf ? unlockf : Py_None, Py_None));
     Py_XDECREF(unlockf); /* it may refer to what `g` waits on: see mgcleak.py */
@@ -172,20 +180,10 @@ execute(Slice *s, G *g)
     return r;
 }
 
-/* A timer is due; negative: an error. */
-static int
-timerdue(Slice *s)
+static inline int
+timerdue(Timers *timers)
 {
-    if (!PyList_GET_SIZE(s->armed))
-        return 0;
-    PyObject *when = PyObject_GetAttr(s->timers, str_when);
-    if (when == NULL)
-        return -1;
-    double due = PyFloat_AsDouble(when);
-    Py_DECREF(when);
-    if (due == -1.0 && PyErr_Occurred())
-        return -1;
-    return monotonic() >= due;
+    return timers->len && monotonic() >= timers->heap[0].when;
 }
 
 /* The next G of the local queue, or one that the network has for us; NULL: none, or an error. */
@@ -208,29 +206,28 @@ nextg(Slice *s)
     return g;
 }
 
-/* runslice(m, p, g, steps, now, timers, armed, opened): the G that ran last; or, if there was a next one when
+/* runslice(m, p, g, steps, now, timers, opened): the G that ran last; or, if there was a next one when
 its steps were over, that, back on the queue. */
 static PyObject *
 runslice(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t nargs)
 {
-    if (nargs != 8) {
-        PyErr_SetString(PyExc_TypeError, "runslice() takes 8 arguments");
+    if (nargs != 7 || !PyObject_TypeCheck(args[5], TimersT)) {
+        PyErr_SetString(PyExc_TypeError, "runslice() takes 7 arguments, the sixth is a Timers");
         return NULL;
     }
     Slice s = {.m = (M *)args[0], .p = (P *)args[1]};
     PyObject *g = Py_NewRef(args[2]);
     long steps = PyLong_AsLong(args[3]);
     s.now = PyFloat_AsDouble(args[4]);
-    s.timers = args[5];
-    s.armed = args[6];
-    s.opened = args[7];
+    s.timers = (Timers *)args[5];
+    s.opened = args[6];
     s.sched = s.m->sched;
     s.runnext = ringof(Py_NewRef(s.p->runnext));
     s.runq = ringof(Py_NewRef(s.p->runq));
     int r;
     while (1) {
         r = execute(&s, (G *)g);
-        if (r < 0 || s.m->p != (PyObject *)s.p || (r = timerdue(&s)))
+        if (r < 0 || s.m->p != (PyObject *)s.p || timerdue(s.timers))
             break;
         PyObject *next = nextg(&s);
         if (next == NULL)

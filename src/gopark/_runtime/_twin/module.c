@@ -10,11 +10,14 @@ Source: Go 1.27 runtime. Tests: tests/runtime/test_twin.py */
 
 #include "ring.c"
 #include "g.c"
+#include "allgs.c"
 #include "runq.c"
 #include "suspend.c"
 #include "sema.c"
+#include "timer.c"
 #include "chan.c"
 #include "select.c"
+#include "timesleep.c"
 #include "go.c"
 #include "loop.c"
 #include "mutex.c"
@@ -51,10 +54,16 @@ static const struct {
     {"epoll", &door.epoll},
     {"retake", &door.retake},
     {"ongoroutine", &door.ongoroutine},
-    {"notparked", &door.notparked},
     {"recv", &door.recv},
     {"send", &door.send},
     {"fileno", &door.fileno},
+    {"ready", &door.ready},
+    {"never", &door.never},
+    {"monotonic", &door.monotonic},
+    {"timebase", &door.timebase},
+    {"seconds", &door.seconds},
+    {"nosleep", &door.nosleep},
+    {"notparked", &door.notparked},
     {"lockslow", &door.lockslow},
     {"closed", &door.closed},
     {"chan", &door.chan},
@@ -107,6 +116,25 @@ readyfunction(PyObject *Py_UNUSED(module), PyObject *fn)
     return compiled_make(fn, py_ready, RECV, NULL);
 }
 
+/* function(name, fn): what stands for one of a module's. */
+static PyObject *
+function(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    const char *name;
+    PyObject *fn;
+    if (!PyArg_ParseTuple(args, "sO", &name, &fn))
+        return NULL;
+    if (!strcmp(name, "go"))
+        return compiled_make(fn, go_call, RECV, NULL);
+    if (!strcmp(name, "gosched"))
+        return compiled_make(fn, gosched_call, RECV, NULL);
+    if (!strcmp(name, "timebase"))
+        return compiled_make(fn, timebase_call, RECV, NULL);
+    if (!strcmp(name, "sleep"))
+        return compiled_make(fn, sleep_call, RECV, &sleep_does);
+    return PyErr_Format(PyExc_ValueError, "no function %s", name);
+}
+
 static PyMethodDef methods[] = {
     {"compiled", compiled, METH_VARARGS, NULL},
     {"edges", (PyCFunction)(void (*)(void))edges, METH_FASTCALL, NULL},
@@ -151,6 +179,7 @@ addtypes(PyObject *module)
            addtype(module, &SemaT, &sema_spec, NULL) || addtype(module, &MutexT, &mutex_spec, NULL) ||
            addtype(module, &PollDescT, &polldesc_spec, NULL) ||
            addtype(module, &nothing, &nothing_spec, NULL) ||
+           addtype(module, &TimersT, &timers_spec, NULL) || addtype(module, &TimerT, &timer_spec, NULL) ||
            addtype(module, &StopT, &stop_spec, PyExc_StopIteration);
 }
 
@@ -172,7 +201,9 @@ addstrings(void)
         {&str_release, "release"},         {&str_writerest, "_writerest"},
         {&str_throw, "throw"},             {&str_name, "name"},
         {&str_read, "read"},
-        {&str_run, "run"},                 {&str_when, "when"},
+        {&str_run, "run"},                 {&str_sleep, "sleep"},
+        {&str_delete, "delete"},           {&str_due, "due"},
+        {&str_timers, "timers"},           {&str_timebase, "timebase"},
         {&str_starves, "STARVES"},         {&str_mutexlock, "sync.Mutex.Lock"},
         {&str_ongoroutine, "_ongoroutine"}, {&str_passon, "_passon"},
         {&str_left, "left"},               {&str_fed, "_fed"},

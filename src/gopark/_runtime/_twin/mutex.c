@@ -41,6 +41,8 @@ lock_queueup(Op *op, M *m, G *g)
     Mutex *mu = mutexof(op);
     Sema *sema = semaof(mu);
     op->state = OVER; /* unless it parks */
+    if (op->value == NULL && (op->value = PyFloat_FromDouble(monotonic())) == NULL)
+        return NULL;
     if (sema_made(sema) < 0 || (!token_take((Token *)sema->lock) &&
                                 done(PyObject_CallOneArg(door.lockslow, sema->lock)) < 0))
         return NULL;
@@ -55,8 +57,6 @@ lock_queueup(Op *op, M *m, G *g)
     }
     if (op->starving)
         mu->starving = 1;
-    if (op->since == 0.0)
-        op->since = monotonic();
     return op_parks(op, m, g, sema->lock, mu->sema, str_mutexlock);
 }
 
@@ -68,7 +68,7 @@ starves(Op *op)
     double seconds = limit == NULL ? -1.0 : PyFloat_AsDouble(limit);
     if (seconds == -1.0 && PyErr_Occurred())
         return -1;
-    return monotonic() - op->since > seconds;
+    return monotonic() - PyFloat_AS_DOUBLE(op->value) > seconds;
 }
 
 /* The mutex was handed to this waiter: is that mode still needed? */

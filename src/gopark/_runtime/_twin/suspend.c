@@ -37,12 +37,11 @@ typedef struct {
 struct Op {
     PyObject_HEAD
     PyObject *of;    /* the Chan, the Mutex, the Timer */
-    PyObject *value; /* what to send, until it is on its way */
+    PyObject *value; /* chan.c: what to send, until it is on its way; mutex.c: since when it waits */
     PyObject *inner; /* fd.c: the coroutine that goes on in the place of this */
     G *g;            /* who is parked */
     Compiled *fn;    /* borrowed: it is the class's, for good */
     PyObject **out;  /* set while am_send is called: the value goes there */
-    double since;    /* mutex.c: when the wait began */
     char kind, state;
     char woken, starving; /* mutex.c */
     char turn;            /* fd.c: the direction of the descriptor is this operation's */
@@ -281,13 +280,15 @@ static PyType_Spec compiled_spec = {
 
 /* --- an operation ------------------------------------------------------------------------------- */
 
-/* The calling G waits in `op` for what `waiting` is; `token` is taken until it has parked. */
+/* The calling G waits in `op` for what `waiting` is. `unlock` is done once it has parked: a Token is given back, a
+Timer started. */
 static PyObject *
-op_parks(Op *op, M *m, G *g, PyObject *token, PyObject *waiting, PyObject *reason)
+op_parks(Op *op, M *m, G *g, PyObject *unlock, PyObject *waiting, PyObject *reason)
 {
     PyObject *before[] = {(PyObject *)m->token, m->waitunlockf, g->waitreason, g->waiting};
-    m->token = (Token *)Py_NewRef(token);
-    m->waitunlockf = NULL;
+    int istoken = Py_IS_TYPE(unlock, TokenT);
+    m->token = (Token *)Py_XNewRef(istoken ? unlock : NULL);
+    m->waitunlockf = Py_XNewRef(istoken ? NULL : unlock);
     op->g = (G *)Py_NewRef((PyObject *)g);
     op->state = PARKED;
     g->waitreason = Py_NewRef(reason);
@@ -417,7 +418,6 @@ op_make(Compiled *fn, PyObject *of, PyObject *value)
     op->fn = fn;
     op->kind = (char)fn->kind;
     op->state = FRESH;
-    op->since = 0.0;
     op->woken = op->starving = op->turn = 0;
     PyObject_GC_Track(op);
     return (PyObject *)op;

@@ -29,9 +29,11 @@ static struct {
     PyObject *hooks;                /* its `goexit0`, `throw` are looked up at each call */
     PyObject *notready, *spread, *globspread; /* runq.py */
     PyObject *badrunnable, *unusual, *astray, *putback, *netblock; /* proc.py, netsleep.py */
-    PyObject *epoll, *retake, *ongoroutine, *notparked;  /* netpoll_epoll.py, fd.py */
+    PyObject *epoll, *retake, *ongoroutine;              /* netpoll_epoll.py, fd.py */
     PyObject *recv, *send, *fileno;                      /* of the socket module's sockets: _sock.py */
     PyObject *lockslow, *closed;                         /* chan.py, lockrank.py */
+    PyObject *ready, *never, *monotonic;                 /* runq.py, timer.py */
+    PyObject *timebase, *seconds, *nosleep, *notparked;  /* startm.py, timesleep.py */
     PyObject *chan, *recvcase, *sendcase, *selecting, *leaveslow; /* selectgo.py */
     PyObject *sema, *handoff, *woken;                    /* sema.py */
     PyObject *nothing, *yielding, *mutex, *mutexnames;           /* sync/_common.py, sync/_mutex.py */
@@ -39,7 +41,7 @@ static struct {
 
 static PyTypeObject *RingT, *TokenT, *GT, *MT, *PT, *SchedT, *AllgsT, *TlsT, *ChanT;
 static PyTypeObject *OpT, *YieldT, *StopT, *CompiledT, *SudogT, *SelectingT;
-static PyTypeObject *SemaT, *MutexT, *PollDescT;
+static PyTypeObject *SemaT, *MutexT, *TimersT, *TimerT, *PollDescT;
 
 typedef struct {
     PyObject_HEAD
@@ -69,7 +71,7 @@ typedef struct G {
 typedef struct {
     PyObject_HEAD
     Token *token;          /* what to give back once the G waits: `waitunlockf`, without a call */
-    PyObject *waitunlockf; /* or else this */
+    PyObject *waitunlockf; /* or else this, a Timer to be started or what is called */
     PyObject *curg, *g, *lockedg, *nextp, *p, *sched;
     char onthread;
 } M;
@@ -85,7 +87,7 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *main, *runq;
+    PyObject *main, *runq, *timers;
     int npidle;
     char ended;
 } Sched;
@@ -111,6 +113,29 @@ typedef struct {
     char timed;
 } Selecting;
 
+typedef struct Timers Timers;
+
+typedef struct {
+    PyObject_HEAD
+    Timers *timers;
+    PyObject *f, *arg;
+    double when;
+    long long seq; /* its number among those of its instant; 0: it is not going to run */
+    Py_ssize_t at; /* its place in the heap, while it has one */
+} Timer;
+
+typedef struct {
+    double when;
+    Timer *t; /* owned */
+} Entry;
+
+struct Timers {
+    PyObject_HEAD
+    Entry *heap;
+    Py_ssize_t len, cap;
+    PyObject *clock, *wake;
+};
+
 /* The M of the calling thread; owned. Python sees it as `tls.m`. */
 static _Thread_local M *curm;
 
@@ -119,6 +144,7 @@ static _Thread_local M *curm;
 #define ringof(o) ((Ring *)(o))
 
 static int ready(G *g);
+static int timer_start(Timer *t);
 
 /* Drop the result of a call that is made for what it does. */
 static inline int

@@ -369,7 +369,7 @@ def schedule(m: M) -> None:
         # are sleepers. Who comes to be a hog in this slice ends it, for it loses its P.
         steps = ticks if not (sched.nhogs >= sched.maxhogs or sched.careful) else onetick
         if runslice is not None:
-            g = runslice(m, p, g, len(steps), now, timers, armed, opened)
+            g = runslice(m, p, g, len(steps), now, timers, opened)
             if m.p is not p:
                 strayed(p)
             continue

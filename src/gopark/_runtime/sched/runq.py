@@ -289,4 +289,5 @@ def resetspinning(m: M, sched: Sched) -> None:
 if native is not None:
     native.install(notready=ready, spread=spread, globspread=_globspread)
     ready = native.readyfunction(ready)
+    native.install(ready=ready)
     _take = native.take

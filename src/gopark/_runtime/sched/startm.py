@@ -35,6 +35,7 @@ from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.monkey import refusepatched
 from gopark._runtime.base.runtime2 import CAMEUP, GSYSCALL, G, M, Note, P, Sched, tls
 from gopark._runtime.sched.timer import NEVER, Timers
+from gopark._runtime.twin import native
 
 __all__ = (
     "SCHEDTICK",
@@ -188,6 +189,9 @@ def timebase() -> TimeBase:
     return sched
 
 
+if native is not None:
+    timebase = native.function("timebase", timebase)
+    native.install(timebase=timebase)
 hooks.timebase = timebase
 
 

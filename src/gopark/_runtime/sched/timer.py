@@ -34,6 +34,7 @@ from typing import Any, Final
 
 from gopark._runtime.base.lockrank import Rank, lasting, mkrlock
 from gopark._runtime.base.runtime2 import G, Waiter
+from gopark._runtime.twin import native
 
 __all__ = ("NEVER", "Timer", "Timers")
 
@@ -330,3 +331,8 @@ class Timers:
         """The heap with the first entry."""
         heap, old = self._heap, self._old
         return heap if heap and (not old or heap[0] < old[0]) else old
+
+
+if native is not None:
+    native.install(never=NEVER, monotonic=monotonic)
+    Timer, Timers = native.Timer, native.Timers  # type: ignore[misc]

@@ -97,8 +97,7 @@ class _FuncTimer(Timer):
             timers.wake()
 
     def stop(self) -> bool:
-        timer = self.timer
-        return timer.timers.delete(timer)
+        return self.timer.stop()
 
     def reset(self, duration: float) -> bool:
         delay = seconds("Timer.reset", duration)

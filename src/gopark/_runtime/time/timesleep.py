@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from time import monotonic
+from typing import NoReturn
 
 from gopark._runtime.base.errors import NotOnGError
 from gopark._runtime.base.hooks import hooks
@@ -44,7 +45,7 @@ def sleep(duration: float) -> Generator[Command, None, None]:
         return
     m = tls.m
     if m is None or (g := m.curg) is None:
-        raise NotOnGError("sleep has to wait, and this thread runs no goroutine: use time.sleep")
+        _nosleep()
     timers = hooks.timebase().timers
     timer = Timer(timers, timers.clock() + delay, ready, g)
     g.waiting = timer
@@ -56,6 +57,10 @@ def sleep(duration: float) -> Generator[Command, None, None]:
         notparked(timer, exc)
         raise
     g.waiting = None
+
+
+def _nosleep() -> NoReturn:
+    raise NotOnGError("sleep has to wait, and this thread runs no goroutine: use time.sleep")
 
 
 @suspends
@@ -101,4 +106,6 @@ def gosched() -> Generator[Command, None, None]:
 yieldcodes.add(gosched.__code__)
 
 if native is not None:
+    native.install(seconds=seconds, nosleep=_nosleep, notparked=notparked)
     gosched = native.function("gosched", gosched)
+    sleep = native.function("sleep", sleep)
