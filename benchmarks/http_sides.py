@@ -46,6 +46,14 @@ SIDES = {
         ASGI,
         ("gopark", "serve", "{app}", "--port", "{port}", "--loop", "asyncio", "[--factory]"),
     ),
+    "gopark loops": Side(
+        "gopark",
+        ASGI,
+        (
+            *("gopark", "serve", "{app}", "--port", "{port}", "--loop", "asyncio"),
+            *("--loops", "auto", "[--factory]"),
+        ),
+    ),
     "uvicorn": Side(
         "uvicorn",
         ASGI,

@@ -200,6 +200,10 @@ class Child:
         """Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
 
+    def running(self) -> bool:
+        """It has not ended."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """End it whatever it does; for a program that is meant to run on."""
         self._process.kill()

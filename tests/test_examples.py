@@ -26,6 +26,12 @@ def output(name: str) -> str:
     return ended.stdout
 
 
+needshttp = pytest.mark.skipif(
+    not (importlib.util.find_spec("httptools") or importlib.util.find_spec("h11")),
+    reason="neither httptools nor h11",
+)
+
+
 def test_every_example_is_tested():
     tested = {f"{name.removeprefix('test_')}.py" for name in globals() if name.startswith("test_")}
     assert {path.name for path in EXAMPLES.glob("*.py")} <= tested
@@ -210,13 +216,46 @@ def test_profile_it(tmp_path):
     assert "gopark.sync.Mutex.unlock" in mutex
 
 
-@pytest.mark.skipif(
-    not (importlib.util.find_spec("httptools") or importlib.util.find_spec("h11")),
-    reason="neither httptools nor h11",
-)
+@needshttp
 def test_http_server():
     lines = output("http_server.py").splitlines()
     assert lines == ["eight block their threads; hello from /", "then come the others: 8"]
+
+
+@needshttp
+def test_http_notes():
+    lines = output("http_notes.py").splitlines()
+    assert lines == [
+        "201 kept",
+        "200 50: two",
+        "404 no such note",
+        "while a report blocks: 200 ok",
+        "200 1 notes",
+        "closed with 1 notes",
+    ]
+
+
+@needshttp
+def test_http_production():
+    lines = output("http_production.py").splitlines()
+    assert lines == [
+        "opened",
+        "healthz while 20 handlers block: 200",
+        "metrics, of this machine: True",
+        "metrics, through a proxy: 404",
+        "SIGTERM",
+        "answers that were under way: 20",
+        "closed",
+    ]
+
+
+@needshttp
+def test_http_migrated():
+    lines = output("http_migrated.py").splitlines()
+    assert lines == [
+        "of asyncio's, as uvicorn served it: /other, then 8 of /blocks",
+        "of WSGI, as gunicorn served it: /other, then 8 of /blocks",
+    ]
 
 
 def test_port_forwarder():

@@ -148,6 +148,18 @@ def test_a_second_signal_cuts_what_is_under_way(served, folder):
     assert "1 requests were cut: GET /slow" in result.stderr
 
 
+@pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
+def test_signals_that_go_on_until_it_has_ended_change_nothing(served, sig):
+    child = served()
+    child.expect("ready")
+    os.kill(child.pid, sig)
+    while child.running():
+        os.kill(child.pid, sig)
+    result = ended(child)
+    assert result.status == 0
+    assert "Traceback" not in result.stderr
+
+
 def test_an_application_is_made_by_a_factory(served, folder):
     served("--factory", app="served_app:make").expect("ready")
     assert asked(folder / "s").endswith(b"hello http")
@@ -274,6 +286,8 @@ def test_tls_offers_http_2(served, folder, options, chosen):
     ("app", "text"),
     [
         ("no_such_module:app", "no module no_such_module"),
+        ("no_such_module", "write `module:app`"),
+        ("served_app.py", "write `served_app:app`"),
         ("served_app:nothing", "has no 'nothing'"),
         ("served_app:gate", "cannot be called"),
         ("served_app:broken", "cannot start: no database"),

@@ -36,6 +36,35 @@ def test_the_interface_is_seen(app, interface):
     assert _kinds.interfaceof(app, "auto") == interface
 
 
+def test_a_name_is_no_application():
+    with pytest.raises(TypeError, match="'main:app', which is a name: import it"):
+        gopark.http.Server("main:app")
+
+
+async def test_an_application_that_says_it_was_cancelled_ends_its_answer_alone(caplog):
+    async def app(scope, receive, send):
+        if scope["path"] == "/":
+            raise asyncio.CancelledError
+        await answering()(scope, receive, send)
+
+    for options in {"loop": "bare"}, {"loop": "asyncio"}, {"loop": "asyncio", "loops": "auto"}:
+        async with serving(app, **options) as connect, connect() as one, connect() as two:
+            assert (await one.get("/")).status == 500
+            assert (await two.get("/ok")).status == 200
+        assert "GET /: the application failed" in caplog.text
+        caplog.clear()
+
+
+async def test_a_lifespan_that_says_it_was_cancelled_is_none():
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            raise asyncio.CancelledError
+        await answering()(scope, receive, send)
+
+    async with serving(app, lifespan="auto") as connect, connect() as client:
+        assert (await client.get("/")).status == 200
+
+
 CHILD = """
 import sys
 {imports}

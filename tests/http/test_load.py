@@ -36,6 +36,9 @@ def test_what_is_not_there_is_said(module):
     name = module("loaded_three", "value = 3")
     for wanted, text in (
         ("no_such_module:app", "no module no_such_module"),
+        ("no_such_module", "write `module:app`"),
+        ("./one/two.py", "write `one.two:app`"),
+        ("one.py:make", "write `one:make`"),
         (f"{name}:app", "has no 'app'"),
         (name, "has no 'application'"),
         (f"{name}:value", "cannot be called"),

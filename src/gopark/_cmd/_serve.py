@@ -63,7 +63,11 @@ def arguments(parser: argparse.ArgumentParser, kinds: dict[str, Callable[[str], 
     what.add_argument("--interface", default="auto", choices=("auto", "asgi", "wsgi"))
     what.add_argument("--loop", default="auto", choices=("auto", "bare", "asyncio"))
     what.add_argument(
-        "--loops", type=count, default=1, metavar="N", help="event loops, for --loop asyncio (1)"
+        "--loops",
+        type=lambda text: text if text == "auto" else count(text),
+        default=1,
+        metavar="N",
+        help="event loops, for --loop asyncio; auto: others than the first while it is blocked (1)",
     )
     what.add_argument("--lifespan", default="auto", choices=("auto", "on", "off"))
     what.add_argument("--root-path", default="", metavar="PATH", help="where it is mounted")
@@ -108,6 +112,9 @@ def arguments(parser: argparse.ArgumentParser, kinds: dict[str, Callable[[str], 
         metavar="HOST:PORT",
         help="the live page, /debug/pprof/ and /metrics there, for this machine alone (none)",
     )
+    logs.add_argument(
+        "--debug-mount", action="store_true", help="the same under the application's own address"
+    )
     logs.add_argument("--debug-public", action="store_true", help="for other machines too")
     logs.add_argument("--access-log", action="store_true", help="a line for each answer, on stdout")
     logs.add_argument("--log-level", default="info", choices=("debug", "info", "warning", "error"))
@@ -148,11 +155,42 @@ def serve(options: argparse.Namespace) -> int:
     tls = _tls(options)
     if tls is not None:
         tls.set_alpn_protocols(["h2", "http/1.1"] if server.http2 else ["http/1.1"])
+    _run(server, options, tls)
+    return 0
+
+
+def _run(
+    server: gopark.http.Server, options: argparse.Namespace, tls: ssl.SSLContext | None
+) -> None:
+    """Serve. A signal that comes once all is done finds nothing that it could end."""
+    over: list[None] = []
+
+    def late(signum: int, frame: object) -> None:
+        if not over:  # the server has not asked for it yet
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, late)  # what there is again after `gopark.run`
     try:
-        gopark.run(_main, server, options, tls)
+        gopark.run(_main, server, options, tls, over)
+        _deaf()
     except gopark.http.LifespanError as exc:
         raise Failed(str(exc)) from None
-    return 0
+    except KeyboardInterrupt:
+        if not over:
+            raise
+        _deaf()
+
+
+def _deaf() -> None:
+    while True:
+        try:
+            for sig in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(sig, signal.SIG_IGN)  # which Python leaves in place as it ends
+            return
+        except KeyboardInterrupt:
+            pass
 
 
 def _ours(exc: BaseException) -> bool:
@@ -184,8 +222,15 @@ def _server(app: Any, options: argparse.Namespace) -> gopark.http.Server:
         root_path=options.root_path,
         proxies=[one.strip() for one in options.forwarded_allow_ips.split(",") if one.strip()],
         access_log=options.access_log,
+        debug=_mounted(options),
         http2=not options.no_http2,
     )
+
+
+def _mounted(options: argparse.Namespace) -> str:
+    if not options.debug_mount:
+        return "off"
+    return "public" if options.debug_public else "local"
 
 
 def _tls(options: argparse.Namespace) -> ssl.SSLContext | None:
@@ -209,7 +254,10 @@ def _why(exc: OSError | ValueError) -> str:
 
 
 async def _main(
-    server: gopark.http.Server, options: argparse.Namespace, tls: ssl.SSLContext | None
+    server: gopark.http.Server,
+    options: argparse.Namespace,
+    tls: ssl.SSLContext | None,
+    over: list[None],
 ) -> None:
     if options.debug is not None:
         _log.info("live page: %s", _debug(options).url)
@@ -225,6 +273,7 @@ async def _main(
     _log.info("%s (%s, %s), process %d", _url(ln, tls), server.interface, server.loop, os.getpid())
     await server.serve(ln if tls is None else gopark.tls.Listener(ln, tls))
     _log.info("ended")
+    over.append(None)
 
 
 async def _until(signals: gopark.Chan[signal.Signals], server: gopark.http.Server) -> None:

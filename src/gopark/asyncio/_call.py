@@ -46,7 +46,6 @@ REASON: Final = "asyncio call"
 _CLOSED: Final = "Event loop is closed"
 _running: Final = events._get_running_loop
 _EAGER: Final = sys.version_info >= (3, 12)
-_NOTHING: Final = Variables()
 _Task: Final[Any] = asyncio.Task  # whose `eager_start` is of 3.12
 
 
@@ -134,6 +133,7 @@ class Call(OneShot, Waits):
     __slots__ = ("asked", "coro", "host", "task", "variables")
 
     _cancelled: Final = False
+    posts = _EAGER  # the task is made in a step of the loop
 
     def __init__(self, host: Bridge, coro: Coroutine[Any, Any, Any], variables: Variables) -> None:
         super().__init__(REASON)
@@ -158,7 +158,7 @@ class Call(OneShot, Waits):
                 "code use gopark.block(gopark.asyncio.call(...))"
             )
         host = self.host
-        if _EAGER or type(host) is not Loop or not host.quiet():
+        if self.posts or type(host) is not Loop or not host.quiet():
             try:
                 host.post(self)
             except RuntimeError:
@@ -213,7 +213,7 @@ class Call(OneShot, Waits):
             task._log_destroy_pending = False
             raise
         self.task = task
-        task.add_done_callback(self._ended, context=_NOTHING)
+        task.add_done_callback(self._ended, context=Variables())
         loop.gopark_berth.wake()
 
     def _leave(self, exc: BaseException) -> None:
@@ -264,7 +264,8 @@ class Call(OneShot, Waits):
             self._ended(task)
         else:
             self.task = task
-            task.add_done_callback(self._ended, context=_NOTHING)
+            # One of its own: loops on other threads end tasks at the same moment.
+            task.add_done_callback(self._ended, context=Variables())
 
     def dropped(self) -> None:
         """The loop was closed before it came to this."""

@@ -98,6 +98,7 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         self.gopark_berth = Berth(selector, self._ready)
         self.gopark_ended: Chan[None] | None = None
         self.gopark_over = False  # no call begins any more
+        self.gopark_rounds = 0  # so many are over: who looks twice sees whether it gets on
         self._lead: deque[None] = deque((None,))
         self.gopark_program = False  # its end is main's, and no task's
         _loops.add(self)
@@ -222,6 +223,7 @@ class Loop(Signals, _Base):  # type: ignore[misc]
                         handle = ready.popleft()
                         if not handle._cancelled:
                             handle._run()
+                self.gopark_rounds += 1
                 if not ready or self._stopping:
                     break
         finally:

@@ -29,7 +29,12 @@ class RequestCtx(CancelCtx):
     __slots__ = ("_above", "_exchange", "_token")
 
     def __init__(self, parent: Context, exchange: Any) -> None:
-        super().__init__(parent)
+        if parent is _BACKGROUND:  # as there, without what has to be asked of other parents
+            self._parent = parent
+            self._timed = self._link = None
+            self._end, self._dones, self._children = [], [], {}
+        else:
+            super().__init__(parent)
         self._above: TimerCtx | None = None  # which ends with it
         self._exchange = exchange  # None: it is watched, or over
         self._token: Any = None

@@ -174,6 +174,12 @@ class Exchange:
 
     async def send(self, message: Any) -> None:
         """What ASGI calls `send`."""
+        if self.state == FRESH and message["type"] == "http.response.start":
+            self.status = message["status"]
+            self._headers = message.get("headers", ())
+            self._trailers = message.get("trailers", False)
+            self.state = STARTED
+            return
         out = self.render(message)
         if out is not None:
             link = self.link
@@ -291,7 +297,12 @@ class Exchange:
         elif self.scope["http_version"] == "1.0":
             framing += b"\r\nconnection: keep-alive"
         stamp = self.link.server.stamp(dated, named)
-        payload = self.next(body, more) or b""
+        if more or self._trailers or length != len(body) or not self._body:
+            payload = self.next(body, more) or b""
+        else:  # all of it at once: what `next` would come to
+            payload = body
+            self.sent, self._left = length, 0
+            self.over()
         if self.state == STARTED:
             self.state = STREAMING
         return b"".join((block, stamp, framing, b"\r\n\r\n", payload))

@@ -7,6 +7,7 @@ Source: Go 1.27 net/http/server.go (conn.serve). Tests: tests/http/test_http1.py
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.report.traceback import transparent
 from gopark.http._context import begin, end
 
-__all__ = ("answered",)
+__all__ = ("answered", "failure")
 
 
 async def answered(server: Any, exchange: Any, refuse: Callable[[int, str], None]) -> None:
@@ -33,12 +34,23 @@ async def answered(server: Any, exchange: Any, refuse: Callable[[int, str], None
             await server.run(exchange)
         else:
             await _timely(server, exchange, seconds, refuse)
-    except Exception as exc:
+    except BaseException as exc:
+        if not failure(exc):
+            raise
         server.failed(exchange, exc)
     finally:
         end(ctx)
     if slept or tls.m.p is None:  # type: ignore[union-attr]
         sleepers.ended(path, slept)
+
+
+def failure(exc: BaseException) -> bool:
+    """It is the application's alone, and ends no more than its answer: asyncio's CancelledError,
+    too, which is no Exception, and which nobody but the application can have raised here."""
+    if isinstance(exc, Exception):
+        return True
+    asyncio = sys.modules.get("asyncio.exceptions")
+    return asyncio is not None and isinstance(exc, asyncio.CancelledError)
 
 
 async def _timely(

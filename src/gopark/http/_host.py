@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine
+from contextvars import Context as Variables
 from typing import Any, Final
 
 from gopark._runtime.chan.chan import Chan
+from gopark._runtime.sched.newproc import go
 from gopark.context import Canceled, Context
 from gopark.http._exchange import Exchange
 from gopark.http._forwarded import Proxies
@@ -48,7 +50,8 @@ class Host:
     sleepers: Sleepers
     run: Callable[[Any], Coroutine[Any, Any, None]]  # has the application answer
     extensions: dict[str, Any]
-    _loops: int
+    _loops: int  # 0: as many as it takes
+    _stuck: Any = None  # looks whether a task blocks it
     _ends: list[Callable[[], Coroutine[Any, Any, None]]]
     _name: bytes
     _room: Chan[None]
@@ -69,10 +72,15 @@ class Host:
             self.exchange = _onloop.LoopExchange
             self.stream = _onloop.LoopStream
             self._websocket = _onloop.LoopWebSocket
-            if self._loops > 1:
-                pool = _onloop.Loops(self._loops)
-                self._ends.append(pool.end)
-                return lambda exchange: pool.run(app, exchange)
+            if self._loops != 1:
+                from gopark.http import _loops
+
+                many = _loops.Loops(self._loops) if self._loops else _loops.Growing()
+                self._ends.append(many.end)
+                return lambda exchange: many.run(app, exchange)
+            from gopark.http._stuck import Stuck
+
+            self._stuck = Stuck()
             return lambda exchange: _onloop.run(app, exchange)
         return lambda exchange: app(exchange.scope, exchange.receive, exchange.send)
 
@@ -92,6 +100,8 @@ class Host:
         return "websocket"
 
     def _tick(self, now: float) -> None:
+        if self._stuck is not None:
+            Variables().run(go, self._stuck.look)
         date = b"\r\ndate: " + datebytes(now)
         name = b"\r\nserver: " + self._name if self._name else b""
         self._stamps = [date + name, name, date, b""]

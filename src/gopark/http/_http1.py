@@ -4,21 +4,16 @@ One goroutine. While an application has a request, nothing is read that it does 
 client that sends faster is held up by its own window. What it does ask for, or a context that
 somebody waits on, is a read ahead (`ahead`), which the connection's own next read then is.
 
-Requests that are not HTTP/1.1 in one reading are refused with 400, and the connection is closed:
-the parser sees to most; here is refused what it lets through, HTTP/0.9, transfer codings other than
-`chunked`, no host or two. An upgrade that nobody wants is passed over, and its request parsed anew
-without it, for the parser takes a body that follows for what comes after.
+What comes is made requests of in _requests.py.
 
-Source: Go 1.27 net/http/server.go (conn.serve). Tests: tests/http/test_http1.py, test_smuggling.py
+Source: Go 1.27 net/http/server.go (conn.serve). Tests: tests/http/test_http1.py
 """
 
 from __future__ import annotations
 
 import threading
-from collections import deque
 from contextvars import copy_context
 from typing import Any, Final
-from urllib.parse import unquote
 
 import gopark
 from gopark._runtime.base.runtime2 import tls
@@ -28,230 +23,40 @@ from gopark._runtime.sched.newproc import go
 from gopark._runtime.sched.sysmon import hostcodes
 from gopark.http._context import begin, end
 from gopark.http._exchange import DONE, FRESH, PIECE, STARTED, Exchange
-from gopark.http._have import answered
+from gopark.http._have import answered, failure
 from gopark.http._head import refusal
 from gopark.http._http2 import HTTP2, PREFACE
-from gopark.http._parser import Malformed, Upgrade, newparser
 from gopark.http._reaper import APP, BODY, HEADER, IDLE, LINGER, WRITE
+from gopark.http._requests import Requests
 
 __all__ = ("HTTP1",)
 
 _READ: Final = 65536
 _DRAIN: Final = 262144  # bytes of a body that nobody wanted: Go's
-_SPECIAL: Final = frozenset(
-    (b"host", b"expect", b"transfer-encoding", b"content-length", b"upgrade", b"connection")
-)
 
 
-class HTTP1:
+class HTTP1(Requests):
     """One connection of a server's."""
 
     goid = 0  # of its goroutine
     environ: dict[str, Any] | None = None  # for WSGI, what all its requests have in common
 
     def __init__(self, server: Any, conn: Any) -> None:
-        self.server = server
+        super().__init__(server, *server.addresses(conn))
         self.conn = conn
         self.phase, self.mark, self.seen, self.seenat = HEADER, 0, -1, 0.0
         self.gone = False  # the client is, or the connection is broken
         self.exchange: Exchange | None = None  # the one that is being answered
-        self._queue: deque[Exchange] = deque()  # read, and not begun
-        self._last: Exchange | None = None  # whose body comes
         # The application waits for its client's end in goroutines of its own: `_lock` guards which
         # of them, or the connection, has what was read ahead. No wait under it.
         self._lock = threading.Lock()
         self._ahead: Any = None  # a Task that reads
         self._stash = b""  # what it has read, before its time
         self._read = False  # there may be one of the two
-        self._bad: tuple[int, str] | None = None
         self._sniffs = server.http2  # it may speak that: its first bytes tell
         self._preface = b""  # what has been read of it, if it does
-        self._count = 0
-        self._parser = newparser(self)
-        self._inhead = False
-        self._headbytes = self._bodybytes = self._slowbytes = 0
-        self.client, self.local = server.addresses(conn)
-        self._forwards = server.proxies.trusts(self.client)
-        self.on_message_begin()
-        self._inhead = False
-
-    # --- what the parser finds ------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        self._inhead = True
-        self._url = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._special: dict[bytes, bytes] | None = None
-        self._bodybytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._inhead:
-            return  # a trailer: what nobody asked for, and must not pass for a header
-        name = name.lower()
-        if name in _SPECIAL:
-            special = self._special
-            if special is None:
-                special = self._special = {}
-            if name in special:
-                if name == b"connection" or name == b"upgrade":
-                    value_ = special[name] + b", " + value
-                    special[name] = value_
-                else:
-                    self._refuse(400, f"{name.decode()} is said twice")
-            else:
-                special[name] = value
-        self._headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self._inhead = False
-        self._slowbytes = 0
-        self._last = None
-        parser, url, special = self._parser, self._url, self._special or {}
-        version = parser.version()
-        if version != "1.1" and version != "1.0":
-            self._refuse(505, "this server speaks HTTP/1.1")
-            return
-        self._check(version, special)
-        method = parser.method().decode()
-        if not url.startswith(b"/"):
-            url = self._absolute(method, url)
-        if self._bad is not None:
-            return
-        raw, _, query = url.partition(b"?")
-        path = raw.decode("latin-1")
-        if "%" in path:
-            path = unquote(path)
-        server = self.server
-        scope = {
-            "type": "http",
-            "asgi": server.asgi,
-            "http_version": version,
-            "method": method,
-            "scheme": server.scheme,
-            "path": server.root_path + path if server.root_path else path,
-            "raw_path": raw,
-            "query_string": query,
-            "root_path": server.root_path,
-            "headers": self._headers,
-            "client": self.client,
-            "server": self.local,
-            "state": server.state.copy(),
-            "extensions": server.extensions.copy(),
-        }
-        keepalive = parser.keepalive() and not self._overdrawn()
-        exchange = server.exchange(self, scope, method == "HEAD", keepalive)
-        exchange.expects = b"expect" in special and version == "1.1"
-        if self._forwards:
-            server.proxies.apply(scope)
-        self._last = exchange
-        self._queue.append(exchange)
-
-    def _overdrawn(self) -> bool:
-        self._count += 1
-        most = self.server.limits.requests
-        return most is not None and self._count >= most
-
-    def _check(self, version: str, special: dict[bytes, bytes]) -> None:
-        limits = self.server.limits
-        if b"host" not in special and version == "1.1":
-            self._refuse(400, "no host")
-        coding = special.get(b"transfer-encoding")
-        if coding is not None:
-            if version == "1.0" or b"content-length" in special:
-                self._refuse(400, "a transfer-encoding where there is none")
-            elif coding.lower() != b"chunked":
-                codings = [one.strip() for one in coding.lower().split(b",")]
-                plain = codings[-1] == b"chunked" and codings.count(b"chunked") == 1
-                self._refuse(501 if plain else 400, "a transfer-encoding other than chunked")
-        if special.get(b"expect", b"100-continue").lower() != b"100-continue":
-            self._refuse(417, "what the request expects is not offered here")
-        length = special.get(b"content-length")
-        most = limits.body_size
-        if length is not None and most is not None and int(length) > most:
-            self._refuse(413, f"a body has at most {most:,} bytes here")
-        headers = self._headers
-        if limits.header_count is not None and len(headers) > limits.header_count:
-            self._refuse(431, f"a request has at most {limits.header_count} header lines here")
-        if limits.header_size is not None and self._headbytes > limits.header_size:
-            size = len(self._url) + sum(len(name) + len(value) + 4 for name, value in headers)
-            if size > limits.header_size:
-                self._refuse(431, f"a head has at most {limits.header_size:,} bytes here")
-
-    def _absolute(self, method: str, url: bytes) -> bytes:
-        """`http://host/path`, `*`, what CONNECT has."""
-        if method == "OPTIONS" and url == b"*":
-            return url
-        scheme, colon, rest = url.partition(b"://")
-        if not colon or scheme.lower() not in (b"http", b"https") or method == "CONNECT":
-            self._refuse(400, "the target is neither a path nor http://host/path")
-            return b"/"
-        slash = rest.find(b"/")
-        return rest[slash:] if slash >= 0 else b"/"
-
-    def on_body(self, body: bytes) -> None:
-        last = self._last
-        if last is not None:
-            last.came(body)
-            self._bodybytes += len(body)
-            most = self.server.limits.body_size
-            if most is not None and self._bodybytes > most:
-                if self._queue and self._queue[-1] is last:
-                    self._queue.pop()
-                self._refuse(413, f"a body has at most {most:,} bytes here")
-
-    def on_message_complete(self) -> None:
-        if self._last is not None:
-            self._last.complete = True
-        self._headbytes = 0
-
-    def _refuse(self, status: int, text: str) -> None:
-        if self._bad is None:
-            self._bad = status, text
 
     # --- reading --------------------------------------------------------------------------------
-
-    def _feed(self, data: bytes) -> None:
-        self._headbytes += len(data)
-        try:
-            self._parser.feed(data)
-        except Malformed as exc:
-            self._refuse(400, str(exc))
-        except Upgrade as upgrade:
-            self._upgraded(upgrade.rest)
-        if self._inhead and self._bad is None:
-            most = self.server.limits.header_size
-            if most is not None and self._headbytes > most:
-                self._refuse(431, f"a head has at most {most:,} bytes here")
-
-    def _upgraded(self, rest: bytes) -> None:
-        last = self._last
-        if last is None or self._bad is not None:
-            return
-        special = self._special or {}
-        if last.scope["method"] == "CONNECT":
-            self._refuse(400, "this is no proxy")
-            return
-        try:
-            if self.server.upgrade(self, last, special, rest):
-                return
-        except ValueError:
-            self._queue.pop()
-            self._refuse(400, "no handshake of a WebSocket")
-            return
-        self._queue.pop()  # once more, without it
-        head = [last.scope["method"].encode(), b" ", self._url, b" HTTP/1.1\r\n"]
-        for name, value in last.scope["headers"]:
-            if name != b"upgrade" and name != b"connection":
-                head += name, b": ", value, b"\r\n"
-        head += b"\r\n", rest
-        self._last = None
-        self._count -= 1
-        self._parser = newparser(self)
-        self._headbytes = 0
-        self._feed(b"".join(head))
 
     async def read(self) -> bytes:
         """The next bytes; none at the end. What was read ahead comes first."""
@@ -447,6 +252,8 @@ class HTTP1:
                 if not await self._next():
                     return False
             exchange = queue.popleft()
+            if self.gone:
+                return False  # it was cut as this came: nobody is there for an answer
             if not queue and self._bad is not None and not exchange.complete:
                 self.exchange = exchange
                 await self._reject()
@@ -524,7 +331,9 @@ class HTTP1:
         try:
             await server.run(exchange.websocket)
             failed = False
-        except Exception as exc:
+        except BaseException as exc:
+            if not failure(exc):
+                raise
             server.failed(exchange.websocket, exc)
         finally:
             end(ctx)

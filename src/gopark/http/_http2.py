@@ -146,6 +146,8 @@ class HTTP2:
         """False: nothing more is to be read."""
         new: list[Any] = []
         with self.lock:
+            if self._gone:
+                return False  # it was cut as this came
             try:
                 events = self._h2.receive_data(data)
                 goes = self._happened(events, new) and self._fits()

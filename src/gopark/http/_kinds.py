@@ -34,6 +34,11 @@ def interfaceof(app: Any, wanted: str) -> str:
     """
     if wanted not in INTERFACES:
         raise ValueError(f"interface is one of {', '.join(INTERFACES)}, got {shown(wanted)}")
+    if isinstance(app, str):
+        raise TypeError(
+            f"Server() needs the application itself, got {shown(app)}, which is a name: import it, "
+            f"take what gopark.http.load({shown(app)}) gives, or run `gopark serve`"
+        )
     if not callable(app):
         raise TypeError(f"no application: {shown(app)} cannot be called")
     if wanted != "auto":
@@ -88,6 +93,11 @@ def hint(loop: str, exc: BaseException) -> str:
         or "of asyncio" in text
     ):
         return "; it needs asyncio: serve it with loop='asyncio' (--loop asyncio)"
+    if loop == "asyncio" and ("different event loop" in text or "different loop" in text):
+        return (
+            "; it shares what is bound to one event loop, a lock, a pool of connections: serve it "
+            "with loops=1 (--loops 1), or have one for each loop"
+        )
     if loop == "asyncio" and type(exc).__name__ == "NotOnGError":
         return (
             "; it awaits what a goroutine would: in a task write gopark.asyncio.wait(...), or "

@@ -14,6 +14,7 @@ from gopark._runtime.chan.chan import Chan
 from gopark._runtime.chan.selectgo import recv, select
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import go
+from gopark.http._have import failure
 
 __all__ = ("MODES", "Lifespan", "LifespanError")
 
@@ -99,7 +100,9 @@ class Lifespan:
                 await call(self._app(scope, self._waited, self._send))
             else:
                 await self._app(scope, self._receive, self._send)
-        except Exception as exc:
+        except BaseException as exc:
+            if not failure(exc):
+                raise
             self._error = exc
         finally:
             self._ended.close()

@@ -37,15 +37,14 @@ def load(name: str, factory: bool = False) -> Any:
     where, colon, path = name.partition(":")
     if not where or (colon and not path):
         raise LoadError(f"{name!r} names no application: write `module:app`")
+    if where.startswith(".") or "/" in where:
+        raise LoadError(_nomodule(where, colon + path, where))
     try:
         module: Any = importlib.import_module(where)
     except ModuleNotFoundError as exc:
         if exc.name is None or not f"{where}.".startswith(f"{exc.name}."):
             raise  # of the application, as it is imported
-        raise LoadError(
-            f"no module {exc.name}; it is looked for from here, and where PYTHONPATH says "
-            "(--app-dir names another folder)"
-        ) from None
+        raise LoadError(_nomodule(where, colon + path, exc.name)) from None
     if not colon:
         path = "app" if hasattr(module, "app") else "application"
     app = module
@@ -62,3 +61,16 @@ def load(name: str, factory: bool = False) -> Any:
     if not callable(app):
         raise LoadError(f"{name} is no application, but {shown(app)}: it cannot be called")
     return app
+
+
+def _nomodule(where: str, path: str, missing: str) -> str:
+    if where.endswith(".py") or "/" in where:
+        module = where.removesuffix(".py").strip("./").replace("/", ".")
+        return f"{where!r} is no module: write `{module}{path or ':app'}`, as Python imports it"
+    text = f"no module {missing}"
+    if not path:
+        text += f", of {where!r}: write `module:app`, the module and the name that is in it"
+    return (
+        f"{text}; it is looked for from here, and where PYTHONPATH says (--app-dir names another "
+        "folder)"
+    )

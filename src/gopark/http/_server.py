@@ -33,6 +33,7 @@ from gopark.http._http1 import HTTP1
 from gopark.http._http2 import available
 from gopark.http._kinds import interfaceof, loopof
 from gopark.http._lifespan import MODES, Lifespan
+from gopark.http._mount import Mount, checked
 from gopark.http._options import Limits, Timeouts
 from gopark.http._parser import backend
 from gopark.http._reaper import Reaper
@@ -59,9 +60,10 @@ class Server(Host):
             each request is a task of the program's event loop; `auto`: bare exactly if nothing
             in this process has imported asyncio.
         loops: For `asyncio`: how many event loops there may be. With one, a task that blocks its
-            thread holds up the other tasks, as everywhere in asyncio; with more, each request
-            has a loop that no other is on, as long as they suffice, and nothing that is bound
-            to a loop can be shared between requests.
+            thread holds up the other tasks, as everywhere in asyncio. `auto`: other requests
+            begin on a spare loop then, one each. With a number above one, each request has a
+            loop that no other is on, as long as they suffice. With more than one, nothing that
+            is bound to a loop can be shared between requests.
         lifespan: `on`, `off`, or `auto`: unless the application raises when it hears of it.
         limits: How much a client may have.
         timeouts: How long the server waits.
@@ -70,6 +72,9 @@ class Server(Host):
             `unix`, or `*` for all.
         access_log: Each answer is a line of the logger `gopark.http.access`.
         server_header: What `Server` says; "": the header is not sent.
+        debug: `local`: the live page, Go's profiles and the metrics are at `/debug/gopark/`,
+            `/debug/pprof/` and `/metrics`, before the application, for clients of this machine;
+            `public`: for all; `off`.
         http2: Clients may speak HTTP/2, if the library h2 is there: over TLS where the context of
             the listener offers `h2` (`set_alpn_protocols`), else by beginning with it.
     Attributes:
@@ -103,7 +108,7 @@ class Server(Host):
         *,
         interface: str = "auto",
         loop: str = "auto",
-        loops: int = 1,
+        loops: int | str = 1,
         lifespan: str = "auto",
         limits: Limits | None = None,
         timeouts: Timeouts | None = None,
@@ -111,6 +116,7 @@ class Server(Host):
         proxies: Iterable[str] = (),
         access_log: bool = False,
         server_header: str = "gopark",
+        debug: str = "off",
         http2: bool = True,
     ) -> None:
         backend()
@@ -153,7 +159,7 @@ class Server(Host):
         self._lifespan = Lifespan(app, mode, self.loop)
         self.state = self._lifespan.state
         self._listeners: list[Any] = []
-        self._loops = _count("loops", loops)
+        self._loops = _loops(loops)
         self._ends: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._room = Chan[None](1)  # somebody has left
         self._over = Chan[None]()
@@ -161,6 +167,11 @@ class Server(Host):
         self.run = self._runner()
         if self.limits.max_requests is not None:
             self.run = self._counting(self.run, self.limits.max_requests)
+        self._mount = None
+        if checked(debug) != "off":
+            self._mount = Mount(debug, self.run)
+            self.run = self._mount.run
+            self._ends.append(self._mount.end)
 
     __reduce_ex__ = nocopy
 
@@ -208,6 +219,8 @@ class Server(Host):
         self.base = current()
         servers.add(self)
         try:
+            if self._mount is not None:
+                self._mount.start()
             await self._lifespan.startup()
         except BaseException:
             self._unlisten()
@@ -323,10 +336,14 @@ class Server(Host):
             link.close()
 
 
-def _count(what: str, value: int) -> int:
-    integer("Server", what, value)
+def _loops(value: int | str) -> int:
+    if value == "auto":
+        return 0
+    if isinstance(value, str):
+        raise ValueError(f"loops is a number, or 'auto', got {shown(value)}")
+    integer("Server", "loops", value)
     if value < 1:
-        raise ValueError(f"{what} is at least 1, got {shown(value)}")
+        raise ValueError(f"loops is at least 1, got {shown(value)}")
     return value
 
 

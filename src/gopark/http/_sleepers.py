@@ -49,6 +49,10 @@ class Sleepers(set[str]):
         m = tls.m
         if m is None or m.hog:
             return  # it computes: sysmon sees to those
+        self.learn(path)
+
+    def learn(self, path: str) -> None:
+        """Its handler has blocked."""
         if len(self) >= _MOST:
             self.clear()
         self.add(path)

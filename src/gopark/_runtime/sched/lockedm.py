@@ -104,16 +104,6 @@ class _Left(ProgramEnded):
     """The coroutine swallows ProgramEnded again and again: it is not thrown into it any more."""
 
 
-class _Foreign:
-    """Set by extram.py: how a thread without a goroutine becomes one for the time of a call."""
-
-    callback: Callable[[Callable[[], Any]], Any]
-    borrow: Callable[[Callable[[], Any]], Any]  # the same beside another that the thread has
-
-
-foreign = _Foreign()
-
-
 def block(awaitable: Awaitable[T]) -> T:
     """Run an awaitable to completion from plain code, on this thread, as part of this goroutine.
 
@@ -148,7 +138,7 @@ def block(awaitable: Awaitable[T]) -> T:
         raise notawaitable(awaitable)
     m = tls.m
     if m is None or ((g := m.curg) is None and m.g is not None):
-        return foreign.callback(partial(drive, coro))  # type: ignore[no-any-return]
+        return hooks.onforeign(partial(drive, coro))  # type: ignore[no-any-return]
     if g is None or g.waiting is not None or g.status is GWAITING:
         return _borrowed(m, coro)
     return drive(coro)
@@ -158,7 +148,7 @@ def _borrowed(m: M, coro: Coroutine[Any, Any, T]) -> T:
     """A finalizer has come in amid the scheduler, or amid a wait: it is a goroutine of its own."""
     tls.m = None
     try:
-        return foreign.borrow(partial(drive, coro))  # type: ignore[no-any-return]
+        return hooks.borrow(partial(drive, coro))  # type: ignore[no-any-return]
     finally:
         tls.m = m
 
@@ -422,8 +412,11 @@ def _takep(sched: Sched, m: M) -> None:
     if m.p is not None:  # amid the runtime, where it has given its own to nobody
         hooks.later(handoffp, p.sched, p)
     elif p.sched is sched:
-        m.p, p.m = p, m  # first: where there is no memory, somebody has it
-        acquirep(m, p)
+        try:
+            acquirep(m, p)
+        except MemoryError:
+            p.m, m.p = m, p  # or nobody had it
+            raise
         if sched.ended:
             m.p = None  # after `ended`, so endsched and this thread cannot both miss it
             toolate(sched, p)
