@@ -67,7 +67,7 @@ twin: $(VENV)/.made
 # pymalloc would hide from ASan what is freed; what Python itself never frees is no leak of ours.
 SANITIZED := tests/runtime/test_chan.py tests/runtime/test_lockedm.py tests/runtime/test_newproc.py \
     tests/runtime/test_proc.py tests/runtime/test_runq.py tests/runtime/test_selectgo.py \
-    tests/runtime/test_scope.py tests/runtime/test_suspend.py
+    tests/runtime/test_scope.py tests/runtime/test_suspend.py tests/net/test_fd.py tests/net/test_netpoll.py
 sanitize: $(VENV)/.installed-test
 	made=$$($(PY) hatch_build.py build/sanitized -O1 -g -fno-omit-frame-pointer \
 	    -fsanitize=address,undefined -fno-sanitize-recover=undefined) && \

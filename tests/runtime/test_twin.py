@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
@@ -605,6 +606,158 @@ def test_a_debug_mode_runs_on_the_pure_source_and_says_so(twin):
         assert said == f"None GOPARKDEBUG has {mode.partition('=')[0]}\n"
     said = run_python(["-c", program], env={"GOPARK_TWIN": twin, "GOPARK_PURE": "1"}).stdout
     assert said == "None GOPARK_PURE=1\n"
+
+
+CONNECTIONS = """
+import gc, inspect, re, socket, warnings, gopark
+from gopark import Chan, go, gosched, net
+from gopark._poll.fd import FD
+from gopark.time import monotonic
+from gopark.testing import wait_all_parked
+
+for fn in (FD.read, FD.write, net.Conn.read, net.Conn.write):
+    print(fn.__qualname__, fn.__doc__, inspect.signature(fn), inspect.iscoroutinefunction(fn))
+
+def pair():
+    return [net.from_socket(sock) for sock in socket.socketpair()]
+
+async def says(coro):
+    try:
+        print(await coro)
+    except BaseException as exc:
+        print(type(exc).__qualname__, exc, exc.__cause__, exc.__suppress_context__)
+
+async def nobody():
+    a, b = pair()
+    with a, b:
+        await a.write(b"x")
+
+async def main():
+    a, b = pair()
+    go(a.write, b"hello"); await says(b.read(2)); await says(b.read())
+    await says(a.write(bytearray(b"ab"))); await says(a.write(memoryview(b"cd")))
+    await says(b.read())
+    await says(a.write("text")); await says(a.write(b""))
+    try:
+        b.read(0)
+    except ValueError as exc:
+        print(exc)
+    big = bytes(1 << 22)
+    go(says, a.write(big))  # more than the system takes at once
+    n = 0
+    while n < len(big):
+        n += len(await b.read())
+    await gosched()
+    for close in (False, True):
+        a.set_deadline(None)
+        go(says, a.read()); go(says, a.read())  # the second waits for its turn
+        await wait_all_parked()
+        text = gopark.runtime.stack(all=True)
+        print(re.sub(r"goroutine \\d+|\\w+\\.py:\\d+", "", text).count("IO wait"))
+        a.close() if close else a.set_deadline(monotonic())
+        await wait_all_parked()
+    await says(a.read()); await says(a.write(b"x")); await says(b.read())
+    b.close()
+    await says(nobody())
+    a, b = pair()
+    ctx = Chan()
+    async def ends():
+        try:
+            with gopark.timeout(0.001):
+                await a.read()
+        except TimeoutError as exc:
+            print("scope", exc)
+    await ends()
+    go(b.write, b"after"); await says(a.read())
+    go(a.read)
+    await wait_all_parked()
+    print([line for line in gopark.runtime.stack(all=True).splitlines() if "Conn.read" in line])
+    await b.write(b"y")
+    b.socket.shutdown(socket.SHUT_WR)
+    await says(a.read()); await says(a.read())
+    b.close()
+    await says(a.write(b"1")); await says(a.write(b"2"))
+    a.close()
+    a, b = pair()
+    op = a.read()
+    print(op.__name__, op.__qualname__, op.cr_code.co_name, op.cr_running)
+    await says(gopark.select(gopark.recv(ctx), default=True))
+    first, again = a.read(), a.write(b"z")
+    await again; await says(again)
+    op.close(); first.close()
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        a.read(); a.write(b"x")
+    print([str(w.message) for w in seen])
+    a.close(); b.close()
+
+gopark.run(main)
+a, b = socket.socketpair()
+conn = gopark.net.from_socket(a)
+coro = conn.read()
+try:
+    coro.send(None)  # by who runs no goroutine
+except RuntimeError as exc:
+    print(type(exc).__qualname__, exc)
+b.close(); conn.close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(socket, "socketpair"), reason="no socketpair here")
+def test_connections_are_the_same(both):
+    said = both(CONNECTIONS)
+    assert "use of closed connection" in said
+    assert "i/o timeout" in said
+
+
+ROUNDTRIPS = """
+import gc, socket, sys, gopark
+from gopark import net
+from gopark.time import monotonic
+
+async def echo(conn):
+    with conn:
+        while data := await conn.read():
+            await conn.write(data)
+
+async def main():
+    for _ in range(5):
+        a, b = [net.from_socket(sock) for sock in socket.socketpair()]
+        gopark.go(echo, b)
+        for n in range(20):
+            await a.write(b"x" * (n and 1000 or 1 << 18))
+            if not n:
+                assert len(await a.read_full(1 << 18)) == 1 << 18
+                continue
+            assert len(await a.read_full(1000)) == 1000
+        a.set_read_deadline(monotonic())
+        try:
+            await a.read()
+        except TimeoutError:
+            pass
+        a.close()
+    a, b = [net.from_socket(sock) for sock in socket.socketpair()]
+    gopark.go(a.read)
+    await gopark.gosched()
+    a.socket, b.close()  # a is left behind, with who reads
+    a.close()
+
+def once():
+    gopark.run(main)
+    gc.collect()
+
+for _ in range(10):
+    once()
+before = len(gc.get_objects()), sys.getallocatedblocks()
+for _ in range(30):
+    once()
+after = len(gc.get_objects()), sys.getallocatedblocks()
+print(after[0] - before[0] < 50, after[1] - before[1] < 500)
+"""
+
+
+def test_nothing_is_left_of_connections(both):
+    assert both(ROUNDTRIPS) == "True True\n"
 
 
 COUNTS = """

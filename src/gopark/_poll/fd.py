@@ -36,6 +36,7 @@ from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.sema import HANDOFF, WOKEN, Sema, ongoroutine
+from gopark._runtime.twin import PollDescBase, native, slots
 
 __all__ = ("FD", "Raw")
 
@@ -60,7 +61,8 @@ class Raw(Protocol):
 class FD(PollDesc):
     """A descriptor in the poller, with all that waits on it. Go: poll.FD."""
 
-    __slots__ = (
+    __slots__ = slots(
+        PollDescBase,
         "_destroyed",
         "_rturn",
         "_wturn",
@@ -493,3 +495,10 @@ def _destroy(backend: Any, fd: int, raw: Raw) -> None:
     if backend is not None:
         backend.close(fd)
     raw.close()
+
+
+if native is not None:
+    native.install(retake=_retake)
+    native.install(ongoroutine=ongoroutine, notparked=notparked)
+    for _name in ("read", "write"):
+        setattr(FD, _name, native.fdmethod(_name, vars(FD)[_name]))

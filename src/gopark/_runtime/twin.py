@@ -2,8 +2,8 @@
 
 The pure source is the reference, and complete. The twin (`_twin/`, C11) has what costs most of it,
 with every account kept: G, M, P and their queues, `allgs`, `ready`, the inner loop, `go`, channels,
-select, `gosched`, `sleep` and the timers, `sync.Mutex` and the Semas. It is all of that or nothing:
-a Python loop over C objects is slower than today's.
+select, `gosched`, `sleep` and the timers, `sync.Mutex`, the Semas, and what a connection reads and
+writes. It is all of that or nothing: a Python loop over C objects is slower than today's.
 
 Pure is taken where
   - `GOPARK_PURE=1` says so, or nothing has asked for the twin by `GOPARK_TWIN=1` (so far); that may
@@ -27,7 +27,8 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final
 
 __all__ = (
-    *("ChanBase", "MBase", "MutexBase", "PBase", "Ring", "SchedBase", "SelectingBase", "SemaBase"),
+    *("ChanBase", "MBase", "MutexBase", "PBase", "PollDescBase", "Ring", "SchedBase"),
+    *("SelectingBase", "SemaBase"),
     *("coroutines", "native", "operations", "slots", "why"),
 )
 
@@ -87,6 +88,8 @@ if TYPE_CHECKING:
 
     class PBase: ...
 
+    class PollDescBase: ...
+
     class SchedBase: ...
 
     class SelectingBase: ...
@@ -96,6 +99,7 @@ if TYPE_CHECKING:
     Ring = deque
 elif native is None:
     ChanBase = MBase = MutexBase = PBase = SchedBase = SelectingBase = SemaBase = _Pure
+    PollDescBase = _Pure
     Ring = deque
 else:
     ChanBase, MBase, PBase, SchedBase = native.Chan, native.M, native.P, native.Sched
@@ -105,6 +109,7 @@ else:
         native.Sema,
         native.Mutex,
     )
+    PollDescBase = native.PollDesc
 
 
 # What its operations are, which stand in the place of coroutines.

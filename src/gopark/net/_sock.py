@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from gopark._poll.fd import FD
 from gopark._runtime.base.printstring import shown
+from gopark._runtime.twin import native
 from gopark.net._addr import Addr, addrof
 
 __all__ = ("SockFD", "backlog", "keepalive", "kindof", "opened", "options")
@@ -150,3 +151,7 @@ def unlink(path: str) -> None:
         os.unlink(path)
     except (OSError, ValueError):
         pass
+
+
+if native is not None:
+    native.install(recv=socket.socket.recv, send=socket.socket.send, fileno=socket.socket.fileno)

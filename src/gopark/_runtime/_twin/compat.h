@@ -13,6 +13,7 @@ Source: none. Tests: tests/runtime/test_twin.py */
 #include <math.h>
 #include <stddef.h>
 #include <structmember.h>
+#include <sys/socket.h>
 #include <time.h>
 
 #ifdef Py_GIL_DISABLED
@@ -39,6 +40,23 @@ PyErr_SetRaisedException(PyObject *exc) /* steals exc */
 {
     PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exc)), exc, PyException_GetTraceback(exc));
 }
+#endif
+
+/* What a weak reference refers to, or NULL if that has gone; -1: an error. The reference is the caller's. */
+static inline int
+getref(PyObject *ref, PyObject **o)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return PyWeakref_GetRef(ref, o) < 0 ? -1 : 0;
+#else
+    PyObject *at = PyWeakref_GetObject(ref);
+    *o = at == NULL || at == Py_None ? NULL : Py_NewRef(at);
+    return at == NULL ? -1 : 0;
+#endif
+}
+
+#ifndef MSG_NOSIGNAL /* Python has SIGPIPE ignored in any case */
+#define MSG_NOSIGNAL 0
 #endif
 
 /* What lies in a free list of ours becomes an object again. */

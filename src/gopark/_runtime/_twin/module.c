@@ -21,6 +21,8 @@ Source: Go 1.27 runtime. Tests: tests/runtime/test_twin.py */
 #include "go.c"
 #include "loop.c"
 #include "mutex.c"
+#include "netpoll.c"
+#include "fd.c"
 
 static const struct {
     const char *name;
@@ -49,6 +51,12 @@ static const struct {
     {"astray", &door.astray},
     {"putback", &door.putback},
     {"netblock", &door.netblock},
+    {"epoll", &door.epoll},
+    {"retake", &door.retake},
+    {"ongoroutine", &door.ongoroutine},
+    {"recv", &door.recv},
+    {"send", &door.send},
+    {"fileno", &door.fileno},
     {"ready", &door.ready},
     {"never", &door.never},
     {"monotonic", &door.monotonic},
@@ -129,6 +137,8 @@ function(PyObject *Py_UNUSED(module), PyObject *args)
 
 static PyMethodDef methods[] = {
     {"compiled", compiled, METH_VARARGS, NULL},
+    {"edges", (PyCFunction)(void (*)(void))edges, METH_FASTCALL, NULL},
+    {"fdmethod", fdmethod, METH_VARARGS, NULL},
     {"function", function, METH_VARARGS, NULL},
     {"install", (PyCFunction)(void (*)(void))install, METH_VARARGS | METH_KEYWORDS, NULL},
     {"mutex", mutex, METH_VARARGS, NULL},
@@ -167,6 +177,7 @@ addtypes(PyObject *module)
            addtype(module, &SudogT, &sudog_spec, NULL) ||
            addtype(module, &SelectingT, &selecting_spec, NULL) ||
            addtype(module, &SemaT, &sema_spec, NULL) || addtype(module, &MutexT, &mutex_spec, NULL) ||
+           addtype(module, &PollDescT, &polldesc_spec, NULL) ||
            addtype(module, &nothing, &nothing_spec, NULL) ||
            addtype(module, &TimersT, &timers_spec, NULL) || addtype(module, &TimerT, &timer_spec, NULL) ||
            addtype(module, &StopT, &stop_spec, PyExc_StopIteration);
@@ -185,6 +196,11 @@ addstrings(void)
         {&str_unlock, "unlock"},           {&str_select, "select"},
         {&str_sweep, "_sweep"},
         {&str_failed, "_failed"},          {&send_closed, "send on closed channel"},
+        {&str_R, "R"}, {&str_W, "W"}, {&str_END, "END"}, {&str_drain, "drain"},
+        {&str_iowait, "IO wait"},          {&str_refused, "refused"},
+        {&str_release, "release"},         {&str_writerest, "_writerest"},
+        {&str_throw, "throw"},             {&str_name, "name"},
+        {&str_read, "read"},
         {&str_run, "run"},                 {&str_sleep, "sleep"},
         {&str_delete, "delete"},           {&str_due, "due"},
         {&str_timers, "timers"},           {&str_timebase, "timebase"},

@@ -38,11 +38,13 @@ struct Op {
     PyObject_HEAD
     PyObject *of;    /* the Chan, the Mutex, the Timer */
     PyObject *value; /* chan.c: what to send, until it is on its way; mutex.c: since when it waits */
+    PyObject *inner; /* fd.c: the coroutine that goes on in the place of this */
     G *g;            /* who is parked */
     Compiled *fn;    /* borrowed: it is the class's, for good */
     PyObject **out;  /* set while am_send is called: the value goes there */
     char kind, state;
     char woken, starving; /* mutex.c */
+    char turn;            /* fd.c: the direction of the descriptor is this operation's */
     char finalized; /* Python marks it so for good: it is not used again */
 };
 
@@ -410,12 +412,13 @@ op_make(Compiled *fn, PyObject *of, PyObject *value)
     op->finalized = 0;
     op->of = Py_NewRef(of);
     op->value = Py_XNewRef(value);
+    op->inner = NULL;
     op->g = NULL;
     op->out = NULL;
     op->fn = fn;
     op->kind = (char)fn->kind;
     op->state = FRESH;
-    op->woken = op->starving = 0;
+    op->woken = op->starving = op->turn = 0;
     PyObject_GC_Track(op);
     return (PyObject *)op;
 }
@@ -426,6 +429,7 @@ op_traverse(Op *op, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(op));
     Py_VISIT(op->of);
     Py_VISIT(op->value);
+    Py_VISIT(op->inner);
     Py_VISIT(op->g);
     return 0;
 }
@@ -436,6 +440,7 @@ op_tp_clear(Op *op)
     if (op->state == PARKED)
         op->state = OVER;
     Py_CLEAR(op->value);
+    Py_CLEAR(op->inner);
     Py_CLEAR(op->g);
     return 0;
 }
@@ -469,6 +474,7 @@ op_dealloc(Op *op)
     PyObject_GC_UnTrack(op);
     Py_CLEAR(op->of);
     Py_CLEAR(op->value);
+    Py_CLEAR(op->inner);
     Py_CLEAR(op->g);
     if (over && !op->finalized && nops < KEEPOPS) {
         ops[nops++] = op; /* with its reference to the type */

@@ -29,6 +29,8 @@ static struct {
     PyObject *hooks;                /* its `goexit0`, `throw` are looked up at each call */
     PyObject *notready, *spread, *globspread; /* runq.py */
     PyObject *badrunnable, *unusual, *astray, *putback, *netblock; /* proc.py, netsleep.py */
+    PyObject *epoll, *retake, *ongoroutine;              /* netpoll_epoll.py, fd.py */
+    PyObject *recv, *send, *fileno;                      /* of the socket module's sockets: _sock.py */
     PyObject *lockslow, *closed;                         /* chan.py, lockrank.py */
     PyObject *ready, *never, *monotonic;                 /* runq.py, timer.py */
     PyObject *timebase, *seconds, *nosleep, *notparked;  /* startm.py, timesleep.py */
@@ -39,7 +41,7 @@ static struct {
 
 static PyTypeObject *RingT, *TokenT, *GT, *MT, *PT, *SchedT, *AllgsT, *TlsT, *ChanT;
 static PyTypeObject *OpT, *YieldT, *StopT, *CompiledT, *SudogT, *SelectingT;
-static PyTypeObject *SemaT, *MutexT, *TimersT, *TimerT;
+static PyTypeObject *SemaT, *MutexT, *TimersT, *TimerT, *PollDescT;
 
 typedef struct {
     PyObject_HEAD

@@ -57,6 +57,7 @@ from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.startm import current, wakepoller
 from gopark._runtime.sched.timer import Timer, Timers
+from gopark._runtime.twin import PollDescBase, native, slots
 
 __all__ = ("REASON", "PollDesc", "netpollinit", "wantedbackend")
 
@@ -71,10 +72,11 @@ _backend: Any = None
 _lastwait: list[Any] = []  # a weak reference to the last descriptor on which a G was seen to wait
 
 
-class PollDesc(Waiter):
+class PollDesc(PollDescBase, Waiter):
     """One descriptor in the poller. Go: pollDesc."""
 
-    __slots__ = (
+    __slots__ = slots(
+        PollDescBase,
         "__weakref__",
         "_rt",  # the timers of the deadlines
         "_wt",
@@ -341,41 +343,48 @@ def netpoll(timeout: float) -> list[G]:
         if not events:
             return gs
         _inhand.append(None)
-        r, w, end, get = backend.R, backend.W, backend.END, _opened.get
-        for fd, ev in events:
-            ref = get(fd)
-            pd = None if ref is None else ref()
-            if pd is None:
-                if timeout:
-                    backend.drain(fd)
-                continue
-            lock = pd.lock
-            try:
-                lock.pop()
-            except IndexError:
-                lockslow(lock)
-            if ev & end:
-                pd.rend = True
-            if ev & r:
-                g = pd.rg
-                if g is None:
-                    pd.rready = True
-                else:
-                    pd.rg = g.waiting = None
-                    gs.append(g)
-            if ev & w:
-                g = pd.wg
-                if g is None:
-                    pd.wready = True
-                else:
-                    pd.wg = g.waiting = None
-                    gs.append(g)
-            lock.append(None)
+        _edges(backend, _opened, events, timeout != 0, gs)
     except MemoryError as exc:  # what the kernel has told once it does not tell again
         hooks.throw(exc)
     if not gs:
         _inhand.pop()
     return gs
+
+
+def _edges(
+    backend: Any, opened: dict[int, Any], events: list[tuple[int, int]], slept: bool, gs: list[G]
+) -> None:
+    """Who waits for one of these goes to `gs`; what nobody waits for is kept."""
+    r, w, end, get = backend.R, backend.W, backend.END, opened.get
+    for fd, ev in events:
+        ref = get(fd)
+        pd = None if ref is None else ref()
+        if pd is None:
+            if slept:
+                backend.drain(fd)
+            continue
+        lock = pd.lock
+        try:
+            lock.pop()
+        except IndexError:
+            lockslow(lock)
+        if ev & end:
+            pd.rend = True
+        if ev & r:
+            g = pd.rg
+            if g is None:
+                pd.rready = True
+            else:
+                pd.rg = g.waiting = None
+                gs.append(g)
+        if ev & w:
+            g = pd.wg
+            if g is None:
+                pd.wready = True
+            else:
+                pd.wg = g.waiting = None
+                gs.append(g)
+        lock.append(None)
 
 
 def netready(gs: list[G]) -> None:
@@ -428,6 +437,9 @@ def _afterfork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_afterfork)
+
+if native is not None:
+    _edges = native.edges
 
 netdoor.poll = netpoll
 netdoor.ready = netready

@@ -14,6 +14,8 @@ import os
 import select
 from typing import Final
 
+from gopark._runtime.twin import native
+
 __all__ = ("Epoll",)
 
 _ALL: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLRDHUP | select.EPOLLET
@@ -70,3 +72,7 @@ class Epoll:
         """In the child of a fork: both are shared with the parent, who waits there."""
         self._epoll.close()
         os.close(self._eventfd)
+
+
+if native is not None:
+    native.install(epoll=Epoll)
