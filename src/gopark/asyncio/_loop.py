@@ -25,9 +25,13 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Any, Final
 
+from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.runtime2 import getg
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import block
+from gopark._runtime.scope.intask import leftopen, taskremedy
+from gopark._runtime.scope.scope import scopeof
 from gopark._runtime.time.timesleep import gosched
 from gopark.asyncio._park import Berth, Selector
 from gopark.asyncio._signals import Signals
@@ -171,9 +175,14 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         berth, selector = self.gopark_berth, self.gopark_selector
         ready = self._ready
         self._thread_id = get_ident()
+        g = getg()
+        assert g is not None
+        g.scope = scope = scopeof(g)
         try:
             while True:
                 self._step()
+                if g.scope is not scope:
+                    self._keptopen(leftopen(g, scope))
                 if self._stopping:
                     if not self.gopark_program or self.gopark_ended is not None:
                         return
@@ -188,6 +197,16 @@ class Loop(Signals, _Base):  # type: ignore[misc]
             self._thread_id = None
             if self.gopark_ended is not None:
                 self.gopark_ended.close()
+
+    def _keptopen(self, scopes: list[Any]) -> None:
+        """Who has entered them waits now, by asyncio: they would end waits of this goroutine."""
+        for scope in scopes:
+            self.call_exception_handler(
+                {
+                    "message": f"{shown(scope)} is kept open by code of asyncio's as it waits, and "
+                    f"ends none of its waits: {taskremedy(scope)}"
+                }
+            )
 
     def _goeson(self) -> None:
         """A task has called `stop`: all others on it, and who calls, would wait for ever."""
