@@ -176,22 +176,28 @@ def _start(
     kwargs: dict[str, Any],
     frame: FrameType,
 ) -> _Started:
-    future = _Started(loop=host.loop)
+    future = _Started(loop=host if type(host) is Loop else host.loop)
     future._host = host
     parent = current()
     future._ctx = ctx = CancelCtx(parent)
     if parent is not _ROOT:
         link(ctx)
     variables = copy_context()
-    variables.run(setcurrent, ctx)
-    if home.get(None) is not host:
-        variables.run(home.set, host)
+    if home.get(None) is host:
+        variables.run(setcurrent, ctx)
+    else:
+        variables.run(_place, ctx, host)
     if coro is None:
         variables.run(start, None, _Plain(future, fn), args, kwargs, Creator(frame))
     else:
         made = Wrapped(coro, _drive(future, coro), future.cancelled)
         future.goid = startin(made, variables, frame, fn)
     return future
+
+
+def _place(ctx: CancelCtx, host: Any) -> None:
+    setcurrent(ctx)
+    home.set(host)
 
 
 async def run(main: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

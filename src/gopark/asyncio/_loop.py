@@ -26,7 +26,7 @@ from threading import get_ident
 from typing import Any, Final
 
 from gopark._runtime.base.printstring import shown
-from gopark._runtime.base.runtime2 import getg
+from gopark._runtime.base.runtime2 import getg, tls
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import block
@@ -189,9 +189,14 @@ class Loop(Signals, _Base):  # type: ignore[misc]
                     self._goeson()
                 if ready or selector.look():
                     await gosched()
-                else:
-                    scheduled = self._scheduled
-                    await berth.sleep(scheduled[0]._when if scheduled else None)
+                    continue
+                m = tls.m
+                if m is not None and (p := m.p) is not None and (p.runnext or p.runq):
+                    await gosched()  # they may have something for it, as whom a task has started
+                    if ready:
+                        continue
+                scheduled = self._scheduled
+                await berth.sleep(scheduled[0]._when if scheduled else None)
         finally:
             self._stopping = False
             self._thread_id = None

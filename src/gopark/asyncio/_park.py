@@ -189,7 +189,7 @@ class Berth(PollDesc):
         if self.backend.arm is not None:
             self.backend.arm(self.fd, False)
         self.rg = g
-        if self.resident:
+        if self.resident and netdoor.sleeper is not None:
             resumes(self)
         g.waiting = self
         g.waitreason = REASON

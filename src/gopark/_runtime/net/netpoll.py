@@ -460,8 +460,8 @@ def reside(pd: PollDesc, register: Callable[[int, int], object]) -> bool:
 
 
 def resumes(pd: PollDesc) -> None:
-    """The resident is about to wait: who sleeps is to sleep through it."""
-    if netdoor.sleeper is not None and pd not in _through:
+    """The resident is about to wait, and somebody sleeps: he is to sleep through it."""
+    if pd not in _through:
         netwakeup()
 
 
