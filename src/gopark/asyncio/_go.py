@@ -25,6 +25,7 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 from gopark._runtime.base.errors import Goexit, ProgramEnded
 from gopark._runtime.base.runtime2 import getg
 from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.foreign import noloop
 from gopark._runtime.sched.newproc import Creator, Watched, Wrapped, start, startable, startin
 from gopark._runtime.twin import coroutines
 from gopark.asyncio._host import home, homeof
@@ -301,6 +302,7 @@ def _goexited() -> RuntimeError:
 
 def without_trace(exc: BaseException) -> BaseException:
     """Without the frame of ours that has caught it, which would keep itself alive by it."""
+    noloop(exc)
     traceback = exc.__traceback__
     return exc.with_traceback(None if traceback is None else traceback.tb_next)
 
