@@ -54,7 +54,10 @@ if (said, waited, came, after, alone) != ((True, True, True, 1), False, TimeoutE
     sys.exit("this has changed")
 PY
 
-for version in 3.11 3.12 3.13 3.14 3.15; do
-    python=$(need "$version")
+seen=0
+for version in 3.11 3.12 3.13 3.14 3.15; do # those of them that are here
+    python=$(need "$version" 2>/dev/null) || continue
     "$python" "$dir/t.py"
+    seen=1
 done
+[ "$seen" = 1 ] || need 3.13

@@ -30,13 +30,14 @@ class Client:
         if data := self.h2.data_to_send():
             await self.conn.write(data)
 
-    async def ask(self, path="/", method="GET", headers=(), end=True):
+    async def ask(self, path="/", method="GET", headers=(), end=True, flush=True):
         """Begin a stream."""
         number = self.h2.get_next_available_stream_id()
         head = [(":method", method), *HEAD[1:3], (":path", path), *headers]
         self.h2.send_headers(number, head, end_stream=end)
         self.answers[number] = Answer()
-        await self.flush()
+        if flush:
+            await self.flush()
         return number
 
     async def step(self):

@@ -483,7 +483,7 @@ def as_completed(tasks: Iterable[Task[T]]) -> Chan[Task[T]]:
         TypeError: one is no Task.
     Example:
         >>> async def main():
-        ...     tasks = [gopark.spawn(gopark.time.sleep, s) for s in (0.02, 0.001)]
+        ...     tasks = [gopark.spawn(gopark.time.sleep, s) for s in (0.3, 0.001)]
         ...     async for task in gopark.as_completed(tasks):
         ...         print(tasks.index(task))
         >>> gopark.run(main)

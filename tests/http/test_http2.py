@@ -258,9 +258,9 @@ async def test_who_opens_streams_and_resets_them_is_cut_off():
     async with serving2(app, limits=Limits(streams=4)) as connect, connect() as client:
         await client.until(lambda: client.had(h2.events.RemoteSettingsChanged))
         for _ in range(20):
-            number = await client.ask()
+            number = await client.ask(flush=False)
             client.h2.reset_stream(number)
-        await client.flush()
+        await client.flush()  # all at once: who is cut off amid them cannot write the rest
         await client.until(lambda: client.had(h2.events.ConnectionTerminated))
         code = client.had(h2.events.ConnectionTerminated)[0].error_code
         assert code == CODES.ENHANCE_YOUR_CALM

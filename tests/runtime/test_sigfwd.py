@@ -472,9 +472,10 @@ def test_with_never_leaves_a_lock_held(child):
     result = child(
         PRELUDE
         + """
-mu, over = gopark.sync.Mutex(), False
+mu, over, more = gopark.sync.Mutex(), False, threading.Semaphore(0)
 def interrupts():
-    while not over:
+    for _ in range(300):
+        more.acquire()
         time.sleep(0.0005)
         kill(signal.SIGINT)
 thread = threading.Thread(target=interrupts, daemon=True)
@@ -484,6 +485,7 @@ def main():
     caught = 0
     while caught < 300:
         try:
+            more.release()
             while True:
                 with mu:
                     pass

@@ -609,7 +609,7 @@ held = threading.Lock()
 
 IN_C = {
     "_thread.lock.acquire": (held.acquire,),
-    "ctypes.usleep": (libc.usleep, 100_000),
+    "ctypes.usleep": (libc.usleep, 300_000),
     "gopark.cgo.call": (gopark.cgo.call, held.acquire),
 }
 

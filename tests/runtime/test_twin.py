@@ -220,8 +220,10 @@ def test_selects_are_the_same(both):
 
 
 FORKS = """
-import os, socket, gopark
+import os, socket, warnings, gopark
 from gopark import Chan, go, net, recv, select
+
+warnings.simplefilter("ignore")  # of a fork beside threads
 
 async def child():
     ch = Chan()
@@ -263,7 +265,7 @@ gopark.run(main)
 
 
 def test_the_child_of_a_fork_goes_on(both):
-    assert "over the network" in both(FORKS, PYTHONWARNINGS="ignore")
+    assert "over the network" in both(FORKS)
 
 
 NOMEMORY = """

@@ -119,9 +119,12 @@ def test_the_finalizer_of_what_is_replaced_may_use_another_map(drops):
             both.wait()
             self.other.store("from", "a finalizer")
 
-    maps[0].store("k", Value(maps[1]))
-    maps[1].store("k", Value(maps[0]))
-    threads = [threading.Thread(target=drops, args=(m, "equal"), daemon=True) for m in maps]
+    def replaces(mine, other):  # on one thread: without a GIL who made it may have to free it
+        mine.store("k", Value(other))
+        drops(mine, "equal")
+
+    pairs = maps, maps[::-1]
+    threads = [threading.Thread(target=replaces, args=pair, daemon=True) for pair in pairs]
     for thread in threads:
         thread.start()
     for thread in threads:

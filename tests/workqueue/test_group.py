@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import signal
+import types
 
 import pytest
 
@@ -12,6 +13,7 @@ import queueprocs as procs
 from gopark import workqueue
 from gopark.context import background, with_cancel
 from gopark.workqueue import Group, _leftovers, serve
+from gopark.workqueue._calls import allowed
 from gopark.workqueue._list import names_at
 
 
@@ -173,6 +175,14 @@ async def test_a_module_stands_for_its_public_functions(tmp_path):
             with pytest.raises(workqueue.RemoteError, match="not among"):
                 async with Group(q) as g:
                     g.go("json:detect_encoding", "x")
+
+
+def test_main_is_what_a_program_begins_with_and_is_not_offered():
+    module = types.ModuleType("jobs")
+    exec("def main(): pass\ndef work(): pass\n", vars(module))
+    assert list(allowed([module])) == ["jobs:work"]
+    module.__all__ = ["main"]
+    assert list(allowed([module])) == ["jobs:main"]
 
 
 async def test_what_a_killed_owner_has_left_is_removed_by_the_next_group(

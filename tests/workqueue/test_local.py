@@ -11,7 +11,6 @@ import pytest
 import gopark
 import queueprocs as procs
 from gopark import workqueue
-from harness import run_python
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Unix sockets")
 
@@ -155,50 +154,3 @@ async def test_who_speaks_no_gopark_is_sent_away(tmp_path):
         await q.send(1)
         assert (await q.stats()).waiting == 1
         await q.purge()
-
-
-FORKED = """
-import os, sys, warnings
-import gopark
-from gopark import workqueue
-
-warnings.simplefilter("ignore")
-
-async def child(q, url):
-    for use in (lambda: q.send("of the child"), q.stats, q.close, q.C.recv):
-        try:
-            with gopark.timeout(0.1 if use == q.C.recv else 60):
-                await use()
-        except (RuntimeError, TimeoutError) as exc:
-            print(type(exc).__name__, exc)
-    await q.leave()
-    async with await workqueue.open("jobs", url) as mine:
-        await mine.send("sent anew")
-
-async def main(url):
-    async with await workqueue.open("jobs", url) as q:
-        pid = os.fork()
-        if not pid:
-            gopark.run(child, q, url)
-            sys.stdout.flush()
-            os._exit(0)
-        while not os.waitpid(pid, os.WNOHANG)[0]:
-            await gopark.time.sleep(0.01)
-        await q.close()
-        async for d in q:
-            async with d as value:
-                print(value)
-
-gopark.run(main, sys.argv[1])
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
-def test_the_child_of_a_fork_is_told_to_open_the_queue_anew_and_nothing_is_lost(tmp_path):
-    ended = run_python(["-c", FORKED, at(tmp_path)])
-    text = (
-        "RuntimeError queue 'jobs' was opened by the process that this one was forked from: "
-        "open it anew\n"
-    )
-    assert ended.stdout == 3 * text + "TimeoutError timeout(0.1) is over\nsent anew\n"
-    assert ended.status == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 import gopark
 from gopark import context, workqueue
 from gopark.context import background, with_cancel, with_timeout
+from harness import run_python
 
 
 async def test_what_was_sent_comes_once_and_in_order(opened):
@@ -442,6 +444,7 @@ async def _forgets(name, url, n):
     await d.ack()
 
 
+@pytest.mark.filterwarnings("ignore:queue .* was not left:ResourceWarning")
 def test_a_program_that_ends_with_queues_open_holds_up_nobody(url, name):
     for n in range(3):
         gopark.run(_forgets, name, url, n)
@@ -496,3 +499,58 @@ async def test_a_name_or_url_that_cannot_be_is_refused(args, error, text):
 async def test_a_setting_that_cannot_be_is_refused_by_its_name(setting, value, error):
     with pytest.raises(error, match=setting):
         await workqueue.open("q", **{setting: value})
+
+
+FORKED = """
+import os, sys, warnings
+import gopark
+from gopark import workqueue
+
+warnings.simplefilter("ignore")
+
+async def child(q, url, name):
+    for use in (lambda: q.send("of the child"), q.stats, q.close, lambda: anext(aiter(q))):
+        try:
+            await use()
+        except RuntimeError as exc:
+            print(exc)
+    await q.leave()
+    async with await workqueue.open(name, url) as mine:
+        await mine.send("sent anew")
+
+async def main(url, name):
+    async with await workqueue.open(name, url) as q:
+        pid = os.fork()
+        if not pid:
+            gopark.run(child, q, url, name)
+            sys.stdout.flush()
+            os._exit(0)
+        while not os.waitpid(pid, os.WNOHANG)[0]:
+            await gopark.time.sleep(0.01)
+        await q.close()
+        async for d in q:
+            async with d as value:
+                print(value)
+
+gopark.run(main, *sys.argv[1:])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_the_child_of_a_fork_is_told_to_open_the_queue_anew_and_nothing_is_lost(url, name):
+    ended = run_python(["-c", FORKED, url, name])
+    text = f"queue '{name}' was opened by the process that this one was forked from: open it anew\n"
+    assert ended.stdout == 4 * text + "sent anew\n"
+    assert ended.status == 0
+
+
+async def test_who_drops_a_queue_without_leaving_it_is_warned(opened):
+    async with await opened():
+        pass
+    q = await opened()
+    leave = q._backend.leave
+    dropped = [q]
+    del q
+    with pytest.warns(ResourceWarning, match=r"queue 'q.*' was not left: async with"):
+        dropped.clear()
+    await leave()

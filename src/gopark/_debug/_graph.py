@@ -79,6 +79,8 @@ _WALKED: Final = 50  # goroutines of one node that are searched
 _SEARCHED: Final = 2000  # of all
 _DEEP: Final = 5  # steps from a frame to what it uses
 _FAR: Final = 400  # objects looked at for one goroutine
+_LATER: Final = 5  # times that one who runs is looked at again
+_SOON: Final = 0.002  # seconds
 _RESULT: Final = -(1 << 64)  # less the number of a goroutine: what that comes to, as a thing
 _CONNS: Final = 20  # connections that are told from one another
 
@@ -153,14 +155,15 @@ def graph() -> dict[str, Any]:
     _addtasks(nodes, things, hosted)
     outside = {id(vars(m)) for m in sys.modules.copy().values() if isinstance(m, ModuleType)}
     searched = _walktasks(nodes, things, outside)
+    running: list[tuple[_Node, G]] = []
     for node in nodes:
         for g in islice(paced(node.gs), _WALKED):
             searched += 1
             if searched > _SEARCHED:
                 break
-            uses, holds = _walk(g, things, outside)
-            node.uses |= uses
-            node.holds |= holds
+            if not _search(node, g, things, outside):
+                running.append((node, g))
+    _searchlater(running, things, outside)
     _merge(nodes, things)
     awake = _awake(nodes, things)
     return _drawn(nodes, things, awake) | {
@@ -281,11 +284,37 @@ def _walktasks(nodes: list[_Node], things: dict[int, _Thing], outside: set[int])
     return searched
 
 
-def _walk(g: G, things: dict[int, _Thing], outside: set[int]) -> tuple[set[int], set[int]]:
-    """The things that can be reached from the frames of this goroutine, and those it holds."""
+def _search(node: _Node, g: G, things: dict[int, _Thing], outside: set[int]) -> bool:
+    """False: it cannot be looked into now."""
+    found = _walk(g, things, outside)
+    if found is None:
+        return False
+    node.uses |= found[0]
+    node.holds |= found[1]
+    return True
+
+
+def _searchlater(
+    running: list[tuple[_Node, G]], things: dict[int, _Thing], outside: set[int]
+) -> None:
+    """Without a GIL nobody looks into what runs: most of them wait soon, and have the same then."""
+    for _ in range(_LATER):
+        if not running:
+            break
+        time.sleep(_SOON)
+        running = [one for one in running if not _search(*one, things, outside)]
+
+
+def _walk(g: G, things: dict[int, _Thing], outside: set[int]) -> tuple[set[int], set[int]] | None:
+    """The things that can be reached from the frames of this goroutine, and those it holds.
+
+    None: without a GIL nobody looks into one that runs.
+    """
     if FREETHREADED:
         waiting = g.waiting
         start = [] if waiting is None else waiting.frozen(g, _held)
+        if not start:
+            return None
     else:
         start = _held(g)
     used, held = _reached(start, things, outside)

@@ -3,8 +3,8 @@
 Rooms by subject, from the bottom up; a module imports from its own room and those before it:
   base · report · sched · chan · time · net · c · signal · scope · main · prof · bubble · check
 What lives in each is said in its `__init__`; HACKING has each module, and Go's file beside it.
-Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`, `_Outside`,
-`_Foreign`) that the higher one sets when it is imported.
+Where a lower module has to call a higher one, it has a door (`Hooks`, `_Doors`, `_Outside`) that
+the higher one sets when it is imported.
 """
 
 from gopark._runtime.base.lockrank import debugvar

@@ -22,6 +22,7 @@ import weakref
 from asyncio import events
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from threading import get_ident
 from typing import Any, Final
 
@@ -132,7 +133,10 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         if self._closed:
             raise RuntimeError("Event loop is closed")
         self._ready.append(one)
-        if _running() is not self:
+        if self._closed:  # meanwhile: whether `close` has seen it or not
+            if isinstance(one, Waits):
+                one.dropped()
+        elif _running() is not self:
             self.gopark_berth.wake()
 
     def goon(self) -> None:
@@ -263,7 +267,11 @@ class Loop(Signals, _Base):  # type: ignore[misc]
     def close(self) -> None:
         if not self._closed and not self.is_running():
             self.gopark_berth.leave()
-        left = [*self._ready]
+        left = []
+        if not self.is_running():
+            with suppress(IndexError):
+                while True:
+                    left.append(self._ready.popleft())
         super().close()
         for one in left:
             if isinstance(one, Waits):

@@ -42,6 +42,9 @@ class Sink(Protocol):
     def ended(self) -> None: ...
     def failed(self, exc: Exception) -> None: ...
 
+    def forked(self, exc: Exception) -> None:
+        """This is the child of a fork: what it has is the parent's."""
+
     def tokens(self) -> list[Token]:
         """What is held and to be kept, for one that has to say so after a loss."""
 

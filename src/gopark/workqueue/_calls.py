@@ -47,6 +47,8 @@ def name_of(fn: object) -> str:
 def allowed(functions: Iterable[Any]) -> dict[str, Callable[..., Any]]:
     """By name: the functions, and of a module those that are public in it.
 
+    `main` is what a program begins with, and is offered only where `__all__` has it.
+
     Raises:
         TypeError, ValueError: one has no name, or there is none.
     """
@@ -72,7 +74,9 @@ def _public(module: ModuleType) -> list[Any]:
         found = [
             value
             for name, value in vars(module).items()
-            if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
+            if not name.startswith("_")
+            and name != "main"
+            and getattr(value, "__module__", "") == module.__name__
         ]
     return [one for one in found if callable(one) and not isinstance(one, type)]
 

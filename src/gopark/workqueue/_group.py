@@ -119,7 +119,7 @@ class Group:
                     await task.ended().recv()
                 try:
                     await results.close()
-                    await results._backend.destroy()
+                    await results._destroy()
                 except (OSError, RuntimeError):
                     pass  # the server is away: what it keeps is nobody's
 

@@ -57,7 +57,7 @@ def clear_local(place: Place, queue: str, quiet: float) -> None:
             continue  # another was first
 
 
-async def clear_nats(wire: NatsWire, streams: list[str], queue: str, quiet: float) -> None:
+async def clear_nats(wire: NatsWire, streams: set[str], queue: str, quiet: float) -> None:
     """At a server, of whose streams these are the names."""
     those = _those_of(queue)
     for stream in streams:

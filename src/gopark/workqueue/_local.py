@@ -39,6 +39,7 @@ from gopark._runtime.sched.newproc import go
 from gopark._runtime.time.timesleep import sleep
 from gopark.context import Context, after_func
 from gopark.context._with import checked
+from gopark.sync._again import mine
 from gopark.workqueue import _wire as wire
 from gopark.workqueue._backend import KEPT, MAKE, THERE, Backend, RawLetter, Sink, Stats, Token
 from gopark.workqueue._errors import Mismatch, Unavailable
@@ -227,7 +228,7 @@ class Local(Backend):
             self._failed = exc
             waiting = self._waiting()
         for one in waiting:
-            one.finish(None, exc)
+            one.finish(None, mine(exc))
         self._sink.failed(exc)
 
     def _waiting(self) -> list[OneShot]:
@@ -268,7 +269,7 @@ class Local(Backend):
         one = OneShot("workqueue")
         with Holding(self._lock):
             if self._failed is not None:
-                raise self._failed
+                raise mine(self._failed)
             req = self._last = self._last % 0xFFFFFFFF + 1
             frame = make(req, *args)
             self._pending[req] = one, frame
@@ -299,7 +300,7 @@ class Local(Backend):
             if (err := ctx.err()) is not None:
                 raise err
         if self._forked and self._failed is not None:
-            raise self._failed
+            raise mine(self._failed)
         way = self._way
         if type(way) is not _Direct:
             code, _ = await self._request(wire.send, payload, id.encode(), ctx=ctx)
@@ -320,7 +321,7 @@ class Local(Backend):
         one = OneShot("workqueue send")
         with Holding(self._lock):
             if self._failed is not None:
-                raise self._failed
+                raise mine(self._failed)
             req = self._last = self._last % 0xFFFFFFFF + 1
             frame = wire.send(req, payload, id.encode())
             self._pending[req] = one, frame
@@ -345,7 +346,7 @@ class Local(Backend):
         one = OneShot("workqueue ack")
         with Holding(self._lock):
             if self._failed is not None:
-                raise self._failed
+                raise mine(self._failed)
             self._acking[seq] = one, *self._acking.get(seq, ())
             way = self._way
         if way is not None:
@@ -379,6 +380,7 @@ class Local(Backend):
             f"queue {shown(self._place.name)} was opened by the process that this one was forked "
             "from: open it anew"
         )
+        self._sink.forked(self._failed)
 
     async def leave(self) -> None:
         if self._forked:
@@ -389,7 +391,7 @@ class Local(Backend):
             waiting = self._waiting()
             self._failed = self._failed or RuntimeError("the queue was left")
         for one in waiting:
-            one.finish(None, self._failed)
+            one.finish(None, mine(self._failed))
         if way is not None:
             await way.leave()
         if type(way) is not _Direct:

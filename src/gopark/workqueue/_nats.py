@@ -118,6 +118,7 @@ class Nats(Backend):
         self.settings = Settings()
         self.limit = wire.limit
         self._wire = wire
+        wire.queue, wire.when_forked = name, sink.forked
         self._name = name
         self._sink = sink
         self._replicas = replicas
@@ -127,8 +128,7 @@ class Nats(Backend):
         self._subject = f"gopark.{name}"
         self._next = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{_CONSUMER}"
         self._lock: Mutex = Mutex((None,))
-        self._wanted = 0
-        self._asked = 0
+        self._wanted = self._asked = 0
         self._heard = 0.0  # when the server last spoke of our requests
         self._inbox = ""
         self.over = False  # as far as we know
@@ -499,12 +499,13 @@ class Nats(Backend):
         await self._wire.close()
 
     async def destroy(self) -> None:
-        for stream in (self._stream, self._dead):
-            await self._wire.api(f"STREAM.DELETE.{stream}")
+        for one in (self._stream, self._dead):
+            await self._wire.api(f"STREAM.DELETE.{one}")
         await self.leave()
 
     async def clear(self, queue: str, quiet: float) -> None:
-        await clear_nats(self._wire, await _streams(self._wire), queue, quiet)
+        others = set(await self._wire.streams()) - {self._stream}
+        await clear_nats(self._wire, others, queue, quiet)
 
     # --- looking after it -------------------------------------------------------------------------
 
@@ -577,7 +578,7 @@ async def stream_names(url: str) -> list[str]:
     wire = NatsWire(url, _parsed(url)[0], {})
     await wire.connect()
     try:
-        found = await _streams(wire)
+        found = await wire.streams()
     finally:
         await wire.close()
     return sorted(
@@ -585,16 +586,3 @@ async def stream_names(url: str) -> list[str]:
         for name in found
         if name.startswith("GOPARK_") and not name.endswith("_DEAD")
     )
-
-
-async def _streams(wire: NatsWire) -> list[str]:
-    found: list[str] = []
-    total = 1
-    while len(found) < total:
-        answer = await wire.api("STREAM.NAMES", {"offset": len(found)})
-        total = answer.get("total", 0)
-        streams = answer.get("streams") or []
-        if not streams:
-            break
-        found += streams
-    return found

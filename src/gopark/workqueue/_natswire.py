@@ -18,13 +18,16 @@ import asyncio
 import importlib
 import itertools
 import json
+import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
+from weakref import WeakSet
 
 import gopark.asyncio as ga
 from gopark._oneshot import OneShot
+from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.timenow import monotonic
 from gopark._runtime.time.timesleep import sleep
 from gopark.context import Context, after_func
@@ -60,6 +63,7 @@ class NatsWire:
 
     def __init__(self, url: str, servers: list[str], options: Mapping[str, Any]) -> None:
         self.url = without_secrets(url)
+        self.queue = ""  # whose it is
         self.limit = 1 << 20
         self.closed = False
         self._servers = servers
@@ -74,7 +78,10 @@ class NatsWire:
         self._awake = False  # the task that says it is running, or about to
         self._sweeping = False
         self._error = ""
+        self._forked = False
         self.reconnected: Callable[[], None] = lambda: None
+        self.when_forked: Callable[[Exception], None] = lambda exc: None
+        _wires.add(self)
 
     # --- the connection ---------------------------------------------------------------------------
 
@@ -143,13 +150,33 @@ class NatsWire:
         async def callback(msg: Any) -> None:
             heard(msg)
 
+        self._mine()
         await ga.call(self._nc.subscribe(subject, cb=callback))
 
     def inbox(self) -> str:
         return str(self._nc.new_inbox())
 
+    def forked(self) -> None:
+        """In the child of a fork: the connection is the parent's, and so is the loop it is on."""
+        self._forked = True
+        self._pending.clear()
+        self._out.clear()
+        self.when_forked(self._notmine())
+
+    def _notmine(self) -> RuntimeError:
+        return RuntimeError(
+            f"queue {shown(self.queue)} was opened by the process that this one was forked from: "
+            "open it anew"
+        )
+
+    def _mine(self) -> None:
+        if self._forked:
+            raise self._notmine()
+
     async def close(self) -> None:
         self.closed = True
+        if self._forked:
+            return
         for req in list(self._pending):
             self._finish(req, (SILENCE, b""))
         await ga.call(self._closing())
@@ -165,6 +192,7 @@ class NatsWire:
         self, subject: str, data: bytes, reply: str = "", headers: dict[str, str] | None = None
     ) -> None:
         """Say something, and wait for nothing."""
+        self._mine()
         self._out.append((subject, data, reply, headers))
         if not self._awake:
             self._awake = True
@@ -184,6 +212,7 @@ class NatsWire:
         """Say something, and wait for its reply, or SILENCE."""
         if self.closed:
             raise RuntimeError("the queue was left")
+        self._mine()
         one = OneShot("workqueue")
         req = next(self._numbers)
         self._pending[req] = one, monotonic() + time
@@ -219,6 +248,19 @@ class NatsWire:
             elif self.closed or monotonic() > until:
                 raise self.unavailable("it has no JetStream (nats-server -js)", status)
             await sleep(0.05)
+
+    async def streams(self) -> list[str]:
+        """The names of all that the server has."""
+        found: list[str] = []
+        total = 1
+        while len(found) < total:
+            answer = await self.api("STREAM.NAMES", {"offset": len(found)})
+            total = answer.get("total", 0)
+            streams = answer.get("streams") or []
+            if not streams:
+                break
+            found += streams
+        return found
 
     def unavailable(self, why: str, status: int = NO_RESPONDERS) -> Unavailable:
         if status == SILENCE:
@@ -273,3 +315,15 @@ class NatsWire:
 
 async def _over(one: OneShot, ctx: Context) -> None:
     one.finish(None, ctx.err())
+
+
+_wires: Final[WeakSet[NatsWire]] = WeakSet()
+
+
+def _afterfork() -> None:
+    for wire in list(_wires):
+        wire.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_afterfork)

@@ -5,16 +5,19 @@ Source: none. Tests: tests/workqueue/test_queue.py
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import warnings
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, Generic, TypeVar
 
 from gopark._runtime.base.errors import nocopy
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.chan.chan import Chan
+from gopark._runtime.sched import startm
 from gopark._runtime.time.timechan import seconds
 from gopark._util import integer, string
 from gopark.context import Context, shield
+from gopark.sync._again import mine
 from gopark.workqueue._backend import MAKE, Backend, RawLetter, Stats
 from gopark.workqueue._codec import Codec, codec_named, encoded, raw
 from gopark.workqueue._errors import Mismatch, TooBig
@@ -165,7 +168,7 @@ class Queue(Generic[T]):
     Go: none.
     """
 
-    __slots__ = ("_backend", "_options", "_receiver", "codec", "name", "url")
+    __slots__ = ("_backend", "_options", "_owner", "_receiver", "codec", "name", "url")
     __reduce_ex__ = nocopy
 
     def __init__(
@@ -177,12 +180,22 @@ class Queue(Generic[T]):
         receiver: Receiver,
         codec: Codec,
     ) -> None:
+        self._owner = startm.current()  # the program that is to leave it; None: it was left
         self._options = options
         self.name = name
         self.url = url
         self.codec = codec
         self._backend = backend
         self._receiver = receiver
+
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
+        if (program := self._owner) is not None and not program.ended:
+            warn(
+                f"queue {self.name!r} was not left: async with await workqueue.open(...) as q",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
 
     def __repr__(self) -> str:
         return f"<Queue {self.name!r} at {without_secrets(self.url)}>"
@@ -299,12 +312,18 @@ class Queue(Generic[T]):
 
         Go: none.
         """
+        self._owner = None
         with shield():
             try:
                 await self._receiver.give_back()
             except (OSError, RuntimeError):
                 pass  # the leases end by themselves
             await self._backend.leave()
+
+    async def _destroy(self) -> None:
+        """Leave it, and have nothing of it stay."""
+        self._owner = None
+        await self._backend.destroy()
 
     async def __aenter__(self) -> Queue[T]:
         return self
@@ -378,7 +397,7 @@ class _Taking(Generic[T]):
         d, ok = await self._receiver.ch.recv_ok()
         if not ok:
             if (err := self._receiver.err) is not None:
-                raise err
+                raise mine(err)
             raise StopAsyncIteration
         assert d is not None
         d._take()

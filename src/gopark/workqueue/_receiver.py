@@ -248,7 +248,7 @@ class Receiver:
     def begin(self) -> None:
         """Somebody wants to receive."""
         with Holding(self._lock):
-            if self._begun:
+            if self._begun or self._stopped:
                 return
             self._begun = True
         self.backend.want(self._prefetch)
@@ -288,6 +288,14 @@ class Receiver:
         self.err = exc
         shut(self.ch)
         self.stop()
+
+    def forked(self, exc: Exception) -> None:
+        self._lock = Mutex((None,))  # as with the channel's: whoever held it
+        self._held.clear()
+        self.err = exc
+        self._stopped = True
+        self.ch = Deliveries(_ROOM)
+        shut(self.ch)
 
     def tokens(self) -> list[Token]:
         """What is held, and not for too long."""

@@ -22,6 +22,7 @@ from gopark._util import integer
 from gopark.context import Context
 from gopark.context._with import checked
 from gopark.sync import WaitGroup
+from gopark.sync._again import mine
 from gopark.sync.semaphore import Weighted
 from gopark.workqueue._backend import KEPT
 from gopark.workqueue._calls import allowed, call_of, error_of
@@ -104,7 +105,7 @@ class Worker:
             for reply in self._replies.values():
                 await reply.leave()
         if q._receiver.err is not None:
-            raise q._receiver.err
+            raise mine(q._receiver.err)
 
     async def _handle(self, d: Delivery[Any]) -> None:
         try:

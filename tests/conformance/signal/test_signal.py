@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import io
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -340,7 +341,7 @@ def died_of_sigsegv(ended):
     """Python has no report of its own; faulthandler's is the one that children are run with."""
     return (
         ended.stderr.startswith("Fatal Python error: Segmentation fault\n")
-        and "most recent call first" in ended.stderr
+        and re.search("most recent call first|<freed thread state>", ended.stderr)  # without a GIL
         and ended.status == -SIGSEGV
     )
 

@@ -48,6 +48,10 @@ class Hooks:
     checkdead: Callable[[Sched], str | None]  # deadlock.py
     deadlock: Callable[[Sched, str], None]  # deadlock.py
     recheck: Callable[[], None]  # deadlock.py
+    # cgocall.py: how a thread without a goroutine becomes one for the time of a call, and the same
+    # beside another that it has.
+    onforeign: Callable[[Callable[[], Any]], Any]
+    borrow: Callable[[Callable[[], Any]], Any]
     badcommand: Callable[[M, G, object], None]  # lockedm.py
     parklocked: Callable[[M, G, object], None]  # lockedm.py
     extras: Callable[[], list[M]]  # extram.py

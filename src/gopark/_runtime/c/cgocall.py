@@ -45,6 +45,7 @@ from gopark._runtime.base.errors import (
     ScopeEnded,
     Throw,
 )
+from gopark._runtime.base.hooks import hooks
 from gopark._runtime.base.lockrank import lasting
 from gopark._runtime.base.printstring import shown
 from gopark._runtime.base.runtime2 import GDEAD, GRUNNING, GSYSCALL, G, M, allgs, tls
@@ -72,7 +73,7 @@ from gopark._runtime.report.traceback import (
     header,
 )
 from gopark._runtime.sched.deadlock import outside
-from gopark._runtime.sched.lockedm import drive, entersyscall, exitsyscall, foreign
+from gopark._runtime.sched.lockedm import drive, entersyscall, exitsyscall
 from gopark._runtime.sched.newproc import isasync, notcallable, startable_check
 from gopark._runtime.sched.panic import fatal, gopanic, printerr, sysexit
 from gopark._runtime.sched.startm import getsched, handoffp, releasep
@@ -412,8 +413,8 @@ def borrow(work: Callable[[], R]) -> R:
         _exit(m, g)
 
 
-foreign.callback = _onforeign
-foreign.borrow = borrow
+hooks.onforeign = _onforeign
+hooks.borrow = borrow
 # Functions that call the user's, holding nothing.
 callers: Final = (
     _slowentry.__code__,

@@ -95,16 +95,23 @@ class Profiler:
         self._running = Note()
 
     def start(self) -> None:
-        self._watch(first=True)
-        _thread.start_new_thread(self._run, ())
+        try:
+            self._watch(first=True)
+            _thread.start_new_thread(self._run, ())
+        except BaseException:
+            self._close()
+            raise
         self._running.sleep()
 
     def stop(self) -> None:
         self._stop.wakeup()
         self._ended.sleep()
+        self._close()
+        self.lasted = time.time_ns() - self.began
+
+    def _close(self) -> None:
         if self._dump is not None:
             self._dump.close()
-        self.lasted = time.time_ns() - self.began
 
     def records(self) -> list[Record]:
         """What was seen; the time is in `delay`. Once: this is the end of the profiler."""

@@ -25,8 +25,7 @@ In C. A G in state syscall (`cgo.call`) may run Python code all the same: a func
 a callback that nobody wrapped. When that waits, by way of `drive`, the G is out of state syscall
 for the time of the call, as if the callback had been wrapped; what does not wait needs no P.
 
-Source: Go 1.27 runtime/proc.go (stoplockedm, startlockedm, exitsyscall).
-Tests: tests/runtime/test_lockedm.py
+Source: Go 1.27 runtime/proc.go (stoplockedm, startlockedm). Tests: tests/runtime/test_lockedm.py
 """
 
 from __future__ import annotations
@@ -95,26 +94,14 @@ _LASTWAIT: Final = 0.1  # seconds: how long a callback of C's waits that comes i
 late: Final[list[bool]] = []  # not empty once Python runs what atexit has been given
 exiting: Final[list[bool]] = []  # not empty once our part of that has run
 
-
 # Gs whose wait is being undone: nobody may end it for another reason meanwhile.
 lettinggo: Final[set[G]] = set()
-# Of the operation that gives way: filled in by timesleep.py.
-yieldcodes: Final[set[CodeType]] = set()
+yieldcodes: Final[set[CodeType]] = set()  # of what gives way: timesleep.py adds it
 YIELDS: Final = "gosched"  # the wait reason of a pinned G that gives way: no value is on its way
 
 
 class _Left(ProgramEnded):
     """The coroutine swallows ProgramEnded again and again: it is not thrown into it any more."""
-
-
-class _Foreign:
-    """Set by extram.py: how a thread without a goroutine becomes one for the time of a call."""
-
-    callback: Callable[[Callable[[], Any]], Any]
-    borrow: Callable[[Callable[[], Any]], Any]  # the same beside another that the thread has
-
-
-foreign = _Foreign()
 
 
 def block(awaitable: Awaitable[T]) -> T:
@@ -151,7 +138,7 @@ def block(awaitable: Awaitable[T]) -> T:
         raise notawaitable(awaitable)
     m = tls.m
     if m is None or ((g := m.curg) is None and m.g is not None):
-        return foreign.callback(partial(drive, coro))  # type: ignore[no-any-return]
+        return hooks.onforeign(partial(drive, coro))  # type: ignore[no-any-return]
     if g is None or g.waiting is not None or g.status is GWAITING:
         return _borrowed(m, coro)
     return drive(coro)
@@ -161,7 +148,7 @@ def _borrowed(m: M, coro: Coroutine[Any, Any, T]) -> T:
     """A finalizer has come in amid the scheduler, or amid a wait: it is a goroutine of its own."""
     tls.m = None
     try:
-        return foreign.borrow(partial(drive, coro))  # type: ignore[no-any-return]
+        return hooks.borrow(partial(drive, coro))  # type: ignore[no-any-return]
     finally:
         tls.m = m
 
@@ -362,7 +349,10 @@ def _waitforp(sched: Sched, m: M, g: G) -> None:
         else:
             m.park.sleep(_INFLIGHT)  # somebody has `g` in hand, and is about to put it somewhere
             naps += 1
-    _takep(sched, m)
+    try:
+        _takep(sched, m)
+    except MemoryError as exc:
+        m.exc = m.exc or exc  # raised at the wait, by a G that runs
     given = m.g is not None and g.status is GRUNNABLE
     if not sched.ended and not over:
         casgstatus(g, GRUNNABLE, GRUNNING)
@@ -422,7 +412,11 @@ def _takep(sched: Sched, m: M) -> None:
     if m.p is not None:  # amid the runtime, where it has given its own to nobody
         hooks.later(handoffp, p.sched, p)
     elif p.sched is sched:
-        acquirep(m, p)
+        try:
+            acquirep(m, p)
+        except MemoryError:
+            p.m, m.p = m, p  # or nobody had it
+            raise
         if sched.ended:
             m.p = None  # after `ended`, so endsched and this thread cannot both miss it
             toolate(sched, p)

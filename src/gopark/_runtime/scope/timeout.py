@@ -104,10 +104,13 @@ class timeout(Scope, BothWith["timeout"]):
             ValueError: it is NaN or infinite.
         Example:
             >>> async def main():
-            ...     with gopark.timeout(0.01) as t:
-            ...         t.reschedule(gopark.time.monotonic() + 60)
-            ...         await gopark.time.sleep(0.02)
-            ...         print("still in time")
+            ...     with gopark.timeout(60) as t:
+            ...         t.reschedule(gopark.time.monotonic() + 0.01)
+            ...         try:
+            ...             await gopark.time.sleep(60)
+            ...         except gopark.ScopeEnded:
+            ...             print("sooner")
+            ...             raise
             >>> gopark.run(main)
             still in time
 
