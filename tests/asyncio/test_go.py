@@ -248,3 +248,19 @@ def test_a_plain_main_there():
         return await ga.run(lambda: 5)
 
     assert asyncio.run(theirs()) == 5
+
+
+@pytest.mark.parametrize(
+    "makes", [lambda: asyncio.sleep(1), lambda: asyncio.Queue().get()], ids=["sleep", "queue"]
+)
+@pytest.mark.parametrize("by", ["go", "wait"])
+async def test_what_needs_a_loop_and_has_none_says_where_it_belongs(makes, by):
+    async def needs():
+        await makes()
+
+    async def task():
+        await (ga.go(needs) if by == "go" else ga.wait(needs()))
+
+    with pytest.raises((RuntimeError, AttributeError)) as info:
+        await ga.call(task())
+    assert any("gopark.asyncio.call(coro)" in note for note in info.value.__notes__)

@@ -3,8 +3,8 @@
     python tests/compat/cpython_suite.py [--ours] test_events test_streams ...
 
 Names are modules of `test.test_asyncio`, which the interpreter has to have (up to 3.13, whose
-policies make the loops). Without names: those that are about loops. What a test gives a selector of
-its own has ours instead.
+policies make the loops). Without names: all, but for those of Windows's loops (proactor_events,
+windows_events, windows_utils). What a test gives a selector of its own has ours instead.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import gopark
 import gopark.asyncio as ga
 
 MODULES = (
-    "base_events context eager_task_factory events futures futures2 locks pep492 queues runners "
-    "selector_events sendfile server sock_lowlevel sslproto ssl streams subprocess taskgroups "
-    "tasks threads timeouts unix_events waitfor"
+    "base_events buffered_proto context eager_task_factory events futures futures2 locks pep492 "
+    "protocols queues runners selector_events sendfile server sock_lowlevel sslproto ssl staggered "
+    "streams subprocess taskgroups tasks threads timeouts transports unix_events waitfor"
 )
 
 

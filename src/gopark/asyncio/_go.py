@@ -25,6 +25,7 @@ from typing import Any, Final, ParamSpec, TypeVar, overload
 from gopark._runtime.base.errors import Goexit, ProgramEnded
 from gopark._runtime.base.runtime2 import getg
 from gopark._runtime.report.traceback import transparent
+from gopark._runtime.sched.foreign import noloop
 from gopark._runtime.sched.newproc import Creator, Watched, Wrapped, start, startable, startin
 from gopark._runtime.twin import coroutines
 from gopark.asyncio._host import home, homeof
@@ -176,22 +177,28 @@ def _start(
     kwargs: dict[str, Any],
     frame: FrameType,
 ) -> _Started:
-    future = _Started(loop=host.loop)
+    future = _Started(loop=host if type(host) is Loop else host.loop)
     future._host = host
     parent = current()
     future._ctx = ctx = CancelCtx(parent)
     if parent is not _ROOT:
         link(ctx)
     variables = copy_context()
-    variables.run(setcurrent, ctx)
-    if home.get(None) is not host:
-        variables.run(home.set, host)
+    if home.get(None) is host:
+        variables.run(setcurrent, ctx)
+    else:
+        variables.run(_place, ctx, host)
     if coro is None:
         variables.run(start, None, _Plain(future, fn), args, kwargs, Creator(frame))
     else:
         made = Wrapped(coro, _drive(future, coro), future.cancelled)
         future.goid = startin(made, variables, frame, fn)
     return future
+
+
+def _place(ctx: CancelCtx, host: Any) -> None:
+    setcurrent(ctx)
+    home.set(host)
 
 
 async def run(main: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -295,6 +302,7 @@ def _goexited() -> RuntimeError:
 
 def without_trace(exc: BaseException) -> BaseException:
     """Without the frame of ours that has caught it, which would keep itself alive by it."""
+    noloop(exc)
     traceback = exc.__traceback__
     return exc.with_traceback(None if traceback is None else traceback.tb_next)
 

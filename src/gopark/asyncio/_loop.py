@@ -26,9 +26,13 @@ from contextlib import suppress
 from threading import get_ident
 from typing import Any, Final
 
+from gopark._runtime.base.printstring import shown
+from gopark._runtime.base.runtime2 import getg, tls
 from gopark._runtime.chan.chan import Chan
 from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.lockedm import block
+from gopark._runtime.scope.intask import leftopen, taskremedy
+from gopark._runtime.scope.scope import scopeof
 from gopark._runtime.time.timesleep import gosched
 from gopark.asyncio._park import Berth, Selector
 from gopark.asyncio._signals import Signals
@@ -176,23 +180,43 @@ class Loop(Signals, _Base):  # type: ignore[misc]
         berth, selector = self.gopark_berth, self.gopark_selector
         ready = self._ready
         self._thread_id = get_ident()
+        g = getg()
+        assert g is not None
+        g.scope = scope = scopeof(g)
         try:
             while True:
                 self._step()
+                if g.scope is not scope:
+                    self._keptopen(leftopen(g, scope))
                 if self._stopping:
                     if not self.gopark_program or self.gopark_ended is not None:
                         return
                     self._goeson()
                 if ready or selector.look():
                     await gosched()
-                else:
-                    scheduled = self._scheduled
-                    await berth.sleep(scheduled[0]._when if scheduled else None)
+                    continue
+                m = tls.m
+                if m is not None and (p := m.p) is not None and (p.runnext or p.runq):
+                    await gosched()  # they may have something for it, as whom a task has started
+                    if ready:
+                        continue
+                scheduled = self._scheduled
+                await berth.sleep(scheduled[0]._when if scheduled else None)
         finally:
             self._stopping = False
             self._thread_id = None
             if self.gopark_ended is not None:
                 self.gopark_ended.close()
+
+    def _keptopen(self, scopes: list[Any]) -> None:
+        """Who has entered them waits now, by asyncio: they would end waits of this goroutine."""
+        for scope in scopes:
+            self.call_exception_handler(
+                {
+                    "message": f"{shown(scope)} is kept open by code of asyncio's as it waits, and "
+                    f"ends none of its waits: {taskremedy(scope)}"
+                }
+            )
 
     def _goeson(self) -> None:
         """A task has called `stop`: all others on it, and who calls, would wait for ever."""

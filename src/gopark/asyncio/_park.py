@@ -9,14 +9,19 @@ to the loop's queue from outside calls `wake`:
   3. parks, and lets the lock go    3. readies the loop, if it waits
 Either sees the other.
 
-Edges. The poller tells of the descriptor when something new has come, and not that there is still
-something: so the loop parks only after a look that has found nothing (`Selector.dry`).
+The first loop of a process is the poller's resident (netpoll.py): while it is parked its selector
+is what the poller itself waits on, and what is found there the loop has with its wake-up. So a
+round costs one system call, as under asyncio, and the loop parks without a look.
+
+Edges, for all others. The poller tells of the descriptor when something new has come, and not that
+there is still something: so they park only after a look that has found nothing (`Selector.dry`).
 
 Locks: `PollDesc.lock`. Source: none. Tests: tests/asyncio/test_loop.py
 """
 
 from __future__ import annotations
 
+import select
 import selectors
 from collections.abc import Generator
 from typing import Any, Final
@@ -26,7 +31,7 @@ from gopark._runtime.base.hooks import netdoor
 from gopark._runtime.base.lockrank import Holding, lockslow
 from gopark._runtime.base.runtime2 import PARK, Command, tls
 from gopark._runtime.base.suspend import suspends
-from gopark._runtime.net.netpoll import REASON, PollDesc
+from gopark._runtime.net.netpoll import REASON, PollDesc, leaves, reside, resumes
 from gopark._runtime.sched.finq import later
 from gopark._runtime.sched.lockedm import notparked
 from gopark._runtime.sched.runq import ready
@@ -35,6 +40,14 @@ from gopark._runtime.sched.startm import mysched, wakepoller
 __all__ = ("Berth", "Selector")
 
 _SKIPS: Final = 8  # steps of a busy loop between two looks at its descriptors
+_epoll: Any = getattr(select, "epoll", ())
+_closed: Any = None
+if _epoll:
+    _closed = select.epoll()
+    _closed.close()
+_IN: Final = getattr(select, "EPOLLIN", 1)
+_OUT: Final = getattr(select, "EPOLLOUT", 4)
+_READ, _WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _Base: Any = selectors.DefaultSelector
 
 
@@ -48,6 +61,7 @@ class Selector(_Base):  # type: ignore[misc]
         self.dry = False  # the last look has found nothing, and nothing was registered since
         self._skipped = 0
         self._found: Any = None
+        self.events: Any = None  # what the poller has found, for a resident
 
     def register(self, *args: Any) -> Any:
         self.dry = False
@@ -58,6 +72,10 @@ class Selector(_Base):  # type: ignore[misc]
         return super().modify(*args)
 
     def select(self, timeout: float | None = None) -> Any:
+        events = self.events
+        if events is not None:
+            self.events = None
+            return self._keys(events)
         found, self._found = self._found, None
         if found is not None:
             return found
@@ -68,17 +86,38 @@ class Selector(_Base):  # type: ignore[misc]
 
     def skips(self) -> bool:
         """The next `select` would not look, and counts as done."""
-        if self._found is None and self.dry and not self.berth.rready and self._skipped < _SKIPS:
-            self._skipped += 1
-            return True
-        return False
+        if self.events is not None or self._found is not None or not self.dry:
+            return False
+        if self.berth.rready or self._skipped >= _SKIPS:
+            return False
+        self._skipped += 1
+        return True
+
+    def _keys(self, events: list[tuple[int, int]]) -> Any:
+        """As `select` does it."""
+        found, get = [], self._fd_to_key.get
+        for fd, event in events:
+            key = get(fd)
+            if key is not None:
+                mask = (event & ~_IN and _WRITE) | (event & ~_OUT and _READ)
+                found.append((key, mask & key.events))
+        return found
 
     def look(self) -> bool:
         """Before the loop sleeps: there is something, and the next `select` tells of it."""
+        if self.berth.resident:
+            return False  # who sleeps instead looks
         if self.dry and not self.berth.rready:
             return False
         self._found = self._look() or None
         return self._found is not None
+
+    def close(self) -> None:
+        if self.berth.epoll is not None:
+            # Somebody may be about to sleep on it, or does: it is closed as he comes out, for he
+            # has the last reference. Before that another file could get its number.
+            self.berth.epoll, self._selector = None, _closed
+        super().close()
 
     def _look(self) -> Any:
         self._skipped = 0
@@ -91,14 +130,36 @@ class Selector(_Base):  # type: ignore[misc]
 class Berth(PollDesc):
     """The selector's descriptor in the poller."""
 
-    __slots__ = ("called", "queue", "selector")
+    __slots__ = ("called", "epoll", "queue", "resident", "selector")
 
     def __init__(self, selector: Selector, queue: Any) -> None:
         self.selector = selector
         self.queue = queue  # the loop's; not empty: it does not sleep
         selector.berth = self
         self.called = False  # it was woken by `wake`, and not by an edge
+        self.resident = False
+        self.epoll: Any = getattr(selector, "_selector", None)
         super().__init__(selector.fileno())
+
+    def register(self) -> None:
+        if isinstance(self.epoll, _epoll):
+            epoll, self.epoll = self.epoll, None  # not again in a child, where it is the parent's
+            if reside(self, epoll.register):
+                self.epoll, self.resident = epoll, True
+        super().register()
+
+    def opened(self, backend: Any) -> None:
+        if not self.resident:
+            super().opened(backend)
+
+    def forked(self) -> None:
+        super().forked()
+        self.epoll, self.resident = None, False
+
+    def look(self, timeout: float) -> Any:
+        """For the poller: what there is on the loop's descriptors, and on its own."""
+        epoll = self.epoll
+        return () if epoll is None else epoll.poll(timeout, len(self.selector._fd_to_key) + 1)
 
     @property
     def idle(self) -> bool:  # type: ignore[override]
@@ -128,6 +189,8 @@ class Berth(PollDesc):
         if self.backend.arm is not None:
             self.backend.arm(self.fd, False)
         self.rg = g
+        if self.resident and netdoor.sleeper is not None:
+            resumes(self)
         g.waiting = self
         g.waitreason = REASON
         m.waitunlockf = self.unlock
@@ -136,7 +199,9 @@ class Berth(PollDesc):
         except BaseException as exc:
             notparked(self, exc)
             raise
-        if self.called:
+        if self.resident:
+            self.called, self.selector.dry = False, True  # somebody has just looked
+        elif self.called:
             self.called = False
         else:
             self.selector.dry = False
@@ -167,6 +232,9 @@ class Berth(PollDesc):
         with Holding(self.lock):
             self.evict()
         self.unregister()
+        if self.resident:
+            leaves(self)
+            self.resident = False
 
     def elsewhere(self) -> str:
         return "asyncio"

@@ -60,7 +60,6 @@ from gopark.context._context import (
     DeadlineExceeded,
     governor,
     handout,
-    timedby,
 )
 from gopark.context._format import date, duration, nanoseconds
 
@@ -112,7 +111,8 @@ class CancelCtx(Ctx):
 
     def __init__(self, parent: Context) -> None:
         self._parent = parent
-        self._timed = timedby(parent)
+        # As timedby, in line: it is a part of each `gopark.asyncio.go`.
+        self._timed = parent._timedby() if isinstance(parent, Ctx) else parent
         self._end: list[End] = []
         self._dones: list[Done] = []
         self._children: dict[CancelCtx, None] = {}

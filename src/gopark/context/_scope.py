@@ -71,7 +71,7 @@ class scope(Scope, BothWith[Context]):
         ctx: The context.
     Raises:
         TypeError: `ctx` is no context.
-        NotOnGError: the block is entered where no goroutine runs.
+        NotOnGError: the block is entered where no goroutine runs, or in a task of asyncio.
         RuntimeError: it is entered again, or left in another order, or by another goroutine.
     Example:
         >>> async def main():
@@ -88,6 +88,8 @@ class scope(Scope, BothWith[Context]):
     """
 
     __slots__ = ("_ctx", "_ear", "_use")
+
+    _asyncios = "asyncio.timeout or task.cancel()"
 
     def __init__(self, ctx: Context) -> None:
         checked("scope", ctx)
@@ -142,7 +144,7 @@ class shield(Shield, BothWith[None]):
     is to have a limit all the same gets one inside: `with shield(), timeout(1):`.
 
     Raises:
-        NotOnGError: the block is entered where no goroutine runs.
+        NotOnGError: the block is entered where no goroutine runs, or in a task of asyncio.
         RuntimeError: it is entered again, or left in another order, or by another goroutine.
     Example:
         >>> async def main():

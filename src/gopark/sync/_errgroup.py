@@ -427,13 +427,14 @@ class Group:
     def __enter__(self) -> Group:
         if self._closed or self._use is not None:
             raise RuntimeError(f"errgroup: {shown(self)} has had its block; make another group")
+        if self._ears is not None:
+            body = _Body(self)
+            body._enter()
+            self._body = body
         self._use = use(self.ctx)
         self._use.__enter__()
-        if self._ears is not None:
-            self._body = _Body(self)
-            self._body._enter()
-            if self._ears._end:
-                end(self._body)
+        if self._ears is not None and self._ears._end:
+            end(body)
         return self
 
     async def __aexit__(
@@ -529,6 +530,8 @@ class _Body(Scope):
     """The block of a group that ends waits."""
 
     __slots__ = ("_group",)
+
+    _asyncios = "asyncio.TaskGroup"
 
     def __init__(self, group: Group) -> None:
         super().__init__()

@@ -21,6 +21,16 @@ may at once; the kernel tells one of them. What they find they make ready by the
 who wake others (`ready`), after they have got a P if there is one to be had. Until then those Gs
 are in hand (`_inhand`), and the program is not dead.
 
+A resident. The first hosted loop that there is has the poller's own epoll in that of its selector,
+and not the other way round: while the loop waits, who looks looks at the loop's, and has with the
+same system call what asyncio's `select` would have told. While the loop runs it looks itself, and
+others look at the poller's alone, so that nobody spins on what it has yet to read. The sleeper, and
+the loop that begins to wait (`resumes`):
+  1. `sleeper` is set                   1. sets `rg`
+  2. reads `rg`, says what it sleeps    2. somebody sleeps, and not through here: wakes him, to
+     on (`_through`), and sleeps           look again
+Either sees the other.
+
 Deadlines. A timer per direction, which is left alone if it fires too early: then it looks at the
 deadline, and sets itself anew. So to move a deadline on, at each request, touches no heap.
 
@@ -59,7 +69,7 @@ from gopark._runtime.sched.startm import current, wakepoller
 from gopark._runtime.sched.timer import Timer, Timers
 from gopark._runtime.twin import PollDescBase, native, slots
 
-__all__ = ("REASON", "PollDesc", "netpollinit", "wantedbackend")
+__all__ = ("REASON", "PollDesc", "leaves", "netpollinit", "reside", "resumes", "wantedbackend")
 
 REASON: Final = "IO wait"
 _MAXEVENTS: Final = 128  # as Go; what more there is comes with the next look
@@ -69,6 +79,8 @@ _opened: Final = netdoor.opened  # by descriptor, weak references: who forgets o
 _inhand: Final = netdoor.inhand
 _initlock: Final = lasting(mkmutex(Rank.NETPOLL))
 _backend: Any = None
+_resident: Final[list[Any]] = []  # a weak reference to the PollDesc of the loop that is, if any
+_through: list[Any] = []  # the resident that the sleeper sleeps through, if he does
 _lastwait: list[Any] = []  # a weak reference to the last descriptor on which a G was seen to wait
 
 
@@ -97,6 +109,7 @@ class PollDesc(PollDescBase, Waiter):
         "wready",
     )
 
+    resident = False
     idle = False  # nothing from outside can end a wait on it; asked with Sched.lock held
 
     def __init__(self, fd: int) -> None:
@@ -124,13 +137,16 @@ class PollDesc(PollDescBase, Waiter):
         backend = netpollinit()
         _opened[self.fd] = self.ref  # before, for the first edge may come at once
         try:
-            backend.open(self.fd)
+            self.opened(backend)
         except BaseException:
             self._forget()
             raise
         self.backend = backend
         if netdoor.sleeper is None and (sched := current()) is not None:
             wakepoller(sched)  # who waits next may have no P, and all others sleep
+
+    def opened(self, backend: Any) -> None:
+        backend.open(self.fd)
 
     def _forget(self) -> bool:
         """False: the descriptor was closed by others, and the number is another's now."""
@@ -339,10 +355,21 @@ def netpoll(timeout: float) -> list[G]:
     if backend is None:
         return gs
     try:
-        events = backend.poll(timeout if timeout < _MOST else _MOST, _MAXEVENTS)
-        if not events:
+        if timeout > _MOST:
+            timeout = _MOST
+        for ref in _resident:
+            pd = ref()
+            if pd is not None and pd.rg is not None:
+                events = _lookthrough(pd, backend, timeout, gs)
+                break
+        else:
+            events = backend.poll(timeout, _MAXEVENTS)
+            if events:
+                _inhand.append(None)
+            else:
+                events = None
+        if events is None:
             return gs
-        _inhand.append(None)
         _edges(backend, _opened, events, timeout != 0, gs)
     except MemoryError as exc:  # what the kernel has told once it does not tell again
         hooks.throw(exc)
@@ -387,6 +414,74 @@ def _edges(
         lock.append(None)
 
 
+def _lookthrough(pd: Any, backend: Any, timeout: float, gs: list[G]) -> Any:
+    """Look at a loop's descriptors, and through these at the poller's, whose events are returned.
+
+    None: there is nothing. What the loop is to know it is given if it still waits; it will look
+    itself otherwise.
+    """
+    if timeout:
+        _through.append(pd)
+        try:
+            events = pd.look(timeout)
+        finally:
+            _through.clear()
+    else:
+        events = pd.look(0)
+    if not events:
+        return None
+    _inhand.append(None)
+    own, told, lock = backend.own, False, pd.lock
+    for event in events:
+        if event[0] == own:
+            told = True
+            events.remove(event)
+            break
+    if events:
+        try:
+            lock.pop()
+        except IndexError:
+            lockslow(lock)
+        g = pd.rg
+        if g is None:
+            pd.rready = True  # it looks itself
+        else:
+            pd.rg = g.waiting = None
+            pd.selector.events = events
+            gs.append(g)
+        lock.append(None)
+    return backend.poll(0, _MAXEVENTS) if told else []
+
+
+def reside(pd: PollDesc, register: Callable[[int, int], object]) -> bool:
+    """Let the poller look through the epoll of a loop. False: it does so through another's."""
+    backend = netpollinit()
+    if wantedbackend() != "epoll":
+        return False
+    with Holding(_initlock):
+        for ref in _resident:
+            other = ref()
+            if other is not None and not other.closing:
+                return False
+        register(backend.own, select.EPOLLIN)
+        _resident[:] = (pd.ref,)
+    return True
+
+
+def resumes(pd: PollDesc) -> None:
+    """The resident is about to wait, and somebody sleeps: he is to sleep through it."""
+    if pd not in _through:
+        netwakeup()
+
+
+def leaves(pd: PollDesc) -> None:
+    """The epoll of the resident is about to be closed."""
+    with Holding(_initlock):
+        if _resident == [pd.ref]:
+            _resident.clear()
+    netwakeup()
+
+
 def netready(gs: list[G]) -> None:
     """Make ready what `netpoll` has found. Go: injectglist."""
     if gs:
@@ -425,6 +520,8 @@ def _afterfork() -> None:
     netdoor.sleeper = None
     _inhand.clear()
     _lastwait.clear()
+    _resident.clear()
+    _through.clear()
     pds = [pd for ref in _opened.values() if (pd := ref()) is not None]
     _opened.clear()
     for pd in pds:

@@ -38,7 +38,8 @@ class Epoll:
         # What there is, after so many seconds at most; negative: as soon as there is something.
         self.poll = self._epoll.poll
         self._register = self._epoll.register
-        self.fds = (self._epoll.fileno(), self._eventfd)
+        self.own = self._epoll.fileno()
+        self.fds = (self.own, self._eventfd)
 
     def open(self, fd: int) -> None:
         """From here on its edges are told.

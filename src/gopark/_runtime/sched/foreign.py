@@ -53,9 +53,11 @@ def noloop(exc: BaseException) -> None:
     """Say what to do about asyncio's own "no running event loop", if it is that.
 
     `asyncio.sleep(1)`, `create_task` and most clients look for a loop before they yield anything,
-    so the error is Python's. It is seen at a goroutine's end; who catches it before has it bare.
+    so the error is Python's; queues and locks of asyncio's ask None for a future. It is seen at a
+    goroutine's end; who catches it before has it bare.
     """
-    if type(exc) is RuntimeError and exc.args == ("no running event loop",):
+    asked = isinstance(exc, AttributeError) and exc.obj is None and exc.name == "create_future"
+    if asked or (type(exc) is RuntimeError and exc.args == ("no running event loop",)):
         note = (
             "a goroutine is on no event loop: what belongs to asyncio runs in "
             "await gopark.asyncio.call(coro)"

@@ -40,6 +40,7 @@ tests/runtime/test_scope_model.py, tests/stress/scopes.py
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import modules
 from time import monotonic
 from typing import Any, ClassVar, Final
 
@@ -68,6 +69,7 @@ from gopark._runtime.sched.lockedm import lettinggo
 from gopark._runtime.sched.runq import ready
 from gopark._runtime.sched.startm import mysched
 from gopark._runtime.sched.timer import Timer
+from gopark._runtime.scope.intask import checktask, taskremedy
 from gopark._runtime.signal.preempt import Throwing, throwin, yields
 
 __all__ = (
@@ -98,6 +100,7 @@ class Scope:
 
     shields: ClassVar[bool] = False
     _istask: ClassVar[bool] = False  # around a whole goroutine, and made with it
+    _asyncios: ClassVar[str] = "what asyncio has"  # in its place, in a task of asyncio's
     _armed: list[None]
     _g: G | None  # whose it is; set once
     _goid: int
@@ -128,12 +131,18 @@ class Scope:
         return None
 
     def _enter(self) -> None:
-        m = tls.m
+        m, events = tls.m, modules.get("asyncio.events")
+        looped = events is not None and events._get_running_loop() is not None
         if m is None or (g := m.curg) is None:
+            where = "use it in a function that gopark.go or gopark.run has started"
+            if looped:
+                where = f"in a task of asyncio {taskremedy(self)}"
             raise NotOnGError(
                 f"{shown(self)} is entered where no goroutine runs, so there are no waits that it "
-                "could end: use it in a function that gopark.go or gopark.run has started"
+                f"could end: {where}"
             )
+        if looped:
+            checktask(self)
         if self._g is not None:
             raise RuntimeError(f"{shown(self)} has been entered before: make another one")
         self._goid = goid = g.goid
@@ -162,21 +171,28 @@ class Scope:
         g, me = self._g, tls.m
         curg = None if me is None else me.curg
         inner: Any = None
+        gone = False
         if g is not None and g.goid == self._goid:
             inner = g.scope
             if inner is self:
                 g.scope = self._outer
             below = inner
+            gone = inner is not self
             while below is not None and below._outer is not self:
                 below = below._outer
             if below is not None:
-                below._outer = self._outer
+                below._outer, gone = self._outer, False
             if self._over:
                 settle(g)
         if isinstance(exc, (GeneratorExit, ProgramEnded)):
             return  # what holds it is closed, by whoever comes to that
         if g is None:
             raise RuntimeError(f"{shown(self)} is left, and was never entered")
+        if gone:
+            raise RuntimeError(
+                f"{shown(self)} is left, and is not open any more: it was left before, or entered "
+                f"in code of asyncio's and kept open as that waited: {taskremedy(self)}"
+            )
         if curg is g:
             raise RuntimeError(
                 f"{shown(self)} is left while {shown(inner)}, entered after it, is open: leave "
@@ -203,6 +219,7 @@ class Shield(Scope):
     __slots__ = ()
 
     shields = True
+    _asyncios = "asyncio.shield"
 
     def __repr__(self) -> str:
         return "shield()"

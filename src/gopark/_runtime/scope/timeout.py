@@ -40,7 +40,7 @@ class timeout(Scope, BothWith["timeout"]):
     Raises:
         TypeError: it is no number.
         ValueError: it is negative, NaN or infinite.
-        NotOnGError: the block is entered where no goroutine runs.
+        NotOnGError: the block is entered where no goroutine runs, or in a task of asyncio.
         RuntimeError: it is entered again, or left in another order, or by another goroutine.
     Example:
         >>> async def main():
@@ -57,6 +57,7 @@ class timeout(Scope, BothWith["timeout"]):
 
     __slots__ = ("_seconds", "_timer")
 
+    _asyncios = "asyncio.timeout"
     _timer: Timer | None
 
     def __init__(self, seconds: float | None) -> None:
