@@ -75,7 +75,7 @@ sanitize: $(VENV)/.installed-test
 	    LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
 	    $(PY) -X dev -m pytest -p no:xdist $(or $(ARGS),$(SANITIZED))
 
-# Under a minute on a machine that does nothing else; where there is no valgrind it says so.
+# Two processes that compute for half a minute each; where there is no valgrind it says so.
 instructions: twin
 	$(PY) -m benchmarks.instructions $(ARGS)
 
