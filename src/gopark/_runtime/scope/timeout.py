@@ -104,15 +104,14 @@ class timeout(Scope, BothWith["timeout"]):
             ValueError: it is NaN or infinite.
         Example:
             >>> async def main():
-            ...     with gopark.timeout(60) as t:
-            ...         t.reschedule(gopark.time.monotonic() + 0.01)
-            ...         try:
+            ...     try:
+            ...         with gopark.timeout(60) as t:
+            ...             t.reschedule(gopark.time.monotonic() + 0.01)
             ...             await gopark.time.sleep(60)
-            ...         except gopark.ScopeEnded:
-            ...             print("sooner")
-            ...             raise
+            ...     except TimeoutError:
+            ...         print("sooner")
             >>> gopark.run(main)
-            still in time
+            sooner
 
         Go: none.
         """
