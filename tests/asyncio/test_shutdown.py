@@ -238,6 +238,22 @@ def test_a_goroutine_that_goes_on_calling_is_no_panic_while_main_ends(run, capfd
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.parametrize("waits", [asyncio.sleep, lambda s: asyncio.Event().wait()])
+def test_a_goroutine_whose_call_is_cancelled_as_main_ends_is_no_panic(run, capfd, waits):
+    async def calls():
+        await ga.call(waits(3600))
+
+    async def main():
+        for _ in range(8):
+            gopark.go(calls)
+        await ga.call(asyncio.sleep(0.001))
+        return "main's result"
+
+    for _ in range(10):
+        assert run(main) == "main's result"
+    assert capfd.readouterr().err == ""
+
+
 def test_a_program_that_dies_before_its_loop_has_begun_closes_it(run):
     async def calls():
         await ga.call(asyncio.Event().wait())

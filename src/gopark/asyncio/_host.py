@@ -34,6 +34,7 @@ from gopark._runtime.report.traceback import transparent
 from gopark._runtime.sched.newproc import Creator, Wrapped
 from gopark._runtime.sched.newproc import start as start_
 from gopark._runtime.sched.onm0 import stayon0
+from gopark._runtime.sched.panic import doors as panicdoors
 from gopark._runtime.sched.panic import endwith, printerr
 from gopark._runtime.sched.startm import mysched
 from gopark._runtime.sched.sysmon import hostcodes
@@ -49,6 +50,7 @@ Bridge = Any  # what has `post`: a Loop, or a Hosted
 
 home: Final[ContextVar[Any]] = ContextVar("gopark.asyncio")
 _making: Final = lasting(threading.RLock())
+_shutting: Final[list[Sched]] = []  # main is done, and their tasks are being cancelled
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
@@ -242,10 +244,19 @@ async def _end(sched: Sched) -> None:
     from gopark.asyncio._call import Call  # which goes by `bridge`
 
     ending = Call(host, _shutdown(host.loop), Context())
-    left = await ending.wait()
-    if left:
-        printerr(_report(left))
-    await host.halt()
+    _shutting.append(sched)
+    try:
+        left = await ending.wait()
+        if left:
+            printerr(_report(left))
+        await host.halt()
+    finally:
+        _shutting.remove(sched)
+
+
+def _cancelled(sched: Sched, exc: BaseException) -> bool:
+    """Who waits for a task as main is done, and does not catch that it was cancelled: no panic."""
+    return isinstance(exc, asyncio.CancelledError) and sched in _shutting
 
 
 def _after(sched: Sched) -> None:
@@ -301,6 +312,7 @@ def _report(left: list[str]) -> str:
 
 
 doors.dies = _dies
+panicdoors.cancelled = _cancelled
 atend.append(_end)
 afterend.append(_after)
 hostcodes.add(_run.__code__)

@@ -100,6 +100,8 @@ class _Doors:
     outcomes: tuple[type[BaseException], ...] = ()  # testing: they end the program, as main's
     interactive: Callable[[], bool]  # nomain.py: somebody sits at a prompt
     leave: Callable[[Sched, SystemExit], None]  # nomain.py: end a process that has no main
+    # asyncio: main is done, and has cancelled all tasks; it came out of one of these.
+    cancelled: Callable[[Sched, BaseException], bool] = staticmethod(lambda sched, exc: False)
     died: Callable[[], None] | None = None  # trace: the report is printed; what else is to be kept?
 
 
@@ -267,6 +269,7 @@ def _quiet(sched: Sched, g: G, exc: BaseException) -> bool:
         or isinstance(exc, (Goexit, ProgramEnded))
         or exc is sched.fatal
         or sched.ended
+        or doors.cancelled(sched, exc)
     )
 
 
