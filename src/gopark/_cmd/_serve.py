@@ -166,31 +166,24 @@ def _run(
     over: list[None] = []
 
     def late(signum: int, frame: object) -> None:
-        if not over:  # the server has not asked for it yet
-            signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
+        if over:
+            return
+        if signum == signal.SIGINT:  # the server has not asked for it yet
+            raise KeyboardInterrupt
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
 
+    # What there is again after `gopark.run`, and raises nothing then.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, late)
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, late)  # what there is again after `gopark.run`
+        signal.signal(signal.SIGTERM, late)
     try:
         gopark.run(_main, server, options, tls, over)
-        _deaf()
     except gopark.http.LifespanError as exc:
         raise Failed(str(exc)) from None
-    except KeyboardInterrupt:
-        if not over:
-            raise
-        _deaf()
-
-
-def _deaf() -> None:
-    while True:
-        try:
-            for sig in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(sig, signal.SIG_IGN)  # which Python leaves in place as it ends
-            return
-        except KeyboardInterrupt:
-            pass
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sig, signal.SIG_IGN)  # which Python leaves in place as it ends
 
 
 def _ours(exc: BaseException) -> bool:
