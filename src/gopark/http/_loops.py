@@ -295,7 +295,10 @@ class Growing(_Made):
                 before, one.spare = one.spare, loop
                 if before is not None:
                     self._free.appendleft((before, monotonic()))  # the last to be used again
-                loop.post(_Ticket(one, loop))
+                try:
+                    loop.post(_Ticket(one, loop))
+                except RuntimeError:
+                    return  # closed just now: the server has ended, and its loops with it
 
     async def _shrinks(self) -> None:
         """Close those that nobody has used."""
