@@ -26,7 +26,7 @@ async def test_they_are():
         assert (await two.get("/set")).status == 200
         await one.answer()
         await one.get("/")  # after what is done at the end of the one before
-        assert set(sleepers) == {"/wait"}
-        while sleepers:  # until it has come back quickly once, on a busy machine too
+        assert "/wait" in sleepers  # on a busy machine others may have lost their P as well
+        while "/wait" in sleepers:  # until it has come back quickly once, on a busy machine too
             assert (await one.get("/wait")).status == 200
         assert (await one.get("/wait")).status == 200
